@@ -1,0 +1,1 @@
+"""What events, messages and replies are made of, in words of the field."""

@@ -1,0 +1,258 @@
+"""Facts: what messages say, in the field's words, free of XML and of any one message version.
+
+Amounts and quantities are ``Decimal`` with their currency or type; instants are timezone-aware; business dates are
+``date``. Readers in ``messages/`` make facts, ``lifecycle`` and ``matching`` consume them, the ledger keeps them as JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Dialogue(StrEnum):
+    """The kind of conversation an instruction belongs to; each has its own transition table."""
+
+    SETTLEMENT = "settlement"
+    CONFIRMATION = "confirmation"
+
+
+class Delivery(StrEnum):
+    """Where our own message stands between the ledger and the counterparty. It says nothing of the business answer."""
+
+    RECORDED = "recorded"
+    SENDING = "sending"
+    IN_DOUBT = "in_doubt"
+    SENT = "sent"
+    REFUSED = "refused"
+    PARKED = "parked"
+    WITHDRAWN = "withdrawn"  # cancelled in the ledger before any attempt; nothing was sent
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Money: a non-negative value in a currency (ISO 4217); the direction is the instruction's payment side."""
+
+    value: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A quantity of securities: ``type`` is ``unit``, ``face_amount`` or ``amortised_value``."""
+
+    value: Decimal
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a status holds: an ISO 20022 code (``LACK``, ``DMON``) or a proprietary identification, and free text."""
+
+    code: str | None = None
+    proprietary: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusValue:
+    """One value of one status axis, for instance ``unmatched``, with its reasons. ``proprietary`` names a non-ISO status."""
+
+    value: str
+    reasons: tuple[Reason, ...] = ()
+    proprietary: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Every reference a message carries that may tell which transaction it is about."""
+
+    account_owner_transaction_id: str | None = None
+    account_servicer_transaction_id: str | None = None
+    market_infrastructure_transaction_id: str | None = None
+    counterparty_market_infrastructure_transaction_id: str | None = None
+    processor_transaction_id: str | None = None
+    common_id: str | None = None
+    request_reference: str | None = None  # names the business message identifier of our request (sese.027 and alike)
+    related_business_message_id: str | None = None  # the header's related message
+    confirmation_reference: str | None = None  # a trade confirmation's reference (setr.030, setr.044)
+    trade_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAdvice:
+    """A settlement status advice (sese.024): up to four axes at once; None means that the message does not speak of it."""
+
+    processing: StatusValue | None = None
+    inferred_matching: StatusValue | None = None
+    matching: StatusValue | None = None
+    settlement: StatusValue | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancellationAdvice:
+    """A cancellation request status advice (sese.027)."""
+
+    status: StatusValue
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementConfirmation:
+    """A settlement confirmation (sese.025) or, when ``reversal``, the advice that undoes one (sese.026).
+
+    ``partial`` is ``PAIN`` (part) or ``PARC`` (last part) or None. Quantities and amounts are of this part, of what was
+    settled before, and of what remains.
+    """
+
+    reversal: bool = False
+    confirmation_id: str | None = None
+    previous_partial_confirmation_id: str | None = None
+    partial: str | None = None
+    settled_quantity: Quantity | None = None
+    settled_amount: Amount | None = None
+    credit_debit: str | None = None
+    previously_settled_quantity: Quantity | None = None
+    previously_settled_amount: Amount | None = None
+    remaining_quantity: Quantity | None = None
+    remaining_amount: Amount | None = None
+    effective_settlement_date: date | None = None
+    settlement_date: date | None = None
+    trade_date: date | None = None
+    safekeeping_account: str | None = None
+    isin: str | None = None
+    movement: str | None = None  # deliver | receive
+    payment: str | None = None  # against | free
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationAnswer:
+    """The other side's answer to a trade confirmation (setr.030): ``affirmed``, ``disaffirmed``, ``received``..."""
+
+    status: StatusValue
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmationStatus:
+    """A trade confirmation's processing or matching status (setr.044)."""
+
+    processing: StatusValue | None = None
+    matching: StatusValue | None = None
+    affirmation: StatusValue | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRejection:
+    """A technical rejection of one of our messages (admi.002); ``reference`` names the message it rejects."""
+
+    reference: str | None
+    reason_code: str | None
+    text: str | None = None
+    location: str | None = None
+
+
+Fact = (
+    StatusAdvice
+    | CancellationAdvice
+    | SettlementConfirmation
+    | ConfirmationAnswer
+    | ConfirmationStatus
+    | MessageRejection
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one incoming message says: its envelope and one fact for each transaction it speaks of.
+
+    ``created_at`` is the header's creation time (aware), or None where there is no header. ``supplementary`` counts the
+    supplementary data blocks that stay in the archived bytes.
+    """
+
+    message_definition: str
+    facts: tuple[tuple[References, Fact], ...]
+    business_message_id: str | None = None
+    created_at: datetime | None = None
+    sender_bic: str | None = None
+    receiver_bic: str | None = None
+    possible_duplicate: bool = False
+    header_definition: str | None = None
+    supplementary: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What we instructed, kept beside the instruction to compare with what is confirmed."""
+
+    movement: str | None = None  # deliver | receive
+    payment: str | None = None  # against | free
+    isin: str | None = None
+    quantity: Quantity | None = None
+    amount: Amount | None = None
+    trade_date: date | None = None
+    settlement_date: date | None = None
+    safekeeping_account: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field in which a confirmation differs from the instruction: a break."""
+
+    field: str
+    instructed: str | None
+    confirmed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The value a status axis holds now: what was said, the header time that asserted it, and the archive number."""
+
+    status: StatusValue
+    asserted_at: datetime | None
+    archive_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One settled part: the confirmation's identity (business message or servicer's id) with quantity and amount."""
+
+    confirmation_id: str
+    archive_id: int
+    quantity: Quantity | None
+    amount: Amount | None
+    reversed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The lifecycle state of one instruction: delivery, status axes by name, settled parts, breaks and alerts.
+
+    Axes of a settlement: processing, inferred_matching, matching, settlement, cancellation. Of a trade confirmation:
+    processing, matching, affirmation, cancellation. ``settlement`` is ``settled`` or ``partially_settled`` by
+    confirmation only.
+    """
+
+    dialogue: Dialogue
+    delivery: Delivery = Delivery.RECORDED
+    axes: dict[str, Axis] | None = None
+    parts: tuple[Part, ...] = ()
+    breaks: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One axis that moved, for history and for the status topic."""
+
+    axis: str
+    before: str | None
+    after: str
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something an operator must see although the message was applied: ``code`` has a runbook entry."""
+
+    code: str
+    text: str

@@ -1,0 +1,65 @@
+"""Counterparty profiles: who they are, which message versions they speak, over which channel, within which limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaCarrier(_Strict):
+    """A topic pair: instructions go out on one, replies come in on the other."""
+
+    carrier: Literal["kafka"] = "kafka"
+    outbound_topic: str
+    inbound_topic: str
+
+
+class FolderCarrier(_Strict):
+    """A folder pair: one file a message, written under a temporary name, synced, then renamed."""
+
+    carrier: Literal["folder"] = "folder"
+    outbound: str
+    inbound: str
+    archive: str | None = None
+    quarantine: str | None = None
+    poll_seconds: float = Field(default=0.5, gt=0, le=60)
+
+
+Carrier = Annotated[KafkaCarrier | FolderCarrier, Field(discriminator="carrier")]
+
+
+class MessageVersions(_Strict):
+    """The message definition a counterparty expects for each business message, and its business application header."""
+
+    settlement_instruction: str = "sese.023.001.12"
+    cancellation_request: str = "sese.020.001.08"
+    trade_confirmation: str = "setr.027.001.05"
+    header: str = "head.001.001.04"
+
+
+class Limits(_Strict):
+    """Bounds of a channel: message size in bytes, messages in one send, seconds before a send is in doubt, attempts."""
+
+    max_message_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
+    batch: int = Field(default=100, ge=1, le=1_000)
+    send_timeout_seconds: float = Field(default=10.0, gt=0)
+    max_attempts: int = Field(default=20, ge=1)
+
+
+class Profile(_Strict):
+    """One counterparty. ``bic`` is 8 or 11 characters; ``channel`` names the channel in the ledger (default: the BIC)."""
+
+    bic: str = Field(pattern=r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$")
+    name: str
+    channel: Carrier
+    versions: MessageVersions = MessageVersions()
+    limits: Limits = Limits()
+    refuses_repeated_transaction: bool = Field(
+        default=False,
+        description="the counterparty refuses a repeated transaction identification, so an unmarked repeat is safe",
+    )
