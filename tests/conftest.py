@@ -1,0 +1,98 @@
+"""Fixtures for real backends. Each is started once a session; what a test needs alone it makes for itself.
+
+``embedded_broker``    the embedded Kafka-compatible broker, always there
+``kafka``              Apache Kafka: GATEWAY_TEST_KAFKA=host:port, else started from Maven artifacts, else skipped
+``broker``             both in turn, ids ``embedded`` and ``kafka``
+``postgres_url``       a server: GATEWAY_TEST_POSTGRES, else installed, else packaged binaries
+``postgres_database``  an empty database of its own, ``postgresql+asyncpg://...``
+
+GATEWAY_TEST_STRICT=1 turns an absent backend into a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+
+from gateway.embedded import EmbeddedBroker
+from tests import backends
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker under test: which one, and where."""
+
+    name: str
+    bootstrap_servers: str
+
+
+def absent(reason: object) -> None:
+    """Skip the test because a backend is absent, or fail it where every backend is required."""
+    if os.environ.get("GATEWAY_TEST_STRICT") == "1":
+        pytest.fail(f"GATEWAY_TEST_STRICT=1 and {reason}")
+    pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def embedded_broker() -> Iterator[Broker]:
+    with EmbeddedBroker() as running:
+        yield Broker("embedded", running.bootstrap_servers)
+
+
+@pytest.fixture(scope="session")
+def start_own_kafka() -> Callable[..., backends.KafkaBroker]:
+    """Return ``start_kafka`` for tests that kill, stop or secure a broker of their own; skips where it cannot run."""
+
+    def start(**options: object) -> backends.KafkaBroker:
+        try:
+            return backends.start_kafka(**options)  # type: ignore[arg-type]
+        except backends.BackendAbsent as reason:
+            absent(reason)
+            raise
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def kafka(start_own_kafka: Callable[..., backends.KafkaBroker]) -> Iterator[Broker]:
+    given = os.environ.get("GATEWAY_TEST_KAFKA")
+    if given:
+        yield Broker("kafka", given)
+        return
+    with start_own_kafka() as running:
+        yield Broker("kafka", running.bootstrap_servers)
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.backend)])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Give each broker in turn: what a test says holds on both."""
+    found: Broker = request.getfixturevalue("embedded_broker" if request.param == "embedded" else "kafka")
+    return found
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Give a PostgreSQL server as ``postgresql+asyncpg://...``; the databases of tests are made on it."""
+    given = os.environ.get("GATEWAY_TEST_POSTGRES")
+    with ExitStack() as stack:
+        if given:
+            yield given.replace("postgresql:", "postgresql+asyncpg:")
+            return
+        try:
+            server = stack.enter_context(backends.start_postgres())
+        except backends.BackendAbsent as reason:
+            absent(reason)
+            raise
+        yield server.url
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """Give an empty database of the test's own."""
+    url = backends.create_database(postgres_url)
+    yield url
+    backends.drop_database(url)
