@@ -103,7 +103,9 @@ class SettlementConfirmation:
     """A settlement confirmation (sese.025) or, when ``reversal``, the advice that undoes one (sese.026).
 
     ``partial`` is ``PAIN`` (part) or ``PARC`` (last part) or None. Quantities and amounts are of this part, of what was
-    settled before, and of what remains.
+    settled before, and of what remains. A reversal's ``confirmation_id`` names the confirmation it undoes (``ConfRef``: the
+    business message identifier of the sese.025); a confirmation that carries no identification of its own leaves it None.
+    ``pre_confirmation`` is ``PRCA`` (cash) or ``PRSE`` (securities): announced, not yet settled.
     """
 
     reversal: bool = False
@@ -124,6 +126,7 @@ class SettlementConfirmation:
     isin: str | None = None
     movement: str | None = None  # deliver | receive
     payment: str | None = None  # against | free
+    pre_confirmation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +138,12 @@ class ConfirmationAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmationStatus:
-    """A trade confirmation's processing or matching status (setr.044)."""
+    """A trade confirmation's processing, matching, affirmation or cancellation status (setr.044)."""
 
     processing: StatusValue | None = None
     matching: StatusValue | None = None
     affirmation: StatusValue | None = None
+    cancellation: StatusValue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What we instructed, kept beside the instruction to compare with what is confirmed."""
+    """What we instructed, kept beside the instruction to compare with what is confirmed.
+
+    ``amount_tolerance`` is how far the settled amount may differ, in the amount's currency (market practice; none unless
+    stated).
+    """
 
     movement: str | None = None  # deliver | receive
     payment: str | None = None  # against | free
@@ -193,6 +201,7 @@ class Terms:
     trade_date: date | None = None
     settlement_date: date | None = None
     safekeeping_account: str | None = None
+    amount_tolerance: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,13 +224,21 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One settled part: the confirmation's identity (business message or servicer's id) with quantity and amount."""
+    """One settled part: the confirmation's identity (its own or its business message identifier), quantity and amount.
+
+    ``archive_id`` and ``asserted_at`` are of the last word on this part: the confirmation, or the reversal once
+    ``reversed``. ``whole`` confirms everything at once; ``last`` says that nothing remains after it.
+    """
 
     confirmation_id: str
     archive_id: int
     quantity: Quantity | None
     amount: Amount | None
     reversed: bool = False
+    asserted_at: datetime | None = None
+    whole: bool = False
+    last: bool = False
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +247,8 @@ class State:
 
     Axes of a settlement: processing, inferred_matching, matching, settlement, cancellation. Of a trade confirmation:
     processing, matching, affirmation, cancellation. ``settlement`` is ``settled`` or ``partially_settled`` by
-    confirmation only.
+    confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes the
+    confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
     """
 
     dialogue: Dialogue
@@ -238,11 +256,13 @@ class State:
     axes: dict[str, Axis] | None = None
     parts: tuple[Part, ...] = ()
     breaks: tuple[Difference, ...] = ()
+    advised: Axis | None = None
+    sources: dict[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One axis that moved, for history and for the status topic."""
+    """One axis that moved, for history and for the status topic; a further settled part moves it even to the same word."""
 
     axis: str
     before: str | None
