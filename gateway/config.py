@@ -1,0 +1,183 @@
+"""One validated settings tree: a TOML file, overridden by environment variables (``GATEWAY_KAFKA__BOOTSTRAP_SERVERS``).
+
+The whole file is checked at start: an unknown key, a wrong type or a reference to nothing stops it, naming the file or
+the variable, the key, the value and what would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.errors import ConfigError, Violation
+from gateway.model.connections import KafkaSettings
+from gateway.model.profile import Profile
+
+_PREFIX = "GATEWAY_"
+_NESTED = "__"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OwnSettings(_Section):
+    """Who we are: our BIC, as the header's sender and as part of every derived transaction identification."""
+
+    bic: str = Field(pattern=r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$")
+    shutdown_seconds: float = Field(default=20.0, gt=0, description="how long in-flight work may take after SIGTERM")
+
+
+class StoreSettings(_Section):
+    """Where the ledger is: ``sqlite:///path/ledger.db`` or ``postgresql://user@host/database``."""
+
+    url: SecretStr = SecretStr("sqlite:///var/ledger.db")
+    pool: int = Field(default=4, ge=2, le=50, description="PostgreSQL connections of this process")
+
+
+class LoggingSettings(_Section):
+    """``format`` auto is coloured on a terminal and JSON lines elsewhere; ``file`` appends there instead of stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    file: Path | None = None
+
+
+class ConsoleSettings(_Section):
+    """Where ``/health`` and ``/ready`` listen; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65_535)
+
+
+class SchemaSettings(_Section):
+    """The user's own schema directory, which takes precedence over the dictionary."""
+
+    directory: Path | None = None
+
+
+class LoopSettings(_Section):
+    """How the four loops pace themselves. Times are seconds."""
+
+    batch: int = Field(default=100, ge=1, le=1_000)
+    batch_wait_seconds: float = Field(default=0.02, ge=0, le=1)
+    poll_seconds: float = Field(default=0.2, gt=0, le=60, description="how often work of another process is looked for")
+    lease_seconds: float = Field(default=10.0, ge=1, le=300)
+    retry_initial_seconds: float = Field(default=0.2, gt=0)
+    retry_maximum_seconds: float = Field(default=30.0, gt=0)
+    backlog_limit: int = Field(default=20_000, ge=100, description="unsent messages at which intake pauses")
+
+
+class Settings(BaseSettings):
+    """Everything the gateway can be told."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter=_NESTED,
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    gateway: OwnSettings
+    kafka: KafkaSettings = KafkaSettings()
+    store: StoreSettings = StoreSettings()
+    logging: LoggingSettings = LoggingSettings()
+    console: ConsoleSettings = ConsoleSettings()
+    schemas: SchemaSettings = SchemaSettings()
+    loops: LoopSettings = LoopSettings()
+    counterparties: tuple[Profile, ...] = Field(min_length=1)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment override the file."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _counterparties_are_distinct(self) -> Self:
+        bics = [profile.bic for profile in self.counterparties]
+        repeated = sorted({bic for bic in bics if bics.count(bic) > 1})
+        if repeated:
+            raise ValueError(f"counterparties: BIC {', '.join(repeated)} appears more than once; one profile each")
+        return self
+
+    def profile(self, bic: str) -> Profile | None:
+        """Return the profile of a counterparty; a BIC of 8 characters is that of its head office (``XXX``)."""
+        return next((p for p in self.counterparties if p.bic[:8] == bic[:8] and _branch(p.bic) == _branch(bic)), None)
+
+
+def _branch(bic: str) -> str:
+    return bic[8:] or "XXX"
+
+
+def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read and check the configuration file, then the environment.
+
+    Raises ConfigError whose violations name the file (or variable), key, value and what would be right.
+    """
+    source = str(path) if path else "(no file)"
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"{source}: there is no such file; give one with --config", code="configuration_absent"
+            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{source}: cannot be read: {error}", code="configuration_unreadable") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{source}: is not TOML: {error}", code="configuration_not_toml") from error
+    values.update(overrides or {})
+    values.pop("simulator", None)  # the same file may tell the simulator what it needs; the gateway does not read it
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        violations = tuple(_violation(source, detail) for detail in error.errors())
+        listed = "\n".join(f"  {violation.text}" for violation in violations)
+        raise ConfigError(f"{source}: {len(violations)} mistake(s)\n{listed}", violations=violations) from error
+
+
+def _violation(source: str, detail: Any) -> Violation:
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(location)
+    variable = _PREFIX + _NESTED.join(part.upper() for part in location)
+    where = f"environment variable {variable}" if variable in os.environ else source
+    rule = detail["msg"]
+    value: str | None = None
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(location[-1], known, n=1)
+        rule = f"no such key; {f'did you mean {near[0]}?' if near else 'known keys: ' + ', '.join(known)}"
+    elif detail["type"] == "missing":
+        rule = "is required"
+    elif not any(word in key for word in ("password", "url")) and not isinstance(detail["input"], dict | list):
+        value = str(detail["input"])[:140]
+    said = f" (value: {value!r})" if value is not None else ""
+    return Violation("configuration_invalid", key, rule, value, f"{where}: {key or 'settings'}: {rule}{said}")
+
+
+def _known_keys(location: list[str]) -> list[str]:
+    model: Any = Settings
+    for part in location:
+        if part.isdigit() or not hasattr(model, "model_fields"):
+            continue
+        field = model.model_fields.get(part)
+        if field is None:
+            continue
+        model = next((a for a in (field.annotation, *get_args(field.annotation)) if hasattr(a, "model_fields")), model)
+    return sorted(getattr(model, "model_fields", {}))

@@ -1,0 +1,39 @@
+"""Migrations: ``gateway store upgrade`` runs them, ``gateway run`` refuses a ledger that is older."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from gateway.store.engine import open_runner
+
+HEAD = "0001"
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the revision a ledger is at, or None for an empty database."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+async def upgrade(url: str) -> tuple[str | None, str]:
+    """Bring a ledger to the newest revision; returns the revision before and after. Safe to repeat."""
+    runner = open_runner(url, exclusive=True)
+    try:
+        before = await runner.read(current_revision)
+        if before != HEAD:
+            await runner.write(_upgrade)
+        return before, HEAD
+    finally:
+        await runner.close()

@@ -1,0 +1,114 @@
+"""What the ledger hands out and takes in: rows as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+
+from gateway.errors import Violation
+from gateway.model.facts import State, Terms
+
+
+class OutboxState(IntEnum):
+    """Where a document stands on its way out; below DONE it is open and holds the later items of its trade."""
+
+    READY = 0
+    SENDING = 1
+    PARKED = 2
+    DONE = 3
+    WITHDRAWN = 4
+
+
+class ArchiveState(IntEnum):
+    """What became of an archived reply."""
+
+    WAITING = 0
+    APPLIED = 1
+    DUPLICATE = 2
+    PARKED = 3
+    DISCARDED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A trade event as it came, with what could be read of it. ``trade_id`` is None where it could not be decoded."""
+
+    source: str
+    event_id: str
+    digest: bytes
+    topic: str
+    partition: int
+    offset: int
+    received_at: datetime
+    content: bytes
+    kind: str | None = None
+    trade_id: str | None = None
+    instruction_number: int | None = None
+
+    @property
+    def origin(self) -> str:
+        """Return ``topic/partition/offset``: evidence, never a key."""
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(slots=True)
+class InstructionRow:
+    """An instruction as the ledger has it, locked by this transaction."""
+
+    id: int
+    transaction_id: str
+    source: str
+    trade_id: str
+    dialogue: str
+    instruction_number: int
+    counterparty: str
+    terms: Terms
+    state: State
+    headline: str
+    sequence: int
+    head_hash: bytes
+    account_servicer_transaction_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendRow:
+    """A document that is to be sent."""
+
+    document_id: int
+    instruction_id: int
+    transaction_id: str
+    role: str
+    message_definition: str
+    business_message_id: str
+    content: bytes
+    attempts: int
+    in_doubt: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingReply:
+    """An archived reply that has not been applied; ``content`` is the repaired one where an operator gave it."""
+
+    archive_id: int
+    content: bytes
+    carrier_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parking:
+    """Why something is parked, and where the original is."""
+
+    stage: str  # event | send | reply
+    code: str
+    text: str
+    origin: str
+    violations: tuple[Violation, ...] = ()
+    source: str | None = None
+    trade_id: str | None = None
+    instruction_number: int | None = None
+    counterparty: str | None = None
+    event_row: int | None = None
+    document_id: int | None = None
+    archive_id: int | None = None
+    instruction_id: int | None = None
