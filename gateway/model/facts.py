@@ -1,7 +1,8 @@
 """Facts: what messages say, in the field's words, free of XML and of any one message version.
 
 Amounts and quantities are ``Decimal`` with their currency or type; instants are timezone-aware; business dates are
-``date``. Readers in ``messages/`` make facts, ``lifecycle`` and ``matching`` consume them, the ledger keeps them as JSON.
+``date``. Readers in ``messages/`` make facts, ``lifecycle`` and ``matching`` consume them, the ledger keeps them as
+JSON.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class StatusValue:
-    """One value of one status axis, for instance ``unmatched``, with its reasons. ``proprietary`` names a non-ISO status."""
+    """One value of one status axis, for instance ``unmatched``, with its reasons; ``proprietary`` names another."""
 
     value: str
     reasons: tuple[Reason, ...] = ()
@@ -83,7 +84,7 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class StatusAdvice:
-    """A settlement status advice (sese.024): up to four axes at once; None means that the message does not speak of it."""
+    """A settlement status advice (sese.024): up to four axes at once; None where the message does not speak of one."""
 
     processing: StatusValue | None = None
     inferred_matching: StatusValue | None = None
@@ -103,9 +104,9 @@ class SettlementConfirmation:
     """A settlement confirmation (sese.025) or, when ``reversal``, the advice that undoes one (sese.026).
 
     ``partial`` is ``PAIN`` (part) or ``PARC`` (last part) or None. Quantities and amounts are of this part, of what was
-    settled before, and of what remains. A reversal's ``confirmation_id`` names the confirmation it undoes (``ConfRef``: the
-    business message identifier of the sese.025); a confirmation that carries no identification of its own leaves it None.
-    ``pre_confirmation`` is ``PRCA`` (cash) or ``PRSE`` (securities): announced, not yet settled.
+    settled before, and of what remains. A reversal's ``confirmation_id`` names the confirmation it undoes (``ConfRef``:
+    the business message identifier of the sese.025); a confirmation without an identification of its own leaves it
+    None. ``pre_confirmation`` is ``PRCA`` (cash) or ``PRSE`` (securities): announced, not yet settled.
     """
 
     reversal: bool = False
@@ -189,8 +190,8 @@ class Reply:
 class Terms:
     """What we instructed, kept beside the instruction to compare with what is confirmed.
 
-    ``amount_tolerance`` is how far the settled amount may differ, in the amount's currency (market practice; none unless
-    stated).
+    ``amount_tolerance`` is how far the settled amount may differ, in the amount's currency (market practice; zero
+    unless stated).
     """
 
     movement: str | None = None  # deliver | receive
@@ -247,8 +248,8 @@ class State:
 
     Axes of a settlement: processing, inferred_matching, matching, settlement, cancellation. Of a trade confirmation:
     processing, matching, affirmation, cancellation. ``settlement`` is ``settled`` or ``partially_settled`` by
-    confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes the
-    confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
+    confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes
+    the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
     """
 
     dialogue: Dialogue
@@ -262,7 +263,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One axis that moved, for history and for the status topic; a further settled part moves it even to the same word."""
+    """One axis that moved, for history and for the status topic; a further settled part counts though the word stays."""
 
     axis: str
     before: str | None

@@ -1,0 +1,283 @@
+"""Which instruction a reply is about, and whether what it confirms is what we instructed. Pure.
+
+``correlate`` is ours: it finds the instruction. ``matched`` is the counterparties' word and lives in ``lifecycle``.
+A wrong correlation is worse than none: whatever is not certain is parked with the references that disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Final
+
+from gateway.model.facts import (
+    Amount,
+    Difference,
+    MessageRejection,
+    Quantity,
+    References,
+    Reply,
+    SettlementConfirmation,
+    Terms,
+)
+
+# What a key is looked up by, in the ledger and in the candidates it returns.
+TRANSACTION_ID: Final = "transaction_id"
+BUSINESS_MESSAGE_ID: Final = "business_message_id"
+ACCOUNT_SERVICER_TRANSACTION_ID: Final = "account_servicer_transaction_id"
+COMMON_ID: Final = "common_id"
+
+NO_REFERENCE: Final = "NONREF"  # what a servicer writes into a mandatory reference that it does not know
+
+
+@dataclass(frozen=True, slots=True)
+class KeyKind:
+    """One reference that can tell the instruction: which of our identifiers it names, and how far it is trusted.
+
+    ``strong`` ones are identifiers that we gave. ``decisive`` ones name the transaction itself: stated and unknown, they
+    forbid any other reference to decide.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    strong: bool
+    decisive: bool = False
+
+
+# By strength. The servicer's identification is unique within that servicer only, the common one is shared by both sides.
+KEY_KINDS: Final = (
+    KeyKind("account_owner_transaction_id", (TRANSACTION_ID,), strong=True, decisive=True),
+    KeyKind("confirmation_reference", (TRANSACTION_ID,), strong=True, decisive=True),
+    # sese.020 and its like carry no identification of their own: CxlReqRef and ReqRef name the header's BizMsgIdr.
+    KeyKind("request_reference", (BUSINESS_MESSAGE_ID,), strong=True),
+    KeyKind("related_business_message_id", (BUSINESS_MESSAGE_ID,), strong=True),
+    # admi.002 names "the message": most quote its BizMsgIdr, some the transaction identification in it.
+    KeyKind("rejected_message", (BUSINESS_MESSAGE_ID, TRANSACTION_ID), strong=True),
+    KeyKind("account_servicer_transaction_id", (ACCOUNT_SERVICER_TRANSACTION_ID,), strong=False),
+    KeyKind("common_id", (COMMON_ID,), strong=False),
+)
+_KINDS: Final = {kind.name: kind for kind in KEY_KINDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One reference of a reply to look candidates up by: ``kind`` is a name of ``KEY_KINDS``."""
+
+    kind: str
+    value: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Say which of our identifiers this reference may name (``transaction_id``, ``business_message_id``...)."""
+        return _KINDS[self.kind].names
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An instruction that a reply may be about; ``business_message_ids`` maps each message we sent to what it was.
+
+    What a message was: ``instruction``, ``cancellation`` or ``confirmation``.
+    """
+
+    instruction_id: int
+    transaction_id: str
+    counterparty: str
+    account_servicer_transaction_id: str | None = None
+    business_message_ids: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    common_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correlated:
+    """The reply is about this instruction; ``about`` says which of our messages it names, where it names one."""
+
+    candidate: Candidate
+    by: Key
+    about: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """The references disagree, or fit several instructions: nothing is applied."""
+
+    instruction_ids: tuple[int, ...]
+    text: str
+    code: str = "reply_ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No instruction of this counterparty has these references."""
+
+    text: str
+    code: str = "reply_unknown_transaction"
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCounterparty:
+    """The references name an instruction that was sent to somebody else: never accepted."""
+
+    instruction_id: int
+    expected: str
+    text: str
+    code: str = "reply_wrong_counterparty"
+
+
+Correlation = Correlated | Ambiguous | Unknown | WrongCounterparty
+
+
+def same_party(one: str, other: str) -> bool:
+    """Compare two BICs: 8 characters mean the head office, whose 11-character form ends in XXX; other branches differ."""
+    return _party(one) == _party(other)
+
+
+def _party(bic: str) -> str:
+    return bic[:8] if len(bic) == 11 and bic.endswith("XXX") else bic
+
+
+def correlation_keys(references: References, reply: Reply) -> tuple[Key, ...]:
+    """List the references to look an instruction up by, strongest first (``KEY_KINDS``), for one fact of the reply."""
+    rejected = next(
+        (fact.reference for own, fact in reply.facts if isinstance(fact, MessageRejection) and own == references), None
+    )
+    keys = (
+        ("account_owner_transaction_id", references.account_owner_transaction_id),
+        ("confirmation_reference", references.confirmation_reference),
+        ("request_reference", references.request_reference),
+        ("related_business_message_id", references.related_business_message_id),
+        ("rejected_message", rejected),
+        ("account_servicer_transaction_id", references.account_servicer_transaction_id),
+        ("common_id", references.common_id),
+    )
+    return tuple([Key(kind, value) for kind, value in keys if value and value != NO_REFERENCE])
+
+
+def correlate(references: References, reply: Reply, candidates: Sequence[Candidate], counterparty: str) -> Correlation:
+    """Find the instruction that one fact of a reply is about.
+
+    ``candidates`` are what the ledger found by ``correlation_keys``; ``counterparty`` is the BIC whose channel brought the
+    reply. Strong references must agree; weak ones count only when no strong one is known, and among the counterparty's own
+    instructions. The header's sender, where there is one, and the channel must both be the instruction's counterparty.
+    """
+    keys = correlation_keys(references, reply)
+    found: Candidate | None = None
+    by: Key | None = None
+    unknown: Key | None = None
+    for key in keys:
+        if not _KINDS[key.kind].strong:
+            continue
+        hits = _hits(key, candidates)
+        if not hits:
+            if _KINDS[key.kind].decisive and unknown is None:
+                unknown = key
+            continue
+        if len(hits) > 1 or (found is not None and hits[0].instruction_id != found.instruction_id):
+            return _disagreement(keys, candidates)
+        if found is None:
+            found, by = hits[0], key
+    if found is not None and by is not None:
+        if unknown is not None:
+            return _disagreement(keys, candidates)
+        return _from_its_counterparty(found, by, keys, reply, counterparty)
+    if unknown is not None:
+        return Unknown(f"no instruction has {unknown.kind} {unknown.value}")
+    own = [candidate for candidate in candidates if same_party(candidate.counterparty, counterparty)]
+    for key in keys:
+        hits = _hits(key, own)
+        if len(hits) > 1:
+            return _disagreement((key,), own)
+        if hits:
+            return _from_its_counterparty(hits[0], key, keys, reply, counterparty)
+    stated = ", ".join(f"{key.kind} {key.value}" for key in keys)
+    return Unknown(f"no instruction has {stated}" if stated else "the reply carries no reference that could be ours")
+
+
+def _hits(key: Key, candidates: Sequence[Candidate]) -> list[Candidate]:
+    value, names = key.value, key.names
+    return [
+        candidate
+        for candidate in candidates
+        if (TRANSACTION_ID in names and candidate.transaction_id == value)
+        or (BUSINESS_MESSAGE_ID in names and value in candidate.business_message_ids)
+        or (ACCOUNT_SERVICER_TRANSACTION_ID in names and candidate.account_servicer_transaction_id == value)
+        or (COMMON_ID in names and candidate.common_id == value)
+    ]
+
+
+def _disagreement(keys: Sequence[Key], candidates: Sequence[Candidate]) -> Ambiguous:
+    named: list[str] = []
+    concerned: set[int] = set()
+    for key in keys:
+        numbers = sorted({candidate.instruction_id for candidate in _hits(key, candidates)})
+        decisive = _KINDS[key.kind].decisive
+        if numbers or decisive:
+            concerned.update(numbers)
+            meaning = " and ".join(f"instruction {number}" for number in numbers) or "no instruction"
+            named.append(f"{key.kind} {key.value} names {meaning}")
+    return Ambiguous(tuple(sorted(concerned)), "; ".join(named))
+
+
+def _from_its_counterparty(
+    candidate: Candidate, by: Key, keys: Sequence[Key], reply: Reply, counterparty: str
+) -> Correlated | WrongCounterparty:
+    expected = candidate.counterparty
+    for role, party in (("channel", counterparty), ("sender", reply.sender_bic)):
+        if party is not None and not same_party(party, expected):
+            return WrongCounterparty(
+                candidate.instruction_id,
+                expected,
+                f"{by.kind} {by.value} names an instruction sent to {expected}, but the reply's {role} is {party}",
+            )
+    sent = candidate.business_message_ids
+    about = next((sent[key.value] for key in keys if BUSINESS_MESSAGE_ID in key.names and key.value in sent), None)
+    return Correlated(candidate, by, about)
+
+
+def compare(terms: Terms, confirmed: SettlementConfirmation) -> tuple[Difference, ...]:
+    """Name the fields in which one settlement confirmation differs from the instruction, sorted by field.
+
+    What the confirmation does not state is no difference. A confirmation without partial indicator must settle the whole
+    quantity and, within ``terms.amount_tolerance``, the whole amount; a part may not exceed them. Sums over several parts
+    are ``lifecycle``'s, since a reversal or a late part changes them with no confirmation at hand to compare.
+    """
+    differences: list[Difference] = []
+    for name, instructed, stated in (
+        ("isin", terms.isin, confirmed.isin),
+        ("movement", terms.movement, confirmed.movement),
+        ("payment", terms.payment, confirmed.payment),
+        ("safekeeping_account", terms.safekeeping_account, confirmed.safekeeping_account),
+        ("trade_date", terms.trade_date, confirmed.trade_date),
+        ("settlement_date", terms.settlement_date, confirmed.settlement_date),
+    ):
+        if instructed != stated and instructed is not None and stated is not None:
+            differences.append(Difference(name, str(instructed), str(stated)))
+    effective, intended = confirmed.effective_settlement_date, terms.settlement_date
+    # Settling late is a fail that was cured; settling before the intended date was never agreed.
+    if effective is not None and intended is not None and effective < intended:
+        differences.append(Difference("effective_settlement_date", str(intended), str(effective)))
+    part = confirmed.partial is not None
+    if terms.quantity is not None and confirmed.settled_quantity is not None:
+        differences += _quantity(terms.quantity, confirmed.settled_quantity, part)
+    if terms.amount is not None and confirmed.settled_amount is not None:
+        differences += _amount(terms.amount, confirmed.settled_amount, part, terms.amount_tolerance)
+    if len(differences) > 1:
+        differences.sort(key=attrgetter("field"))
+    return tuple(differences)
+
+
+def _quantity(instructed: Quantity, settled: Quantity, part: bool) -> list[Difference]:
+    if instructed.type != settled.type:  # the numbers of two types cannot be compared
+        return [Difference("quantity_type", instructed.type, settled.type)]
+    differs = settled.value > instructed.value if part else settled.value != instructed.value
+    return [Difference("quantity", str(instructed.value), str(settled.value))] if differs else []
+
+
+def _amount(instructed: Amount, settled: Amount, part: bool, tolerance: Decimal) -> list[Difference]:
+    if instructed.currency != settled.currency:
+        return [Difference("currency", instructed.currency, settled.currency)]
+    excess = settled.value - instructed.value
+    differs = excess > tolerance or (not part and -excess > tolerance)
+    return [Difference("amount", str(instructed.value), str(settled.value))] if differs else []
