@@ -37,8 +37,8 @@ NO_REFERENCE: Final = "NONREF"  # what a servicer writes into a mandatory refere
 class KeyKind:
     """One reference that can tell the instruction: which of our identifiers it names, and how far it is trusted.
 
-    ``strong`` ones are identifiers that we gave. ``decisive`` ones name the transaction itself: stated and unknown, they
-    forbid any other reference to decide.
+    ``strong`` ones are identifiers that we gave. ``decisive`` ones name the transaction itself: stated and unknown,
+    they forbid any other reference to decide.
     """
 
     name: str
@@ -47,7 +47,7 @@ class KeyKind:
     decisive: bool = False
 
 
-# By strength. The servicer's identification is unique within that servicer only, the common one is shared by both sides.
+# By strength. The servicer's identification is unique within that servicer only; both sides share the common one.
 KEY_KINDS: Final = (
     KeyKind("account_owner_transaction_id", (TRANSACTION_ID,), strong=True, decisive=True),
     KeyKind("confirmation_reference", (TRANSACTION_ID,), strong=True, decisive=True),
@@ -130,7 +130,7 @@ Correlation = Correlated | Ambiguous | Unknown | WrongCounterparty
 
 
 def same_party(one: str, other: str) -> bool:
-    """Compare two BICs: 8 characters mean the head office, whose 11-character form ends in XXX; other branches differ."""
+    """Compare two BICs: 8 characters mean the head office, in 11 characters XXX; any other branch is another party."""
     return _party(one) == _party(other)
 
 
@@ -158,9 +158,10 @@ def correlation_keys(references: References, reply: Reply) -> tuple[Key, ...]:
 def correlate(references: References, reply: Reply, candidates: Sequence[Candidate], counterparty: str) -> Correlation:
     """Find the instruction that one fact of a reply is about.
 
-    ``candidates`` are what the ledger found by ``correlation_keys``; ``counterparty`` is the BIC whose channel brought the
-    reply. Strong references must agree; weak ones count only when no strong one is known, and among the counterparty's own
-    instructions. The header's sender, where there is one, and the channel must both be the instruction's counterparty.
+    ``candidates`` are what the ledger found by ``correlation_keys``; ``counterparty`` is the BIC whose channel brought
+    the reply. Strong references must agree; weak ones count only when no strong one is known, and only among that
+    counterparty's own instructions. The channel, and the header's sender where there is one, must both be the
+    instruction's counterparty.
     """
     keys = correlation_keys(references, reply)
     found: Candidate | None = None
@@ -239,9 +240,9 @@ def _from_its_counterparty(
 def compare(terms: Terms, confirmed: SettlementConfirmation) -> tuple[Difference, ...]:
     """Name the fields in which one settlement confirmation differs from the instruction, sorted by field.
 
-    What the confirmation does not state is no difference. A confirmation without partial indicator must settle the whole
-    quantity and, within ``terms.amount_tolerance``, the whole amount; a part may not exceed them. Sums over several parts
-    are ``lifecycle``'s, since a reversal or a late part changes them with no confirmation at hand to compare.
+    What the confirmation does not state is no difference. Without partial indicator it must settle the whole quantity
+    and, within ``terms.amount_tolerance``, the whole amount; a part may not exceed them. Sums over several parts are
+    ``lifecycle``'s, since a reversal or a late part changes them with no confirmation at hand to compare.
     """
     differences: list[Difference] = []
     for name, instructed, stated in (

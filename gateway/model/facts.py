@@ -263,7 +263,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One axis that moved, for history and for the status topic; a further settled part counts though the word stays."""
+    """One axis that moved, for history and for the status topic; a further settled part counts, the word may stay."""
 
     axis: str
     before: str | None
