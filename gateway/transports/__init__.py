@@ -67,7 +67,7 @@ class Transport(Protocol):
     async def receive(self, limit: int) -> list[Incoming]:
         """Wait until there is at least one message and return at most ``limit``, oldest first; may be cancelled.
 
-        Raises TransportError or BusUnavailable, both retriable, when the carrier is away.
+        A carrier that is away is reported once in the log, waited for, and read again when it is back.
         """
         ...
 
