@@ -1,0 +1,131 @@
+"""What arrived: bytes of an instruction become terms, by the simulator's own reading table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from gateway.errors import UnreadableMessage, Violation
+from gateway.messages.validation import ParsedMessage, Validator
+from gateway.simulator.scenario import scripted
+
+_DATES = ("trade_date", "settlement_date")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message as it arrived, before the simulator decides what to do with it.
+
+    ``terms`` holds what the message states, as text exactly as received, under the names of ``reading.toml``:
+    transaction identification, movement, payment, quantity and its type, amount and currency, dates, account.
+    """
+
+    carrier_key: str
+    sha256: str
+    message_definition: str | None = None
+    business_message_id: str | None = None
+    transaction_id: str | None = None
+    dialogue: str | None = None
+    possible_duplicate: bool = False
+    valid: bool = False
+    created_at: str | None = None
+    terms: dict[str, str] = field(default_factory=dict)
+    violations: tuple[Violation, ...] = ()
+
+    @property
+    def scripted(self) -> tuple[str, ...]:
+        """Name the scenarios that the message itself asks for."""
+        return scripted(self.terms.get("processing_text"))
+
+
+class Reader:
+    """Read and validate arrivals; ``bic`` is the simulated counterparty, ``gateway_bic`` the only sender it accepts."""
+
+    def __init__(self, validator: Validator, table: Mapping[str, Any], bic: str, gateway_bic: str) -> None:
+        self._validator = validator
+        self._header: Mapping[str, str] = table["header"]
+        self._codes: Mapping[str, Mapping[str, str]] = table["codes"]
+        self._families: Mapping[str, Mapping[str, Any]] = {name: row for name, row in table.items() if "." in name}
+        self._bic = _branch(bic)
+        self._gateway_bic = _branch(gateway_bic)
+
+    def read(self, carrier_key: str, content: bytes) -> Arrival:
+        """Judge one message and take its terms; never raises for bad content: violations say what is wrong."""
+        digest = sha256(content).hexdigest()
+        try:
+            parsed = self._validator.parse(content)
+        except UnreadableMessage as unreadable:
+            return Arrival(carrier_key, digest, violations=unreadable.violations or (_unreadable(unreadable),))
+        violations = (*self._validator.violations(parsed), *self._address(parsed))
+        definition = parsed.message_definition
+        family = self._families.get(definition[:8])
+        if family is None:
+            violations = (*violations, _unsupported(definition))
+        terms = self._terms(parsed, family) if family else {}
+        return Arrival(
+            carrier_key=carrier_key,
+            sha256=digest,
+            message_definition=definition,
+            business_message_id=parsed.header_value(self._header["business_message_id"]),
+            transaction_id=terms.get("transaction_id"),
+            dialogue=family["dialogue"] if family else None,
+            possible_duplicate=parsed.header_value(self._header["possible_duplicate"]) in ("true", "1"),
+            valid=not violations,
+            created_at=parsed.header_value(self._header["created_at"]),
+            terms=terms,
+            violations=violations,
+        )
+
+    def _terms(self, parsed: ParsedMessage, family: Mapping[str, Any]) -> dict[str, str]:
+        terms: dict[str, str] = {}
+        for name, paths in family["values"].items():
+            value = next((found for path in paths if (found := parsed.document_value(path)) is not None), None)
+            if value is not None:
+                terms[name] = self._codes[name].get(value, value) if name in self._codes else value
+        for quantity_type, paths in family["quantity"].items():
+            value = next((found for path in paths if (found := parsed.document_value(path)) is not None), None)
+            if value is not None:
+                terms["quantity"] = value
+                terms["quantity_type"] = quantity_type
+                break
+        for name in _DATES:
+            if name in terms:
+                terms[name] = terms[name][:10]
+        return terms
+
+    def _address(self, parsed: ParsedMessage) -> tuple[Violation, ...]:
+        if parsed.header_definition is None:
+            return ()
+        expected = {"sender": self._gateway_bic, "receiver": self._bic}
+        return tuple(
+            Violation(
+                code="header_address_wrong",
+                path=f"/AppHdr/{self._header[role]}",
+                rule=f"{role} is {bic}",
+                value=found,
+                text=f"The {role} in the header is {found or 'missing'}; it should be {bic}.",
+            )
+            for role, bic in expected.items()
+            if _branch(found := parsed.header_value(self._header[role]) or "") != bic
+        )
+
+
+def _branch(bic: str) -> str:
+    """Write a BIC of a head office in its long form, so that both forms are the same."""
+    return bic + "XXX" if len(bic) == 8 else bic
+
+
+def _unreadable(error: UnreadableMessage) -> Violation:
+    return Violation(code=error.code, path="", rule="a readable ISO 20022 message", value=None, text=error.text)
+
+
+def _unsupported(definition: str) -> Violation:
+    return Violation(
+        code="message_not_expected",
+        path="/Document",
+        rule="sese.023, sese.020 or setr.027",
+        value=definition,
+        text=f"This counterparty does not take {definition}.",
+    )
