@@ -197,15 +197,20 @@ def correlate(references: References, reply: Reply, candidates: Sequence[Candida
 
 
 def _hits(key: Key, candidates: Sequence[Candidate]) -> list[Candidate]:
-    value, names = key.value, key.names
-    return [
-        candidate
-        for candidate in candidates
-        if (TRANSACTION_ID in names and candidate.transaction_id == value)
-        or (BUSINESS_MESSAGE_ID in names and value in candidate.business_message_ids)
-        or (ACCOUNT_SERVICER_TRANSACTION_ID in names and candidate.account_servicer_transaction_id == value)
-        or (COMMON_ID in names and candidate.common_id == value)
-    ]
+    # A batch brings its candidates together, so this runs over hundreds for every reply: one plain comparison each.
+    value = key.value
+    for name in key.names:
+        if name == TRANSACTION_ID:
+            hits = [candidate for candidate in candidates if candidate.transaction_id == value]
+        elif name == BUSINESS_MESSAGE_ID:
+            hits = [candidate for candidate in candidates if value in candidate.business_message_ids]
+        elif name == ACCOUNT_SERVICER_TRANSACTION_ID:
+            hits = [candidate for candidate in candidates if candidate.account_servicer_transaction_id == value]
+        else:
+            hits = [candidate for candidate in candidates if candidate.common_id == value]
+        if hits:
+            return hits
+    return []
 
 
 def _disagreement(keys: Sequence[Key], candidates: Sequence[Candidate]) -> Ambiguous:

@@ -1,0 +1,516 @@
+"""The life of an instruction: transition tables, and ``advance(state, fact)`` that walks them. Pure.
+
+A status is not one enum. Each dialogue has axes that move independently, our own message has a delivery, and one word
+is derived from all of them (``headline``); the tables are in ``model.transitions``. Three rules hold in whatever order
+replies come:
+
+- an axis keeps the time that its counterparty asserted; an older assertion is history and does not move it, equal or
+  missing times use archive order, and the same reply again changes nothing;
+- what settled is the sum of the confirmed parts that were not reversed; a status never undoes it;
+- an edge that a table does not have is an error that names both ends, never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from gateway.errors import IllegalTransition
+from gateway.model.facts import (
+    Alert,
+    Axis,
+    CancellationAdvice,
+    Change,
+    ConfirmationAnswer,
+    ConfirmationStatus,
+    Delivery,
+    Dialogue,
+    Difference,
+    Fact,
+    MessageRejection,
+    Part,
+    Reason,
+    SettlementConfirmation,
+    State,
+    StatusAdvice,
+    StatusValue,
+    Terms,
+)
+from gateway.model.transitions import (
+    ALERTS,
+    CONFIRMATION,
+    DELIVERY,
+    FINISHED,
+    NOTHING,
+    OVERTAKEN,
+    PROVABLE,
+    RANKS,
+    REQUEST,
+    REVERSAL,
+    SETTLED,
+    STATUS,
+    WAYS,
+    Cause,
+    lifecycle_page,
+)
+
+__all__ = [
+    "Advance",
+    "Evidence",
+    "advance",
+    "advance_delivery",
+    "headline",
+    "is_finished",
+    "lifecycle_page",
+    "request_cancellation",
+    "withdraw",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Where a fact comes from.
+
+    ``at`` is when it is applied, ``asserted_at`` the header's creation time (both aware), ``archive_id`` the reply's
+    number in the archive (from 1), ``source_id`` identifies the reply's content (its business message identifier, or a
+    digest where there is none), and ``about`` says which of our messages it names.
+    """
+
+    at: datetime
+    asserted_at: datetime | None
+    archive_id: int
+    source_id: str
+    about: str = "instruction"  # instruction | cancellation | confirmation
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The next state, the axes that moved, and what operators must see."""
+
+    state: State
+    changes: tuple[Change, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+
+
+_NO_TERMS: Final = Terms()
+_ZERO: Final = Decimal(0)
+
+
+def advance(
+    state: State, fact: Fact, evidence: Evidence, terms: Terms = _NO_TERMS, differences: tuple[Difference, ...] = ()
+) -> Advance:
+    """Apply one fact of a reply to an instruction's state.
+
+    ``terms`` are what was instructed, for the sums of settled parts; ``differences`` are ``matching.compare``'s, for
+    a settlement confirmation. The same reply again returns the same state. Raises IllegalTransition, with nothing
+    applied, for an edge that the table does not have and for a fact of another dialogue.
+    """
+    sources = state.sources
+    if sources is None:
+        sources = {evidence.source_id: evidence.archive_id}
+    elif evidence.source_id not in sources:
+        sources = {**sources, evidence.source_id: evidence.archive_id}
+    elif sources[evidence.source_id] != evidence.archive_id:
+        return Advance(state)  # one message may bear several facts, but then under one archive number
+    step = _Step(state, evidence, terms)
+    apply = _APPLY.get((state.dialogue, type(fact)))
+    if apply is None:
+        axis, status = _first_word(fact)
+        raise _illegal(state, axis, step.value(axis), status)
+    apply(step, fact, differences)
+    return step.finish(sources)
+
+
+def advance_delivery(state: State, delivery: Delivery) -> Advance:
+    """Move the delivery of our own message; an outcome that a reply has overtaken changes nothing.
+
+    Raises IllegalTransition for an edge that ``DELIVERY`` does not have.
+    """
+    before = state.delivery
+    if delivery == before or (before is Delivery.SENT and delivery in OVERTAKEN):
+        return Advance(state)
+    if delivery not in DELIVERY[before]:
+        raise _illegal(state, "delivery", before, delivery)
+    return Advance(replace(state, delivery=delivery), (Change("delivery", before, delivery),))
+
+
+def withdraw(state: State) -> Advance:
+    """Cancel an instruction of which nothing has left: nothing is sent. Raises IllegalTransition where it may have."""
+    return advance_delivery(state, Delivery.WITHDRAWN)
+
+
+def request_cancellation(state: State) -> Advance:
+    """Record that we ask for cancellation; asking again while the request is open changes nothing.
+
+    Raises IllegalTransition when the instruction is withdrawn or cancelled, or the request has been answered and not
+    refused. Asking after settlement is allowed and alerted: the counterparty decides.
+    """
+    axes = state.axes or {}
+    held = axes.get("cancellation")
+    before = NOTHING if held is None else held.status.value
+    if before == "requested":
+        return Advance(state)
+    if state.delivery is Delivery.WITHDRAWN or (
+        "processing" in axes and axes["processing"].status.value == "cancelled"
+    ):
+        before = "cancelled"
+    if (REQUEST, before, "requested") not in WAYS[state.dialogue, "cancellation"]:
+        raise _illegal(state, "cancellation", before, "requested")
+    # The request is ours: it leaves the counterparty's clock, and the last archive number, where they were.
+    asked = Axis(StatusValue("requested"), held.asserted_at if held else None, held.archive_id if held else 0)
+    axes = {**axes, "cancellation": asked}
+    crossing = _crossing(axes)
+    return Advance(
+        replace(state, axes=axes),
+        (Change("cancellation", None if held is None else held.status.value, "requested"),),
+        (_alert(*crossing),) if crossing else (),
+    )
+
+
+def headline(state: State) -> str:
+    """Derive one word for the whole state, by the precedence table; every state has one."""
+    ranks = RANKS[state.dialogue]
+    best = ranks["delivery", state.delivery]
+    for name, axis in (state.axes or {}).items():
+        rank = ranks.get((name, axis.status.value), best)
+        best = min(best, rank)
+    return best[1]
+
+
+def is_finished(state: State) -> bool:
+    """Say whether nothing more is expected; a part that settled before the rest was given up does not keep it open."""
+    if headline(state) in FINISHED:
+        return True
+    axes = state.axes or {}
+    return any(
+        name in axes and axes[name].status.value in values
+        for name, values in (("processing", ("cancelled", "rejected")), ("cancellation", ("cancelled",)))
+    )
+
+
+def _illegal(state: State, axis: str, before: str, after: str) -> IllegalTransition:
+    return IllegalTransition(f"{state.dialogue} {axis}: no way from {before} to {after}")
+
+
+def _alert(code: str, detail: str = "") -> Alert:
+    return Alert(code, f"{ALERTS[code]} {detail}".rstrip())
+
+
+def _newer(asserted_at: datetime | None, archive_id: int, held: Axis | Part) -> bool:
+    if asserted_at is not None and held.asserted_at is not None and asserted_at != held.asserted_at:
+        return asserted_at > held.asserted_at
+    return archive_id > held.archive_id
+
+
+class _Step:
+    """One advance in the making: copies of what the fact may move, and what moved."""
+
+    __slots__ = ("advised", "alerts", "axes", "breaks", "changes", "delivery", "evidence", "parts", "state", "terms")
+
+    def __init__(self, state: State, evidence: Evidence, terms: Terms) -> None:
+        self.state = state
+        self.evidence = evidence
+        self.terms = terms
+        self.axes = dict(state.axes) if state.axes else {}
+        self.advised = state.advised
+        self.parts = state.parts
+        self.breaks = state.breaks
+        self.delivery = state.delivery
+        self.changes: list[Change] = []
+        self.alerts: list[Alert] = []
+
+    def value(self, axis: str) -> str:
+        held = self.axes.get(axis)
+        return NOTHING if held is None else held.status.value
+
+    def alert(self, code: str, detail: str = "") -> None:
+        self.alerts.append(_alert(code, detail))
+
+    def prove_delivery(self) -> None:
+        """A reply to our message proves that it arrived."""
+        before = self.delivery
+        if before is Delivery.SENT:
+            return
+        if before in PROVABLE:
+            self.delivery = Delivery.SENT
+            self.changes.append(Change("delivery", before, Delivery.SENT))
+        else:
+            self.alert("reply_to_unsent", f"Delivery is {before}.")
+
+    def say(self, axis: str, status: StatusValue) -> None:
+        """Move an axis to what the counterparty asserts, unless it asserted something newer before."""
+        held = self.axes.get(axis)
+        evidence = self.evidence
+        if held is None or _newer(evidence.asserted_at, evidence.archive_id, held):
+            self.move(axis, Axis(status, evidence.asserted_at, evidence.archive_id), STATUS)
+
+    def move(self, axis: str, to: Axis, cause: Cause, *, sums_moved: bool = False) -> None:
+        held = self.axes.get(axis)
+        after = to.status.value
+        before = NOTHING if held is None else held.status.value
+        if before != after:
+            if (cause, before, after) not in WAYS[self.state.dialogue, axis]:
+                raise _illegal(self.state, axis, before, after)
+        elif not sums_moved and held is not None and held.status == to.status:
+            self.axes[axis] = to
+            return
+        self.axes[axis] = to
+        self.changes.append(Change(axis, None if held is None else before, after, to.status.reasons))
+
+    def advise_settlement(self, status: StatusValue) -> None:
+        """Keep what a status says of settlement beside the confirmations, and show it while none stands."""
+        held, evidence = self.advised, self.evidence
+        if held is not None and not _newer(evidence.asserted_at, evidence.archive_id, held):
+            return
+        before = NOTHING if held is None else held.status.value
+        if before != status.value and (STATUS, before, status.value) not in WAYS[Dialogue.SETTLEMENT, "settlement"]:
+            raise _illegal(self.state, "settlement", self.value("settlement"), status.value)
+        self.advised = Axis(status, evidence.asserted_at, evidence.archive_id)
+        if not self.parts:
+            self.move("settlement", self.advised, STATUS)
+            return
+        if status.value == "failing" != before and self.value("settlement") == "partially_settled":
+            self.alert("remainder_failing")
+        self.settle(STATUS)
+
+    def settle(self, cause: Cause, *, sums_moved: bool = False) -> None:
+        """Derive the settlement axis from the parts that stand: the order in which they came does not matter."""
+        latest = self.parts[0]
+        for part in self.parts:
+            if _newer(part.asserted_at, part.archive_id, latest):
+                latest = part
+        standing = [part for part in self.parts if not part.reversed]
+        if not standing:
+            advised = self.advised
+            if advised is not None and not _newer(latest.asserted_at, latest.archive_id, advised):
+                self.move("settlement", advised, cause, sums_moved=sums_moved)
+                return
+            value = "reversed"
+        else:
+            whole = any(part.whole for part in standing) or self._quantity(standing) >= self._instructed()
+            last = len(standing) == len(self.parts) and any(part.last for part in standing)
+            value = "settled" if whole or last else "partially_settled"
+        to = Axis(StatusValue(value), latest.asserted_at, latest.archive_id)
+        self.move("settlement", to, cause, sums_moved=sums_moved)
+
+    def _instructed(self) -> Decimal:
+        quantity = self.terms.quantity
+        return Decimal("Infinity") if quantity is None else quantity.value
+
+    def _quantity(self, standing: list[Part]) -> Decimal:
+        instructed = self.terms.quantity
+        kind = None if instructed is None else instructed.type
+        return sum((part.quantity.value for part in standing if part.quantity and part.quantity.type == kind), _ZERO)
+
+    def weigh(self) -> None:
+        """Compare the sums of what stands with the instruction, and draw up the breaks that stand."""
+        standing = [part for part in self.parts if not part.reversed]
+        breaks = {difference for part in standing for difference in part.differences}
+        terms = self.terms
+        # A single confirmation is compared by itself already, unless it says that it is the last of several.
+        summed = len(standing) > 1 or any(part.last for part in standing)
+        complete = bool(standing) and self.value("settlement") == "settled"
+        if terms.quantity is not None and standing:
+            total = self._quantity(standing)
+            if total > terms.quantity.value:
+                self.beyond("quantity", terms.quantity.value, total)
+            if summed and (total > terms.quantity.value or (complete and total < terms.quantity.value)):
+                breaks.add(Difference("settled_quantity", str(terms.quantity.value), str(total)))
+        if terms.amount is not None and standing:
+            paid = [
+                part.amount.value for part in standing if part.amount and part.amount.currency == terms.amount.currency
+            ]
+            excess = sum(paid, _ZERO) - terms.amount.value
+            if excess > terms.amount_tolerance:
+                self.beyond("amount", terms.amount.value, terms.amount.value + excess)
+            short = complete and len(paid) == len(standing) and -excess > terms.amount_tolerance
+            if summed and (excess > terms.amount_tolerance or short):
+                total = terms.amount.value + excess
+                breaks.add(Difference("settled_amount", str(terms.amount.value), str(total)))
+        if not breaks and not self.breaks:
+            return
+        fresh = breaks.difference(self.breaks)
+        self.breaks = tuple(sorted(breaks, key=_break_order))
+        if fresh:
+            described = (
+                f"{d.field}: instructed {d.instructed}, confirmed {d.confirmed}" for d in self.breaks if d in fresh
+            )
+            self.alert("settlement_break", "; ".join(described) + ".")
+
+    def beyond(self, what: str, instructed: Decimal, settled: Decimal) -> None:
+        self.alert("settled_beyond_instruction", f"{what}: instructed {instructed}, settled {settled}.")
+
+    def finish(self, sources: dict[str, int] | None) -> Advance:
+        state = self.state
+        crossing = _crossing(self.axes)
+        if crossing is not None and crossing != _crossing(state.axes or {}):
+            self.alert(*crossing)
+        after = State(state.dialogue, self.delivery, self.axes or None, self.parts, self.breaks, self.advised, sources)
+        return Advance(after, tuple(self.changes), tuple(self.alerts))
+
+
+def _break_order(difference: Difference) -> tuple[str, str]:
+    return difference.field, difference.confirmed or ""
+
+
+def _crossing(axes: Mapping[str, Axis]) -> tuple[str, str] | None:
+    settlement = axes.get("settlement")
+    if settlement is None or settlement.status.value not in SETTLED:
+        return None
+    processing = axes["processing"].status.value if "processing" in axes else NOTHING
+    if processing == "rejected":
+        return "rejection_crossed_settlement", ""
+    if settlement.status.value == "partially_settled":  # cancelling the remainder is regular business
+        return None
+    cancellation = axes["cancellation"].status.value if "cancellation" in axes else NOTHING
+    if processing == "cancelled" or cancellation == "cancelled":
+        return "cancellation_crossed_settlement", "The counterparty also says that it is cancelled."
+    if cancellation in ("requested", "accepted", "pending", "repair"):
+        return "cancellation_crossed_settlement", f"The cancellation is {cancellation}."
+    return None
+
+
+def _status_advice(step: _Step, fact: StatusAdvice, _: tuple[Difference, ...]) -> None:
+    step.prove_delivery()
+    if fact.processing is not None:
+        step.say("processing", fact.processing)
+    if fact.inferred_matching is not None:
+        step.say("inferred_matching", fact.inferred_matching)
+    if fact.matching is not None:
+        step.say("matching", fact.matching)
+    if fact.settlement is not None:
+        step.advise_settlement(fact.settlement)
+
+
+def _settlement_confirmation(step: _Step, fact: SettlementConfirmation, differences: tuple[Difference, ...]) -> None:
+    step.prove_delivery()
+    if fact.pre_confirmation is not None:
+        step.alert("pre_confirmation", fact.pre_confirmation)
+    elif fact.reversal:
+        _reverse(step, fact)
+    else:
+        _confirm(step, fact, differences)
+
+
+def _confirm(step: _Step, fact: SettlementConfirmation, differences: tuple[Difference, ...]) -> None:
+    evidence, instructed = step.evidence, step.terms.quantity
+    identity = fact.confirmation_id or evidence.source_id
+    quantity, amount = fact.settled_quantity, fact.settled_amount
+    for part in step.parts:
+        if part.confirmation_id == identity:
+            if not part.reversed and (part.quantity, part.amount) != (quantity, amount):
+                step.alert("confirmation_conflict", f"Confirmation {identity}.")
+            return
+    comparable = quantity is not None and instructed is not None and quantity.type == instructed.type
+    short = comparable and quantity is not None and instructed is not None and quantity.value < instructed.value
+    remaining = fact.remaining_quantity
+    part = Part(
+        identity,
+        evidence.archive_id,
+        quantity,
+        amount,
+        asserted_at=evidence.asserted_at,
+        whole=fact.partial is None and not short,
+        last=fact.partial == "PARC" or (remaining is not None and not remaining.value),
+        differences=differences,
+    )
+    step.parts = (*step.parts, part)
+    step.settle(CONFIRMATION, sums_moved=True)
+    step.weigh()
+
+
+def _reverse(step: _Step, fact: SettlementConfirmation) -> None:
+    evidence, identity = step.evidence, fact.confirmation_id
+    standing = [part for part in step.parts if not part.reversed]
+    if identity is None:  # it can only mean the one part that stands
+        undone = standing[0] if len(standing) == 1 else None
+    else:
+        undone = next((part for part in step.parts if part.confirmation_id == identity), None)
+    if undone is not None and undone.reversed:
+        return
+    if undone is None:
+        step.alert("reversal_without_confirmation", f"It names {identity or 'none'}.")
+        if identity is None:
+            return
+        # Should the confirmation come later, it finds itself reversed and never counts.
+        quantity, amount, kept = fact.settled_quantity, fact.settled_amount, step.parts
+    else:
+        for stated, confirmed in ((fact.settled_quantity, undone.quantity), (fact.settled_amount, undone.amount)):
+            if stated is not None and confirmed is not None and stated != confirmed:
+                step.alert("reversal_differs", f"Confirmation {undone.confirmation_id}.")
+                break
+        identity, quantity, amount = undone.confirmation_id, undone.quantity, undone.amount
+        kept = tuple([part for part in step.parts if part is not undone])
+    reversal = Part(identity, evidence.archive_id, quantity, amount, reversed=True, asserted_at=evidence.asserted_at)
+    step.parts = (*kept, reversal)
+    step.settle(REVERSAL, sums_moved=undone is not None)
+    step.weigh()
+
+
+def _cancellation_advice(step: _Step, fact: CancellationAdvice, _: tuple[Difference, ...]) -> None:
+    # It proves nothing of the instruction: a servicer also refuses to cancel what it never received.
+    if "cancellation" not in step.axes:
+        step.alert("cancellation_not_requested")
+    step.say("cancellation", fact.status)
+
+
+def _confirmation_answer(step: _Step, fact: ConfirmationAnswer, _: tuple[Difference, ...]) -> None:
+    step.prove_delivery()
+    step.say("affirmation", fact.status)
+
+
+def _confirmation_status(step: _Step, fact: ConfirmationStatus, _: tuple[Difference, ...]) -> None:
+    step.prove_delivery()
+    if fact.processing is not None:
+        step.say("processing", fact.processing)
+    if fact.matching is not None:
+        step.say("matching", fact.matching)
+    if fact.affirmation is not None:
+        step.say("affirmation", fact.affirmation)
+    if fact.cancellation is not None:
+        _cancellation_advice(step, CancellationAdvice(fact.cancellation), ())
+
+
+def _message_rejection(step: _Step, fact: MessageRejection, _: tuple[Difference, ...]) -> None:
+    status = _technically_rejected(fact)
+    if step.evidence.about == "cancellation":
+        step.say("cancellation", status)
+        return
+    if step.parts or any(axis != "cancellation" for axis in step.axes):
+        step.alert("rejected_after_answer")
+    step.prove_delivery()
+    step.say("processing", status)
+
+
+def _technically_rejected(fact: MessageRejection) -> StatusValue:
+    where = f" at {fact.location}" if fact.location else ""
+    text = f"technical rejection{where}" + (f": {fact.text}" if fact.text else "")
+    return StatusValue("rejected", (Reason(proprietary=fact.reason_code, text=text),))
+
+
+def _first_word(fact: Fact) -> tuple[str, str]:
+    """Name the axis that a fact of another dialogue would have moved, and where to."""
+    if isinstance(fact, SettlementConfirmation):
+        return "settlement", "reversed" if fact.reversal else "settled"
+    if isinstance(fact, ConfirmationAnswer):
+        return "affirmation", fact.status.value
+    for axis in ("processing", "inferred_matching", "matching", "settlement", "affirmation", "cancellation"):
+        status = getattr(fact, axis, None)
+        if status is not None:
+            return axis, status.value
+    return "processing", NOTHING
+
+
+_APPLY: Final[Mapping[tuple[Dialogue, type], Callable[[_Step, Any, tuple[Difference, ...]], None]]] = {
+    (Dialogue.SETTLEMENT, StatusAdvice): _status_advice,
+    (Dialogue.SETTLEMENT, SettlementConfirmation): _settlement_confirmation,
+    (Dialogue.SETTLEMENT, CancellationAdvice): _cancellation_advice,
+    (Dialogue.SETTLEMENT, MessageRejection): _message_rejection,
+    (Dialogue.CONFIRMATION, ConfirmationAnswer): _confirmation_answer,
+    (Dialogue.CONFIRMATION, ConfirmationStatus): _confirmation_status,
+    (Dialogue.CONFIRMATION, CancellationAdvice): _cancellation_advice,
+    (Dialogue.CONFIRMATION, MessageRejection): _message_rejection,
+}
