@@ -1,0 +1,307 @@
+"""Hardened XML parsing, and finding the header and the document in whatever envelope they travel in.
+
+No entities, no network, no document type definition, bounded size and depth. An envelope is any element, under any
+prefix and namespace, that holds an ``AppHdr`` and a ``Document`` at any level, or one of them alone; ``Xchg``
+(head.002) is an envelope and a message of its own. Some networks leave ``Document`` out: it is put back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, cast
+
+from lxml import etree
+
+from gateway.errors import UnreadableMessage, Violation
+
+MAX_BYTES: Final = 1_000_000
+MAX_DEPTH: Final = 256  # the depth at which libxml2 itself stops
+
+_DEFINITION = re.compile(r"[a-z]{4}\.[0-9]{3}\.[0-9]{3}\.[0-9]{2}$")
+_WHITE_SPACE = (b"\n", b" ", b"\r", b"\t")
+_RESOURCE_LIMIT = 114  # XML_ERR_RESOURCE_LIMIT: below ten megabytes only depth and entities reach it
+_VALUE_LIMIT = 140
+
+Identify = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedMessage:
+    """A parsed business message: the definitions of its header and document, and their elements.
+
+    ``message_definition`` is None for a header that travels alone. ``header_definition`` is None where there is no
+    header, or one that is the envelope's own and not an ISO 20022 header; its values can be asked for all the same.
+    ``parts`` are the elements to validate, each with its definition.
+    """
+
+    message_definition: str | None
+    header_definition: str | None
+    header: etree._Element | None
+    document: etree._Element | None
+    parts: tuple[tuple[str, etree._Element], ...]
+    line_offset: int = 0
+
+    def header_value(self, path: str) -> str | None:
+        """Return the text of the first element at a path of short tags below the header (``CreDt``), or None."""
+        return next(_values(self.header, path), None)
+
+    def document_value(self, path: str) -> str | None:
+        """Return the text of the first element at a path of short tags below the document, or None."""
+        return next(_values(self.document, path), None)
+
+    def document_values(self, path: str) -> list[str]:
+        """Return the texts of all elements at a path of short tags below the document, in order."""
+        return list(_values(self.document, path))
+
+    def line(self, element: etree._Element) -> int | None:
+        """Return the line of the bytes, from 1, on which an element starts."""
+        return _line(element, self.line_offset)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeReferences:
+    """What can be said of a message that cannot be read: definition, header identifier, sender and receiver, if any."""
+
+    message_definition: str | None = None
+    business_message_id: str | None = None
+    sender: str | None = None
+    receiver: str | None = None
+
+
+class Parser:
+    """Parse bytes into a ``ParsedMessage``; ``identify`` says which definition a namespace stands for, or None."""
+
+    def __init__(self, identify: Identify, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> None:
+        self._identify = identify
+        self._max_bytes = max_bytes
+        self._max_depth = max_depth
+        self._too_deep = etree.XPath("boolean(/" + "*/" * max_depth + "*)") if max_depth < MAX_DEPTH else None
+        self._xml = etree.XMLParser(
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            dtd_validation=False,
+            huge_tree=False,
+            remove_comments=True,  # else a comment inside a value would cut the value short
+            remove_pis=True,
+        )
+
+    def parse(self, content: bytes) -> ParsedMessage:
+        """Parse one message.
+
+        Raises ``UnreadableMessage`` with one violation; codes ``xml_malformed``, ``xml_too_large``, ``xml_too_deep``,
+        ``xml_forbidden``, ``envelope_unknown``, ``envelope_ambiguous``, ``definition_unknown``.
+        """
+        root, line_offset = self._root(content)
+        return self._open(root, line_offset)
+
+    def envelope_references(self, content: bytes) -> EnvelopeReferences:
+        """Say what can be had of a message that is to be parked, whatever is wrong with it; empty when it is no XML."""
+        try:
+            root, _ = self._root(content)
+        except UnreadableMessage:
+            return EnvelopeReferences()
+        headers, documents, _ = _locate(root, lambda namespace: _tail(namespace) or self._identify(namespace))
+        header = headers[0] if headers else None
+        definition = None
+        if documents:
+            definition = _tail(_namespace(documents[0])) or self._identify(_namespace(documents[0]))
+        return EnvelopeReferences(
+            definition or next(_values(header, "MsgDefIdr"), None),
+            next(_values(header, "BizMsgIdr"), None),
+            _party(header, "Fr"),
+            _party(header, "To"),
+        )
+
+    def _root(self, content: bytes) -> tuple[etree._Element, int]:
+        if len(content) > self._max_bytes:
+            raise unreadable(
+                "xml_too_large",
+                f"the message has {len(content)} bytes; at most {self._max_bytes} are accepted",
+                f"at most {self._max_bytes} bytes",
+                value=str(len(content)),
+            )
+        line_offset = 0
+        if content.startswith(_WHITE_SPACE):  # often met before the XML declaration, where XML forbids it
+            stripped = content.lstrip()
+            line_offset = content.count(b"\n", 0, len(content) - len(stripped))
+            content = stripped
+        try:
+            root = etree.fromstring(content, self._xml)
+        except etree.XMLSyntaxError as error:
+            raise self._refusal(error, content, line_offset) from None
+        if root.getroottree().docinfo.internalDTD is not None:
+            raise _forbidden()
+        if self._too_deep is not None and self._too_deep(root):
+            raise self._deep()
+        return root, line_offset
+
+    def _refusal(self, error: etree.XMLSyntaxError, content: bytes, line_offset: int) -> UnreadableMessage:
+        line = (error.position[0] or 1) + line_offset
+        if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+            return _forbidden()
+        if getattr(error, "code", None) == _RESOURCE_LIMIT:
+            return self._deep(line)
+        reason = (error.msg or "no XML").strip()
+        return unreadable(
+            "xml_malformed", f"the message is not well-formed XML: {reason}", "well-formed XML 1.0", line=line
+        )
+
+    def _deep(self, line: int | None = None) -> UnreadableMessage:
+        return unreadable(
+            "xml_too_deep",
+            f"the elements of the message are nested more than {self._max_depth} deep",
+            f"at most {self._max_depth} levels of elements",
+            line=line,
+        )
+
+    def _open(self, root: etree._Element, line_offset: int) -> ParsedMessage:
+        headers, documents, business_file = _locate(root, self._identify)
+        parts = [
+            (self._definition(element, line_offset), element)
+            for element in headers
+            if _tail(_namespace(element)) is not None or self._identify(_namespace(element)) is not None
+        ]
+        header_definition = parts[0][0] if parts else None
+        parts += [(self._definition(element, line_offset), element) for element in documents]
+        if business_file is not None:
+            parts.insert(0, (self._definition(business_file, line_offset), business_file))
+            if len(documents) != 1 or len(headers) > 1:
+                return ParsedMessage(parts[0][0], None, None, business_file, tuple(parts), line_offset)
+        if len(headers) > 1 or len(documents) > 1:
+            raise unreadable(
+                "envelope_ambiguous",
+                f"the envelope holds {len(headers)} headers and {len(documents)} documents; one message is expected",
+                "at most one AppHdr and one Document",
+            )
+        if not parts:
+            name = etree.QName(root)
+            raise unreadable(
+                "envelope_unknown",
+                f"no business application header and no document of ISO 20022 in <{name.localname}> "
+                f"(namespace {name.namespace or 'none'})",
+                "an AppHdr or a Document in an ISO 20022 namespace, at any level",
+                value=name.text,
+            )
+        header = headers[0] if headers else None
+        document = documents[0] if documents else None
+        return ParsedMessage(
+            parts[-1][0] if documents else None, header_definition, header, document, tuple(parts), line_offset
+        )
+
+    def _definition(self, element: etree._Element, line_offset: int) -> str:
+        namespace = _namespace(element)
+        found = self._identify(namespace)
+        if found is not None:
+            return found
+        name = _tail(namespace) or namespace
+        raise unreadable(
+            "definition_unknown",
+            f"message definition {name} (namespace {namespace}) is not in the schema dictionary; "
+            "import its XSD with: gateway schemas import FILE",
+            "a definition that `gateway schemas list` names; others are added with `gateway schemas import FILE`",
+            value=namespace,
+            path=f"/{etree.QName(element).localname}",
+            line=_line(element, line_offset),
+        )
+
+
+def unreadable(
+    code: str, text: str, rule: str, *, value: str | None = None, path: str = "/", line: int | None = None
+) -> UnreadableMessage:
+    """Make the error of a message that cannot be read, with the one violation that says why."""
+    value = value if value is None else value[:_VALUE_LIMIT]
+    return UnreadableMessage(text, code=code, violations=(Violation(code, path, rule, value, text, line),))
+
+
+def _forbidden() -> UnreadableMessage:
+    return unreadable(
+        "xml_forbidden",
+        "the message has a document type definition, which may hide entities; none is accepted",
+        "no DOCTYPE and no entity declarations",
+    )
+
+
+def _locate(
+    root: etree._Element, identify: Identify
+) -> tuple[list[etree._Element], list[etree._Element], etree._Element | None]:
+    """Return the headers, the documents and the business file (``Xchg``) of an envelope, in document order."""
+    headers: list[etree._Element] = []
+    documents: list[etree._Element] = []
+    business_file: etree._Element | None = None
+    pending = [root]
+    while pending:
+        element = pending.pop()
+        namespace, _, name = element.tag.rpartition("}")
+        namespace = namespace[1:]
+        if name == "AppHdr":
+            headers.append(element)
+            continue
+        if name == "Document" and (_tail(namespace) is not None or identify(namespace) is not None):
+            documents.append(element)
+            continue
+        if name == "Xchg" and business_file is None and (_tail(namespace) or "").startswith("head.002."):
+            business_file = element
+        pending.extend(reversed(element))
+    if not documents:
+        documents = [_with_document(element) for element in _bare_messages(root, identify)]
+    return headers, documents, business_file
+
+
+def _bare_messages(root: etree._Element, identify: Identify) -> list[etree._Element]:
+    """Return the outermost elements that are in a message's namespace without a ``Document`` around them."""
+    found: list[etree._Element] = []
+    pending = [root]
+    while pending:
+        element = pending.pop()
+        namespace = _namespace(element)
+        definition = identify(namespace) or _tail(namespace)
+        if definition is not None and not definition.startswith(("head.", "nvlp.")):
+            found.append(element)
+        elif definition is None or not element.tag.endswith("}AppHdr"):
+            pending.extend(reversed(element))
+    return found
+
+
+def _with_document(message: etree._Element) -> etree._Element:
+    namespace = _namespace(message)
+    document = etree.Element(f"{{{namespace}}}Document", nsmap={None: namespace})  # type: ignore[dict-item]  # the stubs lack None
+    document.append(message)
+    return document
+
+
+def _namespace(element: etree._Element) -> str:
+    return element.tag.rpartition("}")[0][1:]
+
+
+def _tail(namespace: str) -> str | None:
+    """Return the definition identifier a namespace ends with, whether known or not."""
+    match = _DEFINITION.search(namespace)
+    return match[0] if match else None
+
+
+def _line(element: etree._Element, line_offset: int) -> int | None:
+    line = cast("int | None", element.sourceline)  # the stubs know it as an ellipsis
+    return None if line is None else line + line_offset
+
+
+def _values(element: etree._Element | None, path: str) -> Iterator[str]:
+    if element is None:
+        return
+    for found in element.iterfind("/".join("{*}" + name for name in path.split("/"))):
+        if found.text is not None:
+            yield found.text
+
+
+_PARTIES = (
+    "FIId/FinInstnId/BICFI",
+    "OrgId/Id/OrgId/AnyBIC",
+    "OrgId/Id/OrgId/BICOrBEI",
+    "FIId/FinInstnId/ClrSysMmbId/MmbId",
+)
+
+
+def _party(header: etree._Element | None, side: str) -> str | None:
+    return next((value for path in _PARTIES for value in _values(header, f"{side}/{path}")), None)
