@@ -1,0 +1,500 @@
+"""The words that trade events are made of: texts, identifiers, amounts, parties, prices.
+
+Every type is strict and closed (an unknown field is an error). Patterns and lengths are checked by pydantic's compiled
+core; check digits, decimals of a currency and "exactly one of" by the small functions here. Lengths are those of the
+ISO 20022 elements that the fields become.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from gateway.model import identifiers
+from gateway.model.currencies import DECIMALS
+
+# What XML 1.0 cannot carry unchanged: control characters (NUL among them; a carriage return becomes a line feed on
+# reading), and the two non-characters that it forbids.
+PRINTABLE_PATTERN = r"^[^\x00-\x1F\x7F\x{FFFE}\x{FFFF}]*$"
+NARRATIVE_PATTERN = r"^[^\x00-\x08\x0B-\x1F\x7F\x{FFFE}\x{FFFF}]*$"
+CODE_PATTERN = "^[A-Z0-9]{4}$"
+SCHEME_CODE_PATTERN = "^[a-zA-Z0-9]{4}$"
+DEFINITION_PATTERN = r"^[a-z]{4}\.[0-9]{3}\.[0-9]{3}\.[0-9]{2}$"
+
+RULES = identifiers.RULES | {
+    PRINTABLE_PATTERN: "text without control characters (NUL, tabs and line ends among them)",
+    NARRATIVE_PATTERN: "text without control characters other than tab and line feed",
+    CODE_PATTERN: "an ISO 20022 code: 4 capital letters or digits",
+    SCHEME_CODE_PATTERN: "a proprietary code: 4 letters or digits",
+    DEFINITION_PATTERN: "a message definition such as sese.023.001.12",
+}
+"""What each pattern asks for, in words."""
+
+
+def _text(length: int, pattern: str = PRINTABLE_PATTERN) -> StringConstraints:
+    return StringConstraints(min_length=1, max_length=length, pattern=pattern)
+
+
+def _check_digit(holds: Any, name: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not holds(value):
+            raise PydanticCustomError("identifier_check_digit", f"{name} whose check digits hold")
+        return value
+
+    return AfterValidator(check)
+
+
+Text16 = Annotated[str, _text(16)]
+Text35 = Annotated[str, _text(35)]
+Text70 = Annotated[str, _text(70)]
+Text140 = Annotated[str, _text(140)]
+Text210 = Annotated[str, _text(210, NARRATIVE_PATTERN)]
+Text350 = Annotated[str, _text(350, NARRATIVE_PATTERN)]
+Bic = Annotated[str, StringConstraints(pattern=identifiers.BIC_PATTERN)]
+Country = Annotated[str, StringConstraints(pattern=identifiers.COUNTRY_PATTERN)]
+MarketCode = Annotated[str, StringConstraints(pattern=identifiers.MIC_PATTERN)]
+UniqueTransactionIdentifier = Annotated[str, StringConstraints(pattern=identifiers.UTI_PATTERN)]
+Isin = Annotated[
+    str, StringConstraints(pattern=identifiers.ISIN_PATTERN), _check_digit(identifiers.isin_holds, "an ISIN")
+]
+Lei = Annotated[str, StringConstraints(pattern=identifiers.LEI_PATTERN), _check_digit(identifiers.lei_holds, "an LEI")]
+Iban = Annotated[
+    str, StringConstraints(pattern=identifiers.IBAN_PATTERN), _check_digit(identifiers.iban_holds, "an IBAN")
+]
+IsoCode = Annotated[str, StringConstraints(pattern=CODE_PATTERN)]
+DefinitionIdentifier = Annotated[str, StringConstraints(pattern=DEFINITION_PATTERN)]
+
+
+def _known_currency(value: str) -> str:
+    if value not in DECIMALS:
+        raise PydanticCustomError("currency_unknown", "a currency code of ISO 4217")
+    return value
+
+
+Currency = Annotated[str, AfterValidator(_known_currency), WithJsonSchema({"type": "string", "enum": sorted(DECIMALS)})]
+
+_DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
+_MAX_DIGITS = 18
+
+
+def exact_decimal(value: object, places: int, *, signed: bool = False, zero: bool = True) -> Decimal:
+    """Read a number that JSON gives as a string or as a number, without losing a digit.
+
+    At most 18 digits, ``places`` of them after the point. A binary float arrives only where its shortest text is the
+    number as written (``parse_event`` sees to it).
+    """
+    text = value if type(value) is str else repr(value) if type(value) in (int, float) else str(value)
+    if type(value) is bool or not _DECIMAL.fullmatch(text):
+        if type(value) is float:
+            text = format(Decimal(text), "f")  # 1e-07 and the like
+        elif type(value) is not Decimal:
+            raise PydanticCustomError("event_field_invalid", "a number such as 1250.00, as a string or a number")
+    number = Decimal(text)
+    if not signed and number.is_signed():
+        raise PydanticCustomError("event_field_invalid", "a number that is not negative")
+    if not zero and not number:
+        raise PydanticCustomError("event_field_invalid", "a number greater than zero")
+    _, _, fraction = text.partition(".")
+    if len(fraction.rstrip("0")) > places or len(text.strip("-").replace(".", "").lstrip("0")) > _MAX_DIGITS:
+        rule = f"a number of at most {_MAX_DIGITS} digits, {places} of them after the point"
+        raise PydanticCustomError("event_field_invalid", "{rule}", {"rule": rule})
+    return number
+
+
+_DECIMAL_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}, {"type": "number"}]}
+)
+
+
+def _exact(places: int, *, signed: bool = False, zero: bool = True) -> BeforeValidator:
+    def read(value: object) -> Decimal:
+        return exact_decimal(value, places, signed=signed, zero=zero)
+
+    return BeforeValidator(read)
+
+
+AmountValue = Annotated[Decimal, _exact(5), _DECIMAL_SCHEMA]
+PriceValue = Annotated[Decimal, _exact(13, signed=True), _DECIMAL_SCHEMA]
+Percentage = Annotated[Decimal, _exact(10, signed=True), _DECIMAL_SCHEMA]
+QuantityValue = Annotated[Decimal, _exact(17, zero=False), _DECIMAL_SCHEMA]
+
+
+def _written_instant(value: object) -> object:
+    if not isinstance(value, str) or "T" not in value:  # digits would be taken for seconds since 1970
+        raise PydanticCustomError("event_field_invalid", "an instant with its offset, such as 2026-03-02T09:15:00Z")
+    return value
+
+
+Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written_instant)]
+
+
+class Strict(BaseModel):
+    """Refuse unknown fields and silent conversions; values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def exactly_one(item: BaseModel, names: Iterable[str]) -> None:
+    """Raise unless exactly one of the named fields of ``item`` is given."""
+    if sum(getattr(item, name) is not None for name in names) != 1:
+        raise PydanticCustomError("event_field_invalid", "exactly one of {names}", {"names": ", ".join(names)})
+
+
+class Proprietary(Strict):
+    """A code of a scheme of its own: four characters, the issuer of the scheme, and the scheme's name."""
+
+    identification: Annotated[str, StringConstraints(pattern=SCHEME_CODE_PATTERN)]
+    issuer: Text35
+    scheme: Text35 | None = None
+
+
+Code = IsoCode | Proprietary
+"""An ISO 20022 code as a string, or a proprietary one as an object."""
+
+Item = TypeVar("Item")
+Some = Annotated[tuple[Item, ...], Field(max_length=100, strict=False)]
+"""A list of up to 100; absent and empty are the same."""
+
+Days = Annotated[int, Field(ge=0, le=999)]
+Priority = Annotated[int, Field(ge=1, le=9999)]
+"""1 is the highest."""
+
+
+class ProprietaryIdentification(Strict):
+    """A party's identification in a scheme of its own (a CSD's participant number, a client number)."""
+
+    identification: Text35
+    issuer: Text35
+    scheme: Text35 | None = None
+
+
+class Amount(Strict):
+    """Money: a value that is not negative, with no more decimals than its currency (ISO 4217) has."""
+
+    value: AmountValue
+    currency: Currency
+
+    @model_validator(mode="after")
+    def _decimals_of_the_currency(self) -> Self:
+        places = DECIMALS[self.currency]
+        if self.value != round(self.value, places):
+            rule = f"at most {places} decimals in {self.currency}"
+            raise PydanticCustomError("currency_decimals", "{rule}", {"rule": rule})
+        return self
+
+
+class DirectedAmount(Amount):
+    """Money and, where it matters, whether it is credited or debited."""
+
+    direction: Literal["credit", "debit"] | None = None
+
+
+class PriceAmount(Strict):
+    """A price in money; a price may have more decimals than its currency."""
+
+    value: PriceValue
+    currency: Currency
+
+
+class Price(Strict):
+    """A price: a percentage (``rate``) or an amount for one unit. ``type`` says how it is meant (``PARV``)."""
+
+    rate: Percentage | None = None
+    amount: PriceAmount | None = None
+    type: IsoCode | None = None
+
+    @model_validator(mode="after")
+    def _rate_or_amount(self) -> Self:
+        exactly_one(self, ("rate", "amount"))
+        return self
+
+
+class Quantity(Strict):
+    """How many: units (shares), or a face or amortised amount in the security's currency (debt)."""
+
+    type: Literal["unit", "face_amount", "amortised_value"]
+    value: QuantityValue
+
+    @model_validator(mode="after")
+    def _places(self) -> Self:
+        if self.type != "unit" and self.value != round(self.value, 5):
+            raise PydanticCustomError("event_field_invalid", "at most 5 decimals in a face or amortised amount")
+        return self
+
+
+class Address(Strict):
+    """A postal address."""
+
+    lines: Annotated[tuple[Text70, ...], Field(max_length=5, strict=False)] = ()
+    post_code: Text16 | None = None
+    town: Text35 | None = None
+    country: Country
+
+
+class Party(Strict):
+    """A party of the trade, its settlement or its confirmation: one of BIC, proprietary identification, or name.
+
+    ``safekeeping_account`` is the account it holds with the party before it in the chain; ``processing_reference`` its
+    own reference for the transaction; the texts are for that party.
+    """
+
+    bic: Bic | None = None
+    proprietary: ProprietaryIdentification | None = None
+    name: Text350 | None = None
+    address: Address | None = None
+    lei: Lei | None = None
+    safekeeping_account: Text35 | None = None
+    processing_reference: Text35 | None = None
+    declaration_text: Text350 | None = None
+    contact_text: Text140 | None = None
+
+    @model_validator(mode="after")
+    def _one_identification(self) -> Self:
+        exactly_one(self, ("bic", "proprietary", "name"))
+        if self.address is not None and self.name is None:
+            raise PydanticCustomError("event_field_invalid", "an address only beside a name")
+        return self
+
+
+Chain = Annotated[tuple[Party, ...], Field(max_length=5, strict=False)]
+"""Parties from the place of settlement outwards: its participant first, the buyer or seller last."""
+
+
+class CashAccount(Strict):
+    """A cash account, by IBAN or as the account servicer writes it."""
+
+    iban: Iban | None = None
+    proprietary: Annotated[str, _text(34)] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        exactly_one(self, ("iban", "proprietary"))
+        return self
+
+
+class CashParty(Strict):
+    """A party of the cash leg, with its account."""
+
+    bic: Bic | None = None
+    proprietary: ProprietaryIdentification | None = None
+    name: Text350 | None = None
+    cash_account: CashAccount | None = None
+
+    @model_validator(mode="after")
+    def _one_identification(self) -> Self:
+        exactly_one(self, ("bic", "proprietary", "name"))
+        return self
+
+
+class CashParties(Strict):
+    """Who pays and who is paid, each with its agent."""
+
+    debtor: CashParty | None = None
+    debtor_agent: CashParty | None = None
+    creditor: CashParty | None = None
+    creditor_agent: CashParty | None = None
+
+
+class PlaceOfTrade(Strict):
+    """Where the trade was made: the kind of market (``EXCH``, ``OTCO``, ...) and which one, by MIC or description."""
+
+    type: Code
+    market: MarketCode | None = None
+    description: Text35 | None = None
+
+    @model_validator(mode="after")
+    def _market_or_description(self) -> Self:
+        if self.market is not None and self.description is not None:
+            raise PydanticCustomError("event_field_invalid", "a market or a description, not both")
+        return self
+
+
+class PlaceOfClearing(Strict):
+    """Where the trade is cleared: the clearing house by BIC, LEI or both."""
+
+    bic: Bic | None = None
+    lei: Lei | None = None
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if self.bic is None and self.lei is None:
+            raise PydanticCustomError("event_field_invalid", "at least one of bic, lei")
+        return self
+
+
+class HoldReason(Strict):
+    """Why an instruction is held (``PTYH``, ``CSDH``, ...)."""
+
+    code: Code
+    text: Text210 | None = None
+
+
+class Linkage(Strict):
+    """Another transaction that this one goes with: before, with or after it (``BEFO``, ``WITH``, ``AFTE``)."""
+
+    position: Code | None = None
+    message_definition: DefinitionIdentifier | None = None
+    settlement_transaction_id: Text35 | None = None
+    account_servicer_transaction_id: Text35 | None = None
+    market_infrastructure_transaction_id: Text35 | None = None
+    pool_id: Text35 | None = None
+    other_transaction_id: Text35 | None = None
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        exactly_one(self, [name for name in Linkage.model_fields if name.endswith("_id")])
+        return self
+
+
+class ConfirmationReference(Strict):
+    """Another identification of the confirmed trade, or what it was allocated from."""
+
+    message_definition: DefinitionIdentifier | None = None
+    instructing_party_transaction_id: Text35 | None = None
+    executing_party_transaction_id: Text35 | None = None
+    market_infrastructure_transaction_id: Text35 | None = None
+    block_id: Text35 | None = None
+    allocation_id: Text35 | None = None
+    individual_allocation_id: Text35 | None = None
+    pool_id: Text35 | None = None
+    common_id: Text35 | None = None
+    collateral_transaction_id: Text35 | None = None
+    unique_transaction_id: UniqueTransactionIdentifier | None = None
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        exactly_one(self, [name for name in ConfirmationReference.model_fields if name.endswith("_id")])
+        return self
+
+
+class Lot(Strict):
+    """One tax lot of the quantity."""
+
+    number: Text35 | None = None
+    quantity: Quantity | None = None
+    acquisition_date: date | None = None
+    price_type: Code | None = None
+
+
+class Investor(Party):
+    """The investor behind the trade."""
+
+    nationality: Country | None = None
+
+
+class ConfirmingParty(Party):
+    """The buyer or the seller of a confirmed trade, and in which capacity it acts (``PRIN``, ``AGEN``, ...)."""
+
+    investor_capacity: Code | None = None
+    trading_capacity: Code | None = None
+
+
+class Commission(Strict):
+    """What the broker earns: a kind (``BRKR``, ``FLAT``, ...), with an amount or a percentage."""
+
+    type: Code
+    amount: Amount | None = None
+    rate: Percentage | None = None
+
+    @model_validator(mode="after")
+    def _amount_or_rate(self) -> Self:
+        exactly_one(self, ("amount", "rate"))
+        return self
+
+
+class StandingSettlementInstruction(Strict):
+    """Whose database of standing settlement instructions holds the details (``INTE``, ``BRKR``, ``VEND``)."""
+
+    database: Code
+    vendor: Party | None = None
+    other_delivering_parties: Chain = ()
+    other_receiving_parties: Chain = ()
+
+
+class OtherAmounts(Strict):
+    """Fees, taxes and other amounts beside the settlement amount, each with its direction where it matters."""
+
+    charges_fees: DirectedAmount | None = None
+    country_national_federal_tax: DirectedAmount | None = None
+    executing_broker_amount: DirectedAmount | None = None
+    issue_discount_allowance: DirectedAmount | None = None
+    payment_levy_tax: DirectedAmount | None = None
+    local_tax: DirectedAmount | None = None
+    local_broker_commission: DirectedAmount | None = None
+    margin: DirectedAmount | None = None
+    other: DirectedAmount | None = None
+    regulatory_amount: DirectedAmount | None = None
+    special_concession: DirectedAmount | None = None
+    stamp_duty: DirectedAmount | None = None
+    stock_exchange_tax: DirectedAmount | None = None
+    transfer_tax: DirectedAmount | None = None
+    transaction_tax: DirectedAmount | None = None
+    value_added_tax: DirectedAmount | None = None
+    withholding_tax: DirectedAmount | None = None
+    net_gain_loss: DirectedAmount | None = None
+    consumption_tax: DirectedAmount | None = None
+
+
+class AmountsOfSettlement(OtherAmounts):
+    """Other amounts of a settlement instruction."""
+
+    accrued_interest: DirectedAmount | None = None
+    trade_amount: DirectedAmount | None = None
+    shipping_amount: DirectedAmount | None = None
+    research_fee: DirectedAmount | None = None
+    network_fee: DirectedAmount | None = None
+
+
+class AmountsOfConfirmation(OtherAmounts):
+    """Other amounts of a trade confirmation."""
+
+    matching_confirmation_fee: DirectedAmount | None = None
+    shared_brokerage_amount: DirectedAmount | None = None
+    clearing_broker_commission: DirectedAmount | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule across fields: looked at when all of ``fields`` are good by themselves; ``path`` is what to correct."""
+
+    path: str
+    fields: tuple[str, ...]
+    text: str
+    broken: Callable[[Any], bool]
+
+
+class Event(Strict):
+    """What every trade event carries. ``counterparty`` is the BIC of the profile; the Kafka key is the trade."""
+
+    event_id: Text140
+    source: Text35
+    trade_id: Text35
+    instruction_number: Annotated[int, Field(ge=1, le=999_999)]
+    occurred_at: Instant
+    counterparty: Bic
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @model_validator(mode="after")
+    def _across_fields(self) -> Self:
+        for rule in self.rules:
+            if rule.broken(self):
+                raise PydanticCustomError("event_rule_broken", "{rule}", {"rule": rule.text})
+        return self
