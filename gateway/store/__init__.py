@@ -1,16 +1,28 @@
 """The ledger: SQLite embedded, PostgreSQL for production, one contract."""
 
 from gateway.store.ledger import Lease, Ledger
-from gateway.store.rows import ArchiveState, InstructionRow, NewEvent, OutboxState, Parking, SendRow, WaitingReply
+from gateway.store.rows import (
+    ArchiveState,
+    CommandRow,
+    InstructionRow,
+    NewEvent,
+    OutboxState,
+    ParkedRow,
+    Parking,
+    SendRow,
+    WaitingReply,
+)
 from gateway.store.unit import Unit
 
 __all__ = [
     "ArchiveState",
+    "CommandRow",
     "InstructionRow",
     "Lease",
     "Ledger",
     "NewEvent",
     "OutboxState",
+    "ParkedRow",
     "Parking",
     "SendRow",
     "Unit",

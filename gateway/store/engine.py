@@ -19,7 +19,8 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.errors import ConfigError, Conflict, StoreError, StoreUnavailable
@@ -35,10 +36,14 @@ _SQLITE_UNAVAILABLE = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_NOMEM,
 }
+_SQLITE_CONFLICT = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 # SQLSTATE classes: 08 connection, 53 resources (disk full), 57 operator intervention, 58 system error, 25006 read only.
 _POSTGRES_UNAVAILABLE = ("08", "53", "57", "58", "25006")
 # Serialisation failure, deadlock, unique violation.
 _POSTGRES_CONFLICT = {"40001", "40P01", "23505"}
+# What a driver raises for a value that has no form in the store: a lone surrogate, a number beyond 64 bits.
+_VALUE_ERRORS = (UnicodeEncodeError, OverflowError)
+_FAILURES = (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError, *_VALUE_ERRORS)
 
 
 class Runner(Protocol):
@@ -58,32 +63,49 @@ class Runner(Protocol):
 
 def translate(error: BaseException) -> StoreError:
     """Turn a driver's error into ours by its number or SQLSTATE, never by its text."""
-    original = getattr(error, "orig", None) or error
-    chain: BaseException | None = original
-    while chain is not None:
-        number = getattr(chain, "sqlite_errorcode", None)
+    chain: list[BaseException] = []
+    link: BaseException | None = getattr(error, "orig", None) or error
+    while link is not None:
+        chain.append(link)
+        link = link.__cause__
+    names = {type(link).__name__ for link in chain}
+    for link in chain:
+        number = getattr(link, "sqlite_errorcode", None)
         if number is not None:
-            name = getattr(chain, "sqlite_errorname", str(number))
-            if number & 0xFF in _SQLITE_UNAVAILABLE:
-                code = "store_full" if number & 0xFF == sqlite3.SQLITE_FULL else "store_unavailable"
-                return StoreUnavailable(f"the SQLite ledger cannot be used now: {name}", code=code)
-            if number & 0xFF == sqlite3.SQLITE_CONSTRAINT:
-                return Conflict(f"the SQLite ledger refused a row that is already there: {name}")
-            return StoreError(f"the SQLite ledger failed: {name}: {chain}")
-        state = getattr(chain, "sqlstate", None)
+            return _translate_sqlite(number, getattr(link, "sqlite_errorname", str(number)), link)
+        state = getattr(link, "sqlstate", None)
         if state:
-            if state in _POSTGRES_CONFLICT:
-                return Conflict(f"another writer was first (SQLSTATE {state})")
-            if state.startswith(_POSTGRES_UNAVAILABLE):
-                code = "store_full" if state == "53100" else "store_unavailable"
-                return StoreUnavailable(f"PostgreSQL cannot be used now (SQLSTATE {state})", code=code)
-            return StoreError(f"PostgreSQL failed (SQLSTATE {state}): {type(chain).__name__}")
-        if isinstance(chain, OSError | TimeoutError | asyncio.TimeoutError):
-            return StoreUnavailable(f"the ledger cannot be reached: {type(chain).__name__}: {chain}")
-        if type(chain).__name__ in {"InterfaceError", "ConnectionDoesNotExistError", "InternalClientError"}:
-            return StoreUnavailable(f"the connection to the ledger is gone: {type(chain).__name__}")
-        chain = chain.__cause__
-    return StoreError(f"the ledger failed: {type(original).__name__}: {original}")
+            return _translate_postgres(state, type(link).__name__)
+    # asyncpg's DataError is an InterfaceError too, yet it speaks of a value, not of the connection.
+    if "DataError" in names or any(isinstance(link, _VALUE_ERRORS) for link in chain):
+        return StoreError("the ledger cannot hold a value that it was given", code="store_value_refused")
+    if any(isinstance(link, OSError | TimeoutError | PoolTimeoutError) for link in chain):
+        return StoreUnavailable(f"the ledger cannot be reached: {type(chain[-1]).__name__}: {chain[-1]}")
+    if names & {"InterfaceError", "ConnectionDoesNotExistError", "InternalClientError"}:
+        return StoreUnavailable(f"the connection to the ledger is gone: {type(chain[-1]).__name__}")
+    return StoreError(f"the ledger failed: {type(chain[0]).__name__}: {chain[0]}")
+
+
+def _translate_sqlite(number: int, name: str, error: BaseException) -> StoreError:
+    if number & 0xFF in _SQLITE_UNAVAILABLE:
+        code = "store_full" if number & 0xFF == sqlite3.SQLITE_FULL else "store_unavailable"
+        return StoreUnavailable(f"the SQLite ledger cannot be used now: {name}", code=code)
+    if number in _SQLITE_CONFLICT:
+        return Conflict(f"the SQLite ledger refused a row that is already there: {name}")
+    return StoreError(f"the SQLite ledger failed: {name}: {error}")
+
+
+def _translate_postgres(state: str, name: str) -> StoreError:
+    if state in _POSTGRES_CONFLICT:
+        return Conflict(f"another writer was first (SQLSTATE {state})")
+    if state.startswith(_POSTGRES_UNAVAILABLE):
+        code = "store_full" if state == "53100" else "store_unavailable"
+        return StoreUnavailable(f"PostgreSQL cannot be used now (SQLSTATE {state})", code=code)
+    if state.startswith("22"):
+        return StoreError(
+            f"PostgreSQL cannot hold a value that it was given (SQLSTATE {state})", code="store_value_refused"
+        )
+    return StoreError(f"PostgreSQL failed (SQLSTATE {state}): {name}")
 
 
 class SqliteRunner:
@@ -116,26 +138,23 @@ class SqliteRunner:
                 try:
                     result = work(connection)
                     commit = asyncio.get_running_loop().run_in_executor(self._committer, with_driver.commit)
-                    try:
-                        await asyncio.shield(commit)
-                    except asyncio.CancelledError:
-                        await commit  # a commit that has begun is always waited for
-                        raise
+                    await _uninterrupted(commit)
                 except BaseException:
                     with_driver.rollback()
                     raise
                 finally:
                     connection.rollback()  # SQLAlchemy's own view of the transaction, which the driver has ended
                 return result
-            except (SQLAlchemyError, sqlite3.Error) as error:
+            except _FAILURES as error:
                 raise translate(error) from error
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` on a connection of its own: it sees the last commit."""
+        """Run ``work`` on a connection of its own: all it reads is as of one commit."""
         try:
             with self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN")
                 return work(connection)
-        except (SQLAlchemyError, sqlite3.Error) as error:
+        except _FAILURES as error:
             raise translate(error) from error
 
     async def close(self) -> None:
@@ -148,6 +167,19 @@ class SqliteRunner:
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
+
+
+async def _uninterrupted(commit: asyncio.Future[None]) -> None:
+    """Wait for a commit that has begun, however often the task is cancelled meanwhile; then let it be cancelled."""
+    interruption: asyncio.CancelledError | None = None
+    while not commit.done():
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError as cancelled:
+            interruption = cancelled
+    commit.result()
+    if interruption is not None:
+        raise interruption
 
 
 def _lock(path: Path) -> int:
@@ -183,6 +215,7 @@ class PostgresRunner:
             pool_timeout=10,
             connect_args={"timeout": 10, "server_settings": {"synchronous_commit": "on", "timezone": "UTC"}},
         )
+        self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self.dialect = self._engine.dialect
 
     async def write(self, work: Callable[[Connection], T]) -> T:
@@ -190,15 +223,15 @@ class PostgresRunner:
         try:
             async with self._engine.begin() as connection:
                 return await connection.run_sync(work)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise translate(error) from error
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction that is rolled back."""
+        """Run ``work`` in a transaction that is rolled back: all it reads is as of one commit, and it cannot write."""
         try:
-            async with self._engine.connect() as connection:
+            async with self._reader.connect() as connection:
                 return await connection.run_sync(work)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except _FAILURES as error:
             raise translate(error) from error
 
     async def close(self) -> None:
@@ -215,6 +248,10 @@ def open_runner(url: str, *, pool: int = 4, exclusive: bool = True) -> SqliteRun
                 "store.url: a ledger in memory would lose every trade; name a file: sqlite:///var/ledger.db"
             )
         path = Path(parsed.database)
+        if not exclusive and not path.exists():
+            raise ConfigError(
+                f"store.url: there is no ledger at {path}; run: gateway store upgrade", code="store_absent"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         return SqliteRunner(path, exclusive=exclusive)
     if parsed.get_backend_name() == "postgresql":
@@ -222,8 +259,3 @@ def open_runner(url: str, *, pool: int = 4, exclusive: bool = True) -> SqliteRun
     raise ConfigError(
         f"store.url: {parsed.get_backend_name()!r} is no ledger; use sqlite:///PATH or postgresql://HOST/DATABASE"
     )
-
-
-def is_driver_error(error: BaseException) -> bool:
-    """Tell whether an error came from a database driver."""
-    return isinstance(error, DBAPIError)

@@ -21,6 +21,8 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":  # several processes may be started at once; the second finds it done
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('gateway store upgrade'))")
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     config.attributes["connection"] = connection

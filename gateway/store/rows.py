@@ -112,3 +112,31 @@ class Parking:
     document_id: int | None = None
     archive_id: int | None = None
     instruction_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedRow:
+    """A parked item as an operator's command finds it."""
+
+    id: int
+    stage: str
+    code: str
+    state: str
+    source: str | None
+    trade_id: str | None
+    event_row: int | None
+    document_id: int | None
+    archive_id: int | None
+    instruction_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """An operator's command: repair, release or discard a parked item."""
+
+    id: int
+    kind: str
+    parked_id: int
+    content: bytes | None
+    actor: str
+    reason: str

@@ -29,7 +29,17 @@ from gateway.model.reports import (
 )
 from gateway.store import tables
 from gateway.store.history import GENESIS, entry_hash
-from gateway.store.rows import ArchiveState, InstructionRow, NewEvent, OutboxState, Parking, SendRow, WaitingReply
+from gateway.store.rows import (
+    ArchiveState,
+    CommandRow,
+    InstructionRow,
+    NewEvent,
+    OutboxState,
+    ParkedRow,
+    Parking,
+    SendRow,
+    WaitingReply,
+)
 from gateway.store.statements import INSERT_ORDER, Statements
 from gateway.store.tables import microseconds
 
@@ -154,17 +164,40 @@ class Unit:
         return list(self.connection.execute(query).scalars())
 
     def open_trades(self, keys: Iterable[int]) -> dict[int, list[tuple[int, str, int | None, int | None]]]:
-        """Return, by trade key, the open parked items that hold later events: (parked id, stage, number, event row)."""
-        table = tables.parked
+        """Return, by trade key, what holds a trade's later events: (parked id, stage, instruction number, event row).
+
+        Those are its open parked events, and events held behind them that have not had their turn (parked id 0).
+        """
+        wanted = set(keys)
+        table, events = tables.parked, tables.event
         found = self.connection.execute(
             select(table.c.trade_key, table.c.id, table.c.stage, table.c.instruction_number, table.c.event_row)
-            .where(table.c.state == "open", table.c.trade_key.in_(set(keys)), table.c.stage == "event")
+            .where(table.c.state == "open", table.c.trade_key.in_(wanted), table.c.stage == "event")
             .order_by(table.c.id)
         )
         result: dict[int, list[tuple[int, str, int | None, int | None]]] = defaultdict(list)
         for row in found:
             result[row[0]].append((row[1], row[2], row[3], row[4]))
+        held = self.connection.execute(
+            select(events.c.trade_key).distinct().where(events.c.trade_key.in_(wanted), events.c.disposition == "held")
+        )
+        for key in held.scalars():
+            result[key].append((0, "held", None, None))
         return result
+
+    def released_events(self, limit: int) -> list[int]:
+        """Return held events that nothing parked holds any more: the first of each trade."""
+        table, events = tables.parked, tables.event
+        holding = select(1).where(
+            table.c.state == "open", table.c.stage == "event", table.c.trade_key == events.c.trade_key
+        )
+        query = (
+            select(func.min(events.c.id))
+            .where(events.c.disposition == "held", ~holding.exists())
+            .group_by(events.c.trade_key)
+            .limit(limit)
+        )
+        return sorted(self.connection.execute(query).scalars())
 
     # Instructions --------------------------------------------------------------------------------------------------
 
@@ -357,6 +390,7 @@ class Unit:
             .where(outbox.c.channel == channel, outbox.c.state == OutboxState.READY, outbox.c.state < 3, ~blocked)
             .order_by(outbox.c.document_id)
             .limit(limit)
+            .with_for_update(of=outbox, skip_locked=True)
         )
         return [SendRow(*row) for row in self.connection.execute(query)]
 
@@ -373,6 +407,7 @@ class Unit:
             .where(outbox.c.instruction_id == instruction_id, document.c.instruction_id == instruction_id)
             .where(outbox.c.state < OutboxState.DONE)
             .order_by(outbox.c.document_id)
+            .with_for_update(of=outbox)
         )
         return [(row[0], row[1], row[2], row[3], row[4]) for row in self.connection.execute(query)]
 
@@ -414,6 +449,27 @@ class Unit:
             .order_by(outbox.c.document_id)
         )
         return [tuple(row) for row in self.connection.execute(query)]
+
+    def attempted(self, instruction_ids: Iterable[int]) -> set[int]:
+        """Return the instructions of which an attempt is under way or in doubt."""
+        outbox = tables.outbox
+        query = select(outbox.c.instruction_id).where(
+            outbox.c.instruction_id.in_(set(instruction_ids)), outbox.c.state < OutboxState.DONE, outbox.c.attempts > 0
+        )
+        return set(self.connection.execute(query).scalars())
+
+    def holds(self, channel: str, holder: str, epoch: int) -> bool:
+        """Tell whether a lease is still held, and keep it from changing hands until the commit."""
+        table = tables.lease
+        query = select(table.c.expires_at).where(
+            table.c.channel == channel, table.c.holder == holder, table.c.epoch == epoch
+        )
+        expires = self.connection.execute(query.with_for_update(read=True)).scalar()
+        return expires is not None and expires > self.now
+
+    def is_here(self) -> bool:
+        """Ask the ledger something small."""
+        return bool(self.connection.exec_driver_sql("SELECT 1").scalar())
 
     def backlog(self) -> int:
         """Count documents that wait to be sent."""
@@ -561,6 +617,71 @@ class Unit:
         if repaired is not None:
             values["repaired"] = repaired
         self.connection.execute(update(tables.parked).where(tables.parked.c.id == parked_id).values(values))
+
+    def close_parked_documents(self, document_ids: Sequence[int], state: str, actor: str, reason: str) -> None:
+        """Close the open parked sends of documents."""
+        table = tables.parked
+        self.connection.execute(
+            update(table)
+            .where(table.c.document_id.in_(document_ids), table.c.state == "open")
+            .values(state=state, closed_at=self.now, closed_by=actor, reason=reason)
+        )
+
+    def lock_parked(self, parked_id: int) -> ParkedRow | None:
+        """Lock a parked item and return it."""
+        table = tables.parked
+        query = select(table).where(table.c.id == parked_id).with_for_update()
+        row = self.connection.execute(query).mappings().first()
+        if row is None:
+            return None
+        return ParkedRow(
+            id=row["id"],
+            stage=row["stage"],
+            code=row["code"],
+            state=row["state"],
+            source=row["source"],
+            trade_id=row["trade_id"],
+            event_row=row["event_row"],
+            document_id=row["document_id"],
+            archive_id=row["archive_id"],
+            instruction_id=row["instruction_id"],
+        )
+
+    def waiting_commands(self, limit: int) -> list[CommandRow]:
+        """Return operators' commands that wait, in the order they were given."""
+        table = tables.command
+        query = select(table).where(table.c.state == "waiting").order_by(table.c.id).limit(limit)
+        return [
+            CommandRow(
+                id=row["id"],
+                kind=row["kind"],
+                parked_id=row["parked_id"],
+                content=None if row["content"] is None else bytes(row["content"]),
+                actor=row["actor"],
+                reason=row["reason"],
+            )
+            for row in self.connection.execute(query).mappings()
+        ]
+
+    def answer_command(self, command_id: int, state: str, answer: str) -> None:
+        """Record what became of a command: ``done`` or ``refused``, with a sentence."""
+        table = tables.command
+        self.connection.execute(
+            update(table).where(table.c.id == command_id).values(state=state, answer=answer, done_at=self.now)
+        )
+
+    def set_archive_state(self, archive_id: int, state: ArchiveState) -> None:
+        """Give an archived reply another state and leave the rest as it is."""
+        self.connection.execute(
+            update(tables.archive).where(tables.archive.c.id == archive_id).values(state=int(state))
+        )
+
+    def reopen_reply(self, archive_id: int, repaired: bytes | None) -> None:
+        """Let a parked reply be applied again, with repaired content where given; the original stays."""
+        values: dict[str, Any] = {"state": int(ArchiveState.WAITING)}
+        if repaired is not None:
+            values["repaired"] = repaired
+        self.connection.execute(update(tables.archive).where(tables.archive.c.id == archive_id).values(values))
 
     # Publication ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,212 @@
+"""Operators' commands: rows in the ledger that this loop executes on the normal path, one way in and one history.
+
+It also gives held events their turn once nothing parked holds them any more. One process does it at a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway.errors import GatewayError
+from gateway.intake import Intake, report
+from gateway.model.facts import Delivery
+from gateway.model.reports import Cause
+from gateway.store import ArchiveState, CommandRow, OutboxState, ParkedRow, Unit
+
+if TYPE_CHECKING:
+    from gateway.pace import Clock, Signals
+    from gateway.store import Ledger
+
+log = structlog.get_logger("gateway.commands")
+
+LEASE = "commands"
+
+
+class Refusal(GatewayError):
+    """A command that cannot be carried out; its text is the answer."""
+
+    code = "command_refused"
+
+
+class Commands:
+    """Execute operators' commands and resume held events."""
+
+    def __init__(self, ledger: Ledger, intake: Intake, signals: Signals, clock: Clock, poll_seconds: float) -> None:
+        self._ledger = ledger
+        self._intake = intake
+        self._signals = signals
+        self._clock = clock
+        self._poll = poll_seconds
+
+    async def run(self) -> None:
+        """Run until the stop; the caller holds the lease."""
+        while not self._signals.stopping.is_set():
+            if not await self.execute_waiting():
+                await self._signals.wait("commands", self._poll)
+
+    async def execute_waiting(self) -> int:
+        """Execute what waits; returns how much was done."""
+        commands = await self._ledger.read(self._clock(), lambda unit: unit.waiting_commands(20))
+        for command in commands:
+            await self._execute(command)
+        return len(commands) + await self._resume_held()
+
+    async def _execute(self, command: CommandRow) -> None:
+        try:
+            answer, code = await self._carry_out(command), "done"
+        except Refusal as refusal:
+            answer, code = refusal.text, "refused"
+            text = refusal.text
+            await self._ledger.write(self._clock(), lambda unit: unit.answer_command(command.id, "refused", text))
+        log.info(
+            "command.done" if code == "done" else "command.refused",
+            command=command.id,
+            kind=command.kind,
+            parked=command.parked_id,
+            actor=command.actor,
+            answer=answer,
+        )
+        for name in ("publication", "commands"):
+            self._signals.notify(name)
+
+    async def _carry_out(self, command: CommandRow) -> str:
+        parked = await self._ledger.read(self._clock(), lambda unit: unit.lock_parked(command.parked_id))
+        if parked is None:
+            raise Refusal(f"there is no parked item {command.parked_id}")
+        if parked.stage == "event" and command.kind in ("release", "repair"):
+            return await self._release_event(command, parked)
+        work = _WORK.get((parked.stage, command.kind))
+        if work is None:
+            raise Refusal(f"no {command.kind} for a parked {parked.stage}: discard it and send a corrected event")
+
+        def run(unit: Unit) -> str:
+            locked = _still_open(unit, command)
+            answer = work(unit, command, locked)
+            unit.answer_command(command.id, "done", answer)
+            return answer
+
+        return await self._ledger.write(self._clock(), run)
+
+    async def _release_event(self, command: CommandRow, parked: ParkedRow) -> str:
+        event_row = parked.event_row
+        assert event_row is not None
+        event = await self._ledger.read(self._clock(), lambda unit: unit.stored_event(event_row))
+        content = command.content if command.content is not None else event.content
+        item = self._intake.prepare(
+            content, topic=event.topic, partition=event.partition, offset=event.offset, row=event_row
+        )
+        if item.failure is not None:
+            found = "; ".join(violation.text for violation in item.failure.violations) or item.failure.text
+            raise Refusal(f"the event is still refused: {found}")
+        new = item.event
+        decoded = event.trade_id is not None
+        if decoded and (new.source, new.event_id, new.trade_id) != (
+            event.source,
+            _plain(event.event_id),
+            event.trade_id,
+        ):
+            raise Refusal("a repair keeps source, event_id and trade_id; send anything else as a new event")
+
+        def run(unit: Unit) -> str:
+            _still_open(unit, command)
+            if not decoded and unit.known_events([(new.source, new.event_id)]):
+                raise Refusal(f"event {new.event_id} of {new.source} is here already; discard this item")
+            state = "released"
+            unit.close_parked(command.parked_id, state, command.actor, command.reason, command.content)
+            result = self._intake.write_one(unit, item)
+            if result.outcome == "parked":
+                raise Refusal("the event is still refused for what the ledger holds; see the other parked item")
+            answer = f"released: {result.outcome} {result.transaction}".rstrip()
+            unit.answer_command(command.id, "done", answer)
+            self._signals.notify(result.channel or "publication")
+            return answer
+
+        return await self._ledger.write(self._clock(), run)
+
+    async def _resume_held(self) -> int:
+        """Give the first held event of every trade that nothing holds any more its turn."""
+        rows = await self._ledger.read(self._clock(), lambda unit: unit.released_events(100))
+        for number in rows:
+            await self._resume(number)
+        return len(rows)
+
+    async def _resume(self, event_row: int) -> None:
+        event = await self._ledger.read(self._clock(), lambda unit: unit.stored_event(event_row))
+        item = self._intake.prepare(
+            event.content, topic=event.topic, partition=event.partition, offset=event.offset, row=event_row
+        )
+        result = await self._ledger.write(self._clock(), lambda unit: self._intake.write_one(unit, item))
+        report(result)
+        self._signals.notify(result.channel or "publication")
+
+
+def _plain(event_id: str) -> str:
+    """Return the identifier an event came with; a conflicting one is kept with its digest behind it."""
+    return event_id.partition("#")[0]
+
+
+def _still_open(unit: Unit, command: CommandRow) -> ParkedRow:
+    parked = unit.lock_parked(command.parked_id)
+    assert parked is not None
+    if parked.state != "open":
+        raise Refusal(f"parked item {parked.id} is {parked.state} already")
+    return parked
+
+
+def _discard_event(unit: Unit, command: CommandRow, parked: ParkedRow) -> str:
+    assert parked.event_row is not None
+    unit.dispose_event(parked.event_row, "discarded")
+    unit.close_parked(parked.id, "discarded", command.actor, command.reason)
+    return "discarded; later events of the trade go on"
+
+
+def _release_send(unit: Unit, command: CommandRow, parked: ParkedRow) -> str:
+    assert parked.document_id is not None
+    assert parked.instruction_id is not None
+    row = unit.lock([parked.instruction_id])[parked.instruction_id]
+    if row.state.delivery is Delivery.WITHDRAWN:
+        raise Refusal("the instruction was cancelled; it cannot be released")
+    entry = next(item for item in unit.open_outbox(parked.instruction_id) if item[0] == parked.document_id)
+    unit.set_outbox(parked.document_id, OutboxState.READY, entry[3], entry[4])
+    unit.close_parked(parked.id, "released", command.actor, command.reason)
+    cause = Cause("command", str(command.id))
+    unit.move(row, row.state, row.headline, action="send_released", actor=command.actor, cause=cause, publish=False)
+    return "released: it is sent again"
+
+
+def _discard_send(unit: Unit, command: CommandRow, parked: ParkedRow) -> str:
+    assert parked.document_id is not None
+    assert parked.instruction_id is not None
+    row = unit.lock([parked.instruction_id])[parked.instruction_id]
+    entry = next(item for item in unit.open_outbox(parked.instruction_id) if item[0] == parked.document_id)
+    unit.set_outbox(parked.document_id, OutboxState.WITHDRAWN, entry[3], entry[4])
+    unit.close_parked(parked.id, "discarded", command.actor, command.reason)
+    cause = Cause("command", str(command.id))
+    unit.move(row, row.state, row.headline, action="send_discarded", actor=command.actor, cause=cause)
+    return "discarded: it is not sent; later items of the trade go on"
+
+
+def _release_reply(unit: Unit, command: CommandRow, parked: ParkedRow) -> str:
+    assert parked.archive_id is not None
+    unit.reopen_reply(parked.archive_id, command.content)
+    unit.close_parked(parked.id, "released", command.actor, command.reason, command.content)
+    return "released: it is applied again"
+
+
+def _discard_reply(unit: Unit, command: CommandRow, parked: ParkedRow) -> str:
+    assert parked.archive_id is not None
+    unit.set_archive_state(parked.archive_id, ArchiveState.DISCARDED)
+    unit.close_parked(parked.id, "discarded", command.actor, command.reason)
+    return "discarded; the bytes stay in the archive"
+
+
+_WORK = {
+    ("event", "discard"): _discard_event,
+    ("send", "release"): _release_send,
+    ("send", "discard"): _discard_send,
+    ("reply", "release"): _release_reply,
+    ("reply", "repair"): _release_reply,
+    ("reply", "discard"): _discard_reply,
+}

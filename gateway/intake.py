@@ -1,0 +1,497 @@
+"""From a trade event to a recorded instruction: decode, recognise repeats, build, validate, record; then commit.
+
+One poll is one batch. It is recorded in rounds, each one transaction: the first event of every trade, then the second,
+so that an event always finds what its predecessor left. An offset is committed after the transaction that recorded it:
+after a crash the events come again and are recognised by (source, event identifier).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import structlog
+
+from gateway import lifecycle
+from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
+from gateway.messages import Identity, Messages
+from gateway.model.events import CancelSettlement, TradeEvent, event_digest, parse_event
+from gateway.model.facts import Dialogue, State
+from gateway.model.references import business_message_id, trade_key, transaction_id
+from gateway.model.reports import Cause
+from gateway.pace import Backoff, Clock, Signals
+from gateway.store import Ledger, NewEvent, OutboxState, Parking, Unit
+
+if TYPE_CHECKING:
+    from gateway.bus import Consumer, Record
+    from gateway.config import Settings
+    from gateway.messages import BuiltMessage
+    from gateway.model.profile import Profile
+
+log = structlog.get_logger("gateway.intake")
+
+ACTOR = "gateway"
+_UNDECODED = "(undecoded)"
+
+_Word = Annotated[str, msgspec.Meta(max_length=200, pattern="^[^\\x00]+$")]
+
+
+class _Stated(msgspec.Struct):
+    """What a refused event may still tell of itself."""
+
+    schema: Annotated[str, msgspec.Meta(max_length=40, pattern="^[^\\x00]*$")] | None = None
+    source: _Word | None = None
+    event_id: _Word | None = None
+    trade_id: _Word | None = None
+    instruction_number: Annotated[int, msgspec.Meta(ge=0, le=2_000_000_000)] | None = None
+
+
+_STATED = msgspec.json.Decoder(_Stated)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An event with everything about it that needs no ledger. ``row`` is set for one that the ledger has already."""
+
+    event: NewEvent
+    parsed: TradeEvent | None = None
+    profile: Profile | None = None
+    transaction: str = ""
+    built: BuiltMessage | None = None
+    failure: GatewayError | None = None
+    row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of an event: ``instructed``, ``cancelling``, ``withdrawn``, ``duplicate``, ``held`` or ``parked``."""
+
+    outcome: str
+    event: NewEvent
+    transaction: str = ""
+    channel: str | None = None
+    code: str | None = None
+
+
+class Intake:
+    """Prepare and record events; shared by the intake loop and by operators' commands: one way in."""
+
+    def __init__(self, ledger: Ledger, messages: Messages, settings: Settings, clock: Clock) -> None:
+        self._ledger = ledger
+        self._messages = messages
+        self._settings = settings
+        self._own_bic = settings.gateway.bic
+        self._clock = clock
+
+    # Prepare: pure but for the clock ---------------------------------------------------------------------------------
+
+    def prepare(self, content: bytes, *, topic: str, partition: int, offset: int, row: int | None = None) -> Prepared:
+        """Decode an event, find its counterparty and build its message. Never raises: what fails is to be parked."""
+        try:
+            return self._prepare(content, topic, partition, offset, row)
+        except Exception as error:
+            log.exception("event.not_prepared", origin=f"{topic}/{partition}/{offset}")
+            failure = EventError(f"this event cannot be handled: {type(error).__name__}", code="internal_error")
+            return Prepared(_undecoded(content, topic, partition, offset, self._clock()), failure=failure, row=row)
+
+    def _prepare(self, content: bytes, topic: str, partition: int, offset: int, row: int | None) -> Prepared:
+        now = self._clock()
+        try:
+            parsed = parse_event(content)
+        except EventError as error:
+            return Prepared(_undecoded(content, topic, partition, offset, now), failure=error, row=row)
+        event = NewEvent(
+            source=parsed.source,
+            event_id=parsed.event_id,
+            digest=event_digest(content),
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            received_at=now,
+            content=content,
+            kind=parsed.event_schema,
+            trade_id=parsed.trade_id,
+            instruction_number=parsed.instruction_number,
+        )
+        profile = self._settings.profile(parsed.counterparty)
+        if profile is None:
+            return Prepared(event, parsed, failure=self._unknown_counterparty(parsed.counterparty), row=row)
+        transaction = transaction_id(
+            self._own_bic, parsed.source, parsed.trade_id, parsed.dialogue, parsed.instruction_number
+        )
+        if isinstance(parsed, CancelSettlement):
+            return Prepared(event, parsed, profile, transaction, row=row)  # its message needs the instruction's terms
+        try:
+            definition = self._messages.definition_for(parsed, profile)
+            identity = Identity(transaction, business_message_id(transaction, parsed.event_id, definition), now)
+            built = self._messages.build(parsed, profile, identity)
+        except GatewayError as error:
+            return Prepared(event, parsed, profile, transaction, failure=error, row=row)
+        return Prepared(event, parsed, profile, transaction, built, row=row)
+
+    def _unknown_counterparty(self, bic: str) -> EventError:
+        known = ", ".join(sorted(profile.bic for profile in self._settings.counterparties))
+        rule = f"one of the configured counterparties: {known}"
+        text = (
+            f"counterparty: there is no profile for {bic}; add one to the configuration or correct the event ({rule})"
+        )
+        violation = Violation("counterparty_unknown", "counterparty", rule, bic, text)
+        return EventError(text, code="counterparty_unknown", violations=(violation,))
+
+    # Record: in a transaction ----------------------------------------------------------------------------------------
+
+    async def record(self, items: Sequence[Prepared]) -> list[Recorded]:
+        """Record a batch; a culprit that the ledger refuses for good is isolated by halving, and parked.
+
+        Raises StoreUnavailable when the ledger is away; then nothing of the failing part was written.
+        """
+        results: list[Recorded] = []
+        for batch in _rounds(items):
+            results += await self._record_batch(batch)
+        return results
+
+    async def _record_batch(self, batch: list[Prepared]) -> list[Recorded]:
+        try:
+            return await self._ledger.write(self._clock(), lambda unit: self._write(unit, batch), size=len(batch))
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # whatever it is: it stands alone in the end, and is parked, never lost
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                return await self._record_batch(batch[:middle]) + await self._record_batch(batch[middle:])
+            log.exception("event.not_recorded", event_id=batch[0].event.event_id, source=batch[0].event.source)
+            code = "event_refused_by_ledger" if isinstance(error, StoreError) else "internal_error"
+            refused = EventError(f"this event cannot be recorded: {type(error).__name__}: {error}", code=code)
+            parked = replace(batch[0], failure=refused)
+            return await self._ledger.write(self._clock(), lambda unit: self._write(unit, [parked]))
+
+    def write_one(self, unit: Unit, item: Prepared) -> Recorded:
+        """Record one event that the ledger has already, in a transaction that the caller has begun."""
+        return self._write(unit, [item])[0]
+
+    def _write(self, unit: Unit, batch: list[Prepared]) -> list[Recorded]:
+        known = unit.known_events((item.event.source, item.event.event_id) for item in batch if item.row is None)
+        trades = {key for item in batch if (key := _key(item.event)) is not None}
+        waiting = unit.open_trades(trades)
+        existing = unit.by_transaction(item.transaction for item in batch if item.transaction)
+        return [self._write_one(unit, item, known, waiting, existing) for item in batch]
+
+    def _write_one(
+        self,
+        unit: Unit,
+        item: Prepared,
+        known: dict[tuple[str, str], tuple[int, bytes, str]],
+        waiting: dict[int, list[tuple[int, str, int | None, int | None]]],
+        existing: dict[str, int],
+    ) -> Recorded:
+        event = item.event
+        before = known.get((event.source, event.event_id))
+        if before is not None:
+            if before[1] == event.digest:
+                return Recorded("duplicate", event, item.transaction)
+            conflict = replace(event, event_id=f"{event.event_id}#{event.digest.hex()[:16]}")
+            if unit.known_events([(conflict.source, conflict.event_id)]):
+                return Recorded("duplicate", event, item.transaction)
+            return self._park(unit, replace(item, event=conflict), _conflict(event))
+        open_items = [] if item.row is not None else waiting.get(_key(event) or 0, [])
+        if isinstance(item.parsed, CancelSettlement) and item.failure is None:
+            covered = [entry for entry in open_items if entry[2] == event.instruction_number and entry[3] is not None]
+            if covered and item.transaction not in existing:
+                return self._cancel_parked(unit, item, covered)
+        if open_items:
+            _file(unit, item, "held")
+            return Recorded("held", event, item.transaction)
+        if item.failure is not None:
+            return self._park(unit, item, item.failure)
+        if isinstance(item.parsed, CancelSettlement):
+            return self._cancel(unit, item, item.parsed, existing.get(item.transaction))
+        if item.transaction in existing:
+            row = unit.lock([existing[item.transaction]])[existing[item.transaction]]
+            return self._park(unit, item, _number_taken(event, row.source, row.trade_id, row.instruction_number))
+        return self._instruct(unit, item)
+
+    def _instruct(self, unit: Unit, item: Prepared) -> Recorded:
+        event, built, profile = item.event, item.built, item.profile
+        assert built is not None
+        assert profile is not None
+        assert item.parsed is not None
+        dialogue = item.parsed.dialogue
+        state = State(dialogue)
+        row = unit.add_instruction(
+            transaction_id=item.transaction,
+            event=event,
+            dialogue=dialogue,
+            counterparty=profile.bic,
+            terms=built.terms,
+            state=state,
+        )
+        _file(unit, item, "applied", row.id)
+        cause = Cause("event", event.event_id)
+        unit.move(row, state, lifecycle.headline(state), action="recorded", actor=ACTOR, cause=cause, publish=False)
+        unit.add_document(
+            row,
+            role="instruction" if dialogue is Dialogue.SETTLEMENT else "confirmation",
+            cause=event.event_id,
+            message_definition=built.message_definition,
+            business_message_id=built.business_message_id,
+            content=built.content,
+            digest=hashlib.sha256(built.content).digest(),
+            channel=profile.bic,
+        )
+        return Recorded("instructed", event, item.transaction, profile.bic)
+
+    def _cancel(self, unit: Unit, item: Prepared, parsed: CancelSettlement, instruction_id: int | None) -> Recorded:
+        event, profile = item.event, item.profile
+        assert profile is not None
+        if instruction_id is None:
+            return self._park(unit, item, _nothing_to_cancel(event))
+        row = unit.lock([instruction_id])[instruction_id]
+        if row.counterparty != profile.bic:
+            return self._park(unit, item, _other_counterparty(event, row.counterparty, profile.bic))
+        cause = Cause("event", event.event_id)
+        unsent = [entry for entry in unit.open_outbox(instruction_id) if entry[1] == "instruction"]
+        if unsent and unsent[0][2] != OutboxState.SENDING and (unsent[0][3] == 0 or unsent[0][4] == 0):
+            # Nothing of it can have arrived: it never left, or every attempt was refused or not sent.
+            document, _, _, attempts, in_doubt = unsent[0]
+            advance = lifecycle.withdraw(row.state)
+            unit.set_outbox(document, OutboxState.WITHDRAWN, attempts, in_doubt)
+            unit.close_parked_documents([document], "cancelled", ACTOR, f"cancelled by event {event.event_id}")
+            unit.move(
+                row,
+                advance.state,
+                lifecycle.headline(advance.state),
+                action="withdrawn",
+                actor=ACTOR,
+                cause=cause,
+                changes=advance.changes,
+            )
+            _file(unit, item, "applied", row.id)
+            return Recorded("withdrawn", event, item.transaction, profile.bic)
+        definition = self._messages.definition_for(parsed, profile)
+        message_id = business_message_id(item.transaction, event.event_id, definition)
+        evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about="cancellation")
+        try:
+            advance = lifecycle.request_cancellation(row.state, evidence)
+            identity = Identity(item.transaction, message_id, unit.now)
+            built = self._messages.build(parsed, profile, identity, instructed=row.terms)
+        except (GatewayError, IllegalTransition) as error:
+            return self._park(unit, item, error)
+        unit.move(
+            row,
+            advance.state,
+            lifecycle.headline(advance.state),
+            action="cancellation_requested",
+            actor=ACTOR,
+            cause=cause,
+            changes=advance.changes,
+            alerts=advance.alerts,
+        )
+        _file(unit, item, "applied", row.id)
+        unit.add_document(
+            row,
+            role="cancellation",
+            cause=event.event_id,
+            message_definition=built.message_definition,
+            business_message_id=built.business_message_id,
+            content=built.content,
+            digest=hashlib.sha256(built.content).digest(),
+            channel=profile.bic,
+        )
+        return Recorded("cancelling", event, item.transaction, profile.bic)
+
+    def _cancel_parked(
+        self, unit: Unit, item: Prepared, covered: list[tuple[int, str, int | None, int | None]]
+    ) -> Recorded:
+        """Cancel an instruction that is still parked as an event: it is closed, and nothing is sent."""
+        for parked_id, _, _, event_row in covered:
+            unit.close_parked(parked_id, "cancelled", ACTOR, f"cancelled by event {item.event.event_id}")
+            assert event_row is not None
+            unit.dispose_event(event_row, "cancelled")
+        _file(unit, item, "applied")
+        return Recorded("withdrawn", item.event, item.transaction)
+
+    def _park(self, unit: Unit, item: Prepared, error: GatewayError) -> Recorded:
+        event = item.event
+        row = _file(unit, item, "parked")
+        unit.park(
+            Parking(
+                stage="event",
+                code=error.code,
+                text=error.text,
+                origin=event.origin,
+                violations=error.violations,
+                source=event.source,
+                trade_id=event.trade_id,
+                instruction_number=event.instruction_number,
+                counterparty=None if item.parsed is None else item.parsed.counterparty,
+                event_row=row,
+            )
+        )
+        return Recorded("parked", event, item.transaction, code=error.code)
+
+
+def _file(unit: Unit, item: Prepared, disposition: str, instruction_id: int | None = None) -> int:
+    if item.row is None:
+        return unit.add_event(item.event, disposition, instruction_id)
+    unit.dispose_event(item.row, disposition, instruction_id)
+    return item.row
+
+
+def _undecoded(content: bytes, topic: str, partition: int, offset: int, now: datetime) -> NewEvent:
+    """Keep what can be told of a refused event: by its own identifiers where it states them, else by where it was."""
+    digest = event_digest(content)
+    try:
+        stated = _STATED.decode(content)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+        stated = _Stated()
+    told = bool(stated.source and stated.event_id)
+    return NewEvent(
+        source=stated.source if told and stated.source else _UNDECODED,
+        event_id=stated.event_id if told and stated.event_id else f"{topic}/{partition}/{offset}/{digest.hex()[:16]}",
+        digest=digest,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        received_at=now,
+        content=content,
+        kind=stated.schema,
+        trade_id=stated.trade_id if told else None,
+        instruction_number=stated.instruction_number if told else None,
+    )
+
+
+def _key(event: NewEvent) -> int | None:
+    return None if event.trade_id is None else trade_key(event.source, event.trade_id)
+
+
+def _rounds(items: Sequence[Prepared]) -> list[list[Prepared]]:
+    """Split a batch so that no round has two events of one trade or of one identity; order within both is kept."""
+    rounds: list[list[Prepared]] = []
+    turn: dict[object, int] = defaultdict(int)
+    for item in items:
+        event = item.event
+        keys = [
+            (event.source, event.trade_id) if event.trade_id is not None else None,
+            (event.source, event.event_id, ""),
+        ]
+        place = max(turn[key] for key in keys if key is not None)
+        for key in keys:
+            if key is not None:
+                turn[key] = place + 1
+        if place == len(rounds):
+            rounds.append([])
+        rounds[place].append(item)
+    return rounds
+
+
+def _conflict(event: NewEvent) -> EventError:
+    text = (
+        f"event {event.event_id} of {event.source} came before with other content; "
+        "an event identifier is used once: send the change as a new event"
+    )
+    violation = Violation("event_conflict", "event_id", "an event identifier names one content", event.event_id, text)
+    return EventError(text, code="event_conflict", violations=(violation,))
+
+
+def _number_taken(event: NewEvent, source: str, trade_id: str, number: int) -> EventError:
+    if (source, trade_id, number) != (event.source, event.trade_id, event.instruction_number):
+        return EventError(
+            f"the derived transaction identification is that of {source}/{trade_id}/{number} already",
+            code="identifier_clash",
+        )
+    text = (
+        f"instruction {event.instruction_number} of trade {event.trade_id} exists; "
+        "instructing again takes a new instruction_number (amend is cancel, then instruct)"
+    )
+    rule = "one instruction a number of a trade"
+    violation = Violation("instruction_number_taken", "instruction_number", rule, str(event.instruction_number), text)
+    return EventError(text, code="instruction_number_taken", violations=(violation,))
+
+
+def _nothing_to_cancel(event: NewEvent) -> EventError:
+    text = f"trade {event.trade_id} has no settlement instruction {event.instruction_number} to cancel"
+    rule = "the number of an instruction that was recorded before"
+    violation = Violation("cancel_unknown_instruction", "instruction_number", rule, str(event.instruction_number), text)
+    return EventError(text, code="cancel_unknown_instruction", violations=(violation,))
+
+
+def _other_counterparty(event: NewEvent, instructed: str, named: str) -> EventError:
+    text = f"instruction {event.instruction_number} of trade {event.trade_id} went to {instructed}, not to {named}"
+    violation = Violation("cancel_other_counterparty", "counterparty", f"the instruction's: {instructed}", named, text)
+    return EventError(text, code="cancel_other_counterparty", violations=(violation,))
+
+
+class IntakeLoop:
+    """Read trade events in batches and record them; commit offsets after the transaction."""
+
+    def __init__(self, intake: Intake, consumer: Consumer, signals: Signals, settings: Settings, clock: Clock) -> None:
+        self._intake = intake
+        self._consumer = consumer
+        self._signals = signals
+        self._loops = settings.loops
+        self._clock = clock
+        self._backoff = Backoff(settings.loops.retry_initial_seconds, settings.loops.retry_maximum_seconds)
+
+    async def run(self) -> None:
+        """Run until the stop; what was polled is recorded and committed, or left to be read again."""
+        wait = int(self._loops.batch_wait_seconds * 1000)
+        while not self._signals.stopping.is_set():
+            records = await self._consumer.poll(max_records=self._loops.batch, max_wait_ms=wait)
+            if records and await self._record(records):
+                await self._consumer.commit(records)
+
+    async def _record(self, records: Sequence[Record]) -> bool:
+        items = [
+            self._intake.prepare(record.value, topic=record.topic, partition=record.partition, offset=record.offset)
+            for record in records
+        ]
+        while True:
+            try:
+                results = await self._intake.record(items)
+                break
+            except StoreUnavailable as error:
+                wait = self._backoff.next()
+                log.error("ledger.unavailable", code=error.code, error=error.text, retry_in=round(wait, 2))
+                if not await self._wait_for_ledger(wait):
+                    return False
+        if self._backoff.failures:
+            log.info("ledger.available_again", failures=self._backoff.failures)
+            self._backoff.reset()
+        for result in results:
+            report(result)
+        for channel in {result.channel for result in results if result.channel}:
+            self._signals.notify(channel)
+        if any(result.outcome in ("parked", "withdrawn", "cancelling") for result in results):
+            self._signals.notify("publication")
+        return True
+
+    async def _wait_for_ledger(self, seconds: float) -> bool:
+        """Pause reading but go on polling, so that the group keeps us; False at the stop."""
+        self._consumer.pause()
+        try:
+            await self._signals.pause(seconds)
+            await self._consumer.poll(max_records=1, max_wait_ms=0)
+        finally:
+            self._consumer.resume()
+        return not self._signals.stopping.is_set()
+
+
+def report(result: Recorded) -> None:
+    """Log what became of one event."""
+    event = result.event
+    write = log.warning if result.outcome == "parked" else log.info
+    write(
+        f"event.{result.outcome}",
+        event_id=event.event_id,
+        source=event.source,
+        trade_id=event.trade_id,
+        instruction=result.transaction or None,
+        counterparty=result.channel,
+        code=result.code,
+        origin=event.origin,
+    )

@@ -1,0 +1,346 @@
+"""From the counterparty's bytes to the instruction's state: archive, then read, correlate, compare, advance.
+
+The bytes are archived and committed before the carrier is told, and before they are parsed: after a crash what waits in
+the archive is applied. The same reply again changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gateway import lifecycle, matching
+from gateway.errors import Conflict, GatewayError, IllegalTransition, MessageError, StoreError, StoreUnavailable
+from gateway.messages import Messages
+from gateway.model.facts import Alert, Delivery, Difference, Reply, SettlementConfirmation, State
+from gateway.model.reports import Cause
+from gateway.pace import Backoff, Clock, Signals
+from gateway.store import ArchiveState, InstructionRow, Ledger, Parking, Unit, WaitingReply
+from gateway.transports import Incoming, Transport
+
+if TYPE_CHECKING:
+    from gateway.config import LoopSettings
+    from gateway.model.profile import Profile
+
+log = structlog.get_logger("gateway.replies")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An archived reply with what it says, or why it cannot be read."""
+
+    waiting: WaitingReply
+    document_digest: bytes
+    reply: Reply | None = None
+    failure: GatewayError | None = None
+
+    @property
+    def message_id(self) -> str | None:
+        """Return the header's business message identifier, where there is one."""
+        return None if self.reply is None else self.reply.business_message_id
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of one reply: ``applied``, ``duplicate`` or ``parked``."""
+
+    outcome: str
+    read: Read
+    instruction: str | None = None
+    headline: str | None = None
+    code: str | None = None
+    alerts: tuple[Alert, ...] = ()
+
+
+class Replies:
+    """Archive and apply one channel's replies while its lease is held."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        messages: Messages,
+        profile: Profile,
+        loops: LoopSettings,
+        signals: Signals,
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._messages = messages
+        self._channel = profile.bic
+        self._loops = loops
+        self._signals = signals
+        self._clock = clock
+        self._backoff = Backoff(loops.retry_initial_seconds, loops.retry_maximum_seconds)
+
+    async def receive(self, transport: Transport) -> None:
+        """Archive what the carrier brings, then let go of it there; until the stop."""
+        while not self._signals.stopping.is_set():
+            try:
+                incoming = await self._receive(transport)
+            except GatewayError as error:
+                if not error.retriable:
+                    raise
+                wait = self._backoff.next()
+                log.warning("channel.inbound_failing", channel=self._channel, code=error.code, error=error.text)
+                await self._signals.pause(wait)
+                continue
+            self._backoff.reset()
+            if incoming:
+                await self._archive(transport, incoming)
+
+    async def _receive(self, transport: Transport) -> list[Incoming]:
+        """Wait for messages, but not beyond the stop."""
+        receiving = asyncio.ensure_future(transport.receive(self._loops.batch))
+        stopping = asyncio.ensure_future(self._signals.stopping.wait())
+        try:
+            await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return receiving.result() if receiving.done() else []
+        finally:
+            for task in (receiving, stopping):
+                if not task.done():
+                    task.cancel()
+            await asyncio.gather(receiving, stopping, return_exceptions=True)
+
+    async def _archive(self, transport: Transport, incoming: Sequence[Incoming]) -> None:
+        rows = [(item.carrier_key, item.content, hashlib.sha256(item.content).digest()) for item in incoming]
+        numbers = await self._ledger.write(
+            self._clock(), lambda unit: unit.archive(self._channel, rows), size=len(incoming)
+        )
+        for item, number in zip(incoming, numbers, strict=True):
+            if number is None:
+                log.info("reply.repeated_bytes", channel=self._channel, carrier_key=item.carrier_key)
+        await transport.acknowledge(incoming)
+        self._signals.notify(self._wake)
+
+    @property
+    def _wake(self) -> str:
+        return f"replies:{self._channel}"
+
+    async def apply(self) -> None:
+        """Apply what waits in the archive, oldest first, until the stop; leftovers of a crash come first."""
+        while not self._signals.stopping.is_set():
+            if not await self.apply_waiting():
+                await self._signals.wait(self._wake, self._loops.poll_seconds)
+
+    async def apply_waiting(self) -> int:
+        """Apply one batch of waiting replies; returns how many there were."""
+        now = self._clock()
+        waiting = await self._ledger.read(now, lambda unit: unit.waiting_replies(self._channel, self._loops.batch))
+        if waiting:
+            await self._apply([await self._read(item) for item in waiting])
+        return len(waiting)
+
+    async def _read(self, waiting: WaitingReply) -> Read:
+        digest = hashlib.sha256(self._messages.without_header(waiting.content)).digest()
+        try:
+            return Read(waiting, digest, reply=self._messages.read(waiting.content))
+        except MessageError as error:
+            return Read(waiting, digest, failure=error)
+
+    async def _apply(self, batch: Sequence[Read]) -> None:
+        try:
+            results = await self._ledger.write(
+                self._clock(), lambda unit: self._write(unit, batch), size=2 * len(batch)
+            )
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            if isinstance(error, Conflict) and len(batch) == 1:
+                raise
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._apply(batch[:middle])
+                await self._apply(batch[middle:])
+                return
+            refused = MessageError(f"the ledger refuses this reply: {error.text}", code="reply_refused_by_ledger")
+            parked = [Read(batch[0].waiting, batch[0].document_digest, failure=refused)]
+            results = await self._ledger.write(self._clock(), lambda unit: self._write(unit, parked))
+        for result in results:
+            self._report(result)
+        self._signals.notify("publication")
+        if any(result.outcome == "applied" for result in results):
+            self._signals.notify(self._channel)
+
+    # In the transaction ----------------------------------------------------------------------------------------------
+
+    def _write(self, unit: Unit, batch: Sequence[Read]) -> list[Applied]:
+        ours = unit.claim_replies(item.waiting.archive_id for item in batch)
+        mine = [item for item in batch if item.waiting.archive_id in ours]
+        taken = unit.replies_with(self._channel, {item.message_id for item in mine if item.message_id})
+        candidates = self._candidates(unit, mine)
+        attempted = unit.attempted(candidates)
+        results = []
+        for item in mine:
+            result = self._write_one(unit, item, taken, candidates, attempted)
+            results.append(result)
+            if result.outcome == "applied" and item.message_id:
+                taken[item.message_id] = (item.waiting.archive_id, item.document_digest)
+        return results
+
+    def _candidates(self, unit: Unit, batch: Sequence[Read]) -> dict[int, matching.Candidate]:
+        """Find and lock every instruction that a reply of the batch may be about."""
+        values: dict[str, set[str]] = {}
+        for item in batch:
+            if item.reply is None:
+                continue
+            for references, _ in item.reply.facts:
+                for key in matching.correlation_keys(references, item.reply):
+                    for name in key.names:
+                        values.setdefault(name, set()).add(key.value)
+        transactions = unit.by_transaction(values[matching.TRANSACTION_ID]) if matching.TRANSACTION_ID in values else {}
+        message_ids = values.get(matching.BUSINESS_MESSAGE_ID, set())
+        messages = unit.by_message(message_ids) if message_ids else {}
+        servicer_ids = values.get(matching.ACCOUNT_SERVICER_TRANSACTION_ID, set())
+        servicers = unit.by_servicer(servicer_ids) if servicer_ids else {}
+        numbers = set(transactions.values()) | {number for number, _ in messages.values()}
+        numbers.update(number for found in servicers.values() for number in found)
+        sent: dict[int, dict[str, str]] = {}
+        for message_id, (number, role) in messages.items():
+            sent.setdefault(number, {})[message_id] = role
+        return {
+            number: matching.Candidate(
+                instruction_id=number,
+                transaction_id=row.transaction_id,
+                counterparty=row.counterparty,
+                account_servicer_transaction_id=row.account_servicer_transaction_id,
+                business_message_ids=sent.get(number, {}),
+            )
+            for number, row in unit.lock(sorted(numbers)).items()
+        }
+
+    def _write_one(
+        self,
+        unit: Unit,
+        item: Read,
+        taken: dict[str, tuple[int, bytes | None]],
+        candidates: dict[int, matching.Candidate],
+        attempted: set[int],
+    ) -> Applied:
+        reply = item.reply
+        if reply is None:
+            assert item.failure is not None
+            return self._park(unit, item, item.failure)
+        if reply.business_message_id in taken:
+            archive_id, digest = taken[reply.business_message_id]
+            if digest == item.document_digest:
+                self._finish(unit, item, ArchiveState.DUPLICATE, None)
+                return Applied("duplicate", item)
+            text = f"business message {reply.business_message_id} came before with other content (archive {archive_id})"
+            return self._park(unit, item, MessageError(text, code="reply_conflict"))
+        found: list[matching.Correlated] = []
+        for references, _ in reply.facts:
+            correlation = matching.correlate(references, reply, tuple(candidates.values()), self._channel)
+            if not isinstance(correlation, matching.Correlated):
+                return self._park(unit, item, MessageError(correlation.text, code=correlation.code))
+            found.append(correlation)
+        if not found:
+            return self._park(
+                unit, item, MessageError("the reply speaks of no transaction", code="reply_unknown_transaction")
+            )
+        try:
+            steps = self._advance(unit, item, reply, found, attempted)
+        except IllegalTransition as error:
+            row = unit.lock([found[0].candidate.instruction_id])[found[0].candidate.instruction_id]
+            return self._park(unit, item, error, row)
+        alerts: list[Alert] = []
+        for row, advance, reference in steps:
+            if reference and row.account_servicer_transaction_id != reference:
+                unit.name_servicer_reference(row, reference)
+            unit.move(
+                row,
+                advance.state,
+                lifecycle.headline(advance.state),
+                action="reply_applied",
+                actor=self._channel,
+                cause=Cause(
+                    "message", item.message_id or f"archive-{item.waiting.archive_id}", reply.message_definition
+                ),
+                changes=advance.changes,
+                alerts=advance.alerts,
+            )
+            alerts += advance.alerts
+        row = steps[-1][0]
+        self._finish(unit, item, ArchiveState.APPLIED, row.id)
+        return Applied("applied", item, row.transaction_id, row.headline, alerts=tuple(alerts))
+
+    def _advance(
+        self,
+        unit: Unit,
+        item: Read,
+        reply: Reply,
+        found: Sequence[matching.Correlated],
+        attempted: set[int],
+    ) -> list[tuple[InstructionRow, lifecycle.Advance, str | None]]:
+        """Advance every instruction that the reply speaks of; nothing is written unless all of it is legal."""
+        states: dict[int, State] = {}
+        steps = []
+        for (references, fact), correlated in zip(reply.facts, found, strict=True):
+            number = correlated.candidate.instruction_id
+            row = unit.lock([number])[number]
+            state = states.get(number, row.state)
+            if state.delivery is Delivery.RECORDED and number in attempted:
+                # The reply has overtaken the outcome of the send, which is recorded after it.
+                state = lifecycle.advance_delivery(state, Delivery.SENDING).state
+            differences: tuple[Difference, ...] = ()
+            if isinstance(fact, SettlementConfirmation):
+                differences = matching.compare(row.terms, fact)
+            evidence = lifecycle.Evidence(
+                at=unit.now,
+                asserted_at=reply.created_at,
+                archive_id=item.waiting.archive_id,
+                source_id=item.message_id or item.document_digest.hex(),
+                about=correlated.about or ("confirmation" if row.dialogue == "confirmation" else "instruction"),
+            )
+            advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
+            states[number] = advance.state
+            steps.append((row, advance, references.account_servicer_transaction_id))
+        return steps
+
+    def _finish(self, unit: Unit, item: Read, state: ArchiveState, instruction_id: int | None) -> None:
+        unit.set_archive(
+            item.waiting.archive_id,
+            state,
+            message_definition=item.reply.message_definition if item.reply else None,
+            business_message_id=item.message_id,
+            document_digest=item.document_digest,
+            instruction_id=instruction_id,
+        )
+
+    def _park(self, unit: Unit, item: Read, error: GatewayError, row: InstructionRow | None = None) -> Applied:
+        self._finish(unit, item, ArchiveState.PARKED, row.id if row else None)
+        unit.park(
+            Parking(
+                stage="reply",
+                code=error.code,
+                text=error.text,
+                origin=f"{self._channel}/{item.waiting.carrier_key}",
+                violations=error.violations,
+                source=row.source if row else None,
+                trade_id=row.trade_id if row else None,
+                instruction_number=row.instruction_number if row else None,
+                counterparty=self._channel,
+                archive_id=item.waiting.archive_id,
+                instruction_id=row.id if row else None,
+            )
+        )
+        return Applied("parked", item, row.transaction_id if row else None, code=error.code)
+
+    def _report(self, result: Applied) -> None:
+        reply = result.read.reply
+        write = log.warning if result.outcome == "parked" or result.alerts else log.info
+        write(
+            f"reply.{result.outcome}",
+            channel=self._channel,
+            archive=result.read.waiting.archive_id,
+            message_id=result.read.message_id,
+            message_definition=reply.message_definition if reply else None,
+            instruction=result.instruction,
+            headline=result.headline,
+            code=result.code,
+            alerts=[alert.code for alert in result.alerts] or None,
+        )
