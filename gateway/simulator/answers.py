@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -51,6 +52,11 @@ class Answer:
     values: dict[str, str] = field(default_factory=dict)
 
 
+def known_steps(table: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Name the steps that each dialogue knows, by the table of answers."""
+    return {dialogue: (*steps, *_EVERYWHERE) for dialogue, steps in table["steps"].items()}
+
+
 class Writer:
     """Plan and write the answers of one simulated counterparty."""
 
@@ -74,7 +80,7 @@ class Writer:
         self._steps: Mapping[str, Mapping[str, Mapping[str, Any]]] = table["steps"]
         self._documents: Mapping[str, Mapping[str, Any]] = table["documents"]
         self._coded = {term: {word: code for code, word in words.items()} for term, words in codes.items()}
-        self._namespace = namespace
+        self._namespace = cache(namespace)
         self._bic = bic
         self._gateway_bic = gateway_bic
         self._seed = seed
@@ -82,11 +88,6 @@ class Writer:
         self._templates: dict[tuple[str, str, str], Template] = {}
         self.definitions = _definitions(self._documents, versions)
         self.header = next((version for version in versions if version[:8] == _HEADER_FAMILY), "head.001.001.04")
-
-    @property
-    def steps(self) -> dict[str, tuple[str, ...]]:
-        """Name the steps that each dialogue knows."""
-        return {dialogue: (*steps, *_EVERYWHERE) for dialogue, steps in self._steps.items()}
 
     def draw(self, *words: str) -> Draw:
         """Return the draw of this counterparty for a purpose; the BIC enters, so two counterparties differ."""

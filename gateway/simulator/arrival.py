@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from gateway.errors import UnreadableMessage, Violation
-from gateway.messages.validation import ParsedMessage, Validator
+from gateway.messages.validation import Validator
 from gateway.simulator.scenario import scripted
 
 _DATES = ("trade_date", "settlement_date")
@@ -57,35 +57,45 @@ class Reader:
         try:
             parsed = self._validator.parse(content)
         except UnreadableMessage as unreadable:
-            return Arrival(carrier_key, digest, violations=unreadable.violations or (_unreadable(unreadable),))
-        violations = (*self._validator.violations(parsed), *self._address(parsed))
-        definition = parsed.message_definition
+            references = self._validator.envelope_references(content)
+            return Arrival(
+                carrier_key=carrier_key,
+                sha256=digest,
+                message_definition=references.message_definition,
+                business_message_id=references.business_message_id,
+                violations=unreadable.violations,
+            )
+        header = _texts(parsed.header)
+        definition = parsed.message_definition or ""
         family = self._families.get(definition[:8])
+        violations = self._validator.violations(parsed)
+        if parsed.header_definition is not None:
+            violations += self._address(header)
         if family is None:
-            violations = (*violations, _unsupported(definition))
-        terms = self._terms(parsed, family) if family else {}
+            violations += (_unsupported(definition),)
+        terms = self._terms(_texts(parsed.document), family) if family else {}
         return Arrival(
             carrier_key=carrier_key,
             sha256=digest,
-            message_definition=definition,
-            business_message_id=parsed.header_value(self._header["business_message_id"]),
+            message_definition=parsed.message_definition,
+            business_message_id=header.get(self._header["business_message_id"]),
             transaction_id=terms.get("transaction_id"),
             dialogue=family["dialogue"] if family else None,
-            possible_duplicate=parsed.header_value(self._header["possible_duplicate"]) in ("true", "1"),
+            possible_duplicate=header.get(self._header["possible_duplicate"]) in ("true", "1"),
             valid=not violations,
-            created_at=parsed.header_value(self._header["created_at"]),
+            created_at=header.get(self._header["created_at"]),
             terms=terms,
             violations=violations,
         )
 
-    def _terms(self, parsed: ParsedMessage, family: Mapping[str, Any]) -> dict[str, str]:
+    def _terms(self, texts: Mapping[str, str], family: Mapping[str, Any]) -> dict[str, str]:
         terms: dict[str, str] = {}
         for name, paths in family["values"].items():
-            value = next((found for path in paths if (found := parsed.document_value(path)) is not None), None)
+            value = next((texts[path] for path in paths if path in texts), None)
             if value is not None:
                 terms[name] = self._codes[name].get(value, value) if name in self._codes else value
         for quantity_type, paths in family["quantity"].items():
-            value = next((found for path in paths if (found := parsed.document_value(path)) is not None), None)
+            value = next((texts[path] for path in paths if path in texts), None)
             if value is not None:
                 terms["quantity"] = value
                 terms["quantity_type"] = quantity_type
@@ -95,9 +105,7 @@ class Reader:
                 terms[name] = terms[name][:10]
         return terms
 
-    def _address(self, parsed: ParsedMessage) -> tuple[Violation, ...]:
-        if parsed.header_definition is None:
-            return ()
+    def _address(self, header: Mapping[str, str]) -> tuple[Violation, ...]:
         expected = {"sender": self._gateway_bic, "receiver": self._bic}
         return tuple(
             Violation(
@@ -108,7 +116,7 @@ class Reader:
                 text=f"The {role} in the header is {found or 'missing'}; it should be {bic}.",
             )
             for role, bic in expected.items()
-            if _branch(found := parsed.header_value(self._header[role]) or "") != bic
+            if _branch(found := header.get(self._header[role], "")) != bic
         )
 
 
@@ -117,8 +125,19 @@ def _branch(bic: str) -> str:
     return bic + "XXX" if len(bic) == 8 else bic
 
 
-def _unreadable(error: UnreadableMessage) -> Violation:
-    return Violation(code=error.code, path="", rule="a readable ISO 20022 message", value=None, text=error.text)
+def _texts(element: Any, path: str = "") -> dict[str, str]:
+    """Return the text below an element by path of local names, the first of each; attributes as ``path/@name``."""
+    texts: dict[str, str] = {}
+    for child in () if element is None else element:
+        below = path + child.tag.rpartition("}")[2]
+        if len(child):
+            for name, text in _texts(child, below + "/").items():
+                texts.setdefault(name, text)
+        elif child.text is not None:
+            texts.setdefault(below, child.text)
+            for name, value in child.attrib.items():
+                texts.setdefault(f"{below}/@{name}", value)
+    return texts
 
 
 def _unsupported(definition: str) -> Violation:

@@ -7,6 +7,7 @@ answers: what is due is written, validated by the simulator's own validator, sen
 from __future__ import annotations
 
 import asyncio
+import re
 import tomllib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -24,13 +25,14 @@ from gateway.messages.schema_files import data_directory, load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.connections import KafkaSettings
 from gateway.model.profile import Carrier, FolderCarrier, KafkaCarrier, Profile
-from gateway.simulator.answers import Answer, Writer
+from gateway.simulator.answers import Answer, Writer, known_steps
 from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.book import AnswerState, Book
 from gateway.simulator.desk import Desk
 from gateway.simulator.scenario import RANDOM, Delays, Scenarios
 from gateway.transports import Incoming, Outgoing, Sent, Transport, open_transport
 
+_BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?")
 _BATCH = 200
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
@@ -55,6 +57,12 @@ class SimulatorSettings:
     delays: Delays = field(default_factory=Delays)
     scenario_file: Path | None = None
     schema_directory: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for what is no BIC."""
+        for bic in (self.bic, self.gateway_bic):
+            if not _BIC.fullmatch(bic):
+                raise ConfigError(f"'{bic}' is no BIC; a BIC is 8 or 11 capital letters and digits, as in BANKDEFFXXX")
 
 
 @dataclass(slots=True)
@@ -106,12 +114,11 @@ class Counterparty:
     ) -> None:
         """Open the book and take up what it holds; raises ConfigError for settings that cannot be played."""
         catalogue = catalogue or load_catalogue(settings.schema_directory)
-        tables = data_directory() / "simulator"
-        reading = _table(tables / "reading.toml")
+        reading = _table(_tables() / "reading.toml")
         self._clock = clock or (lambda: datetime.now(UTC))
         self._validator = Validator(catalogue)
         self._writer = Writer(
-            _table(tables / "answers.toml"),
+            _table(_tables() / "answers.toml"),
             reading["codes"],
             catalogue.namespace,
             bic=settings.bic,
@@ -121,9 +128,9 @@ class Counterparty:
             delays=settings.delays,
         )
         _check_definitions(catalogue, (*self._writer.definitions.values(), self._writer.header))
-        scenarios = Scenarios(_table(settings.scenario_file or tables / "scenarios.toml"), self._writer.steps)
-        reader = Reader(self._validator, reading, settings.bic, settings.gateway_bic)
-        self._desk = Desk(reader, self._writer, scenarios, settings.scenarios)
+        scenarios = read_scenarios(settings.scenario_file)
+        self._reader = Reader(self._validator, reading, settings.bic, settings.gateway_bic)
+        self._desk = Desk(self._writer, scenarios, settings.scenarios)
         self._book = Book(settings.book, {"bic": settings.bic, "seed": str(settings.seed)})
         self._desk.restore(self._book, self._clock())
         self._transport = transport
@@ -187,7 +194,10 @@ class Counterparty:
                 self.progress.trouble = None
 
     async def _take(self, incoming: Sequence[Incoming]) -> None:
-        taken = self._desk.take([(item.carrier_key, item.content) for item in incoming], self._clock())
+        # Off the event loop: to explain an invalid message takes up to a second.
+        read = self._reader.read
+        arrivals = await asyncio.to_thread(lambda: [read(item.carrier_key, item.content) for item in incoming])
+        taken = self._desk.take(arrivals, self._clock())
         await self._write(lambda: self._book.record(taken.recorded, taken.dropped))
         self._active_at = asyncio.get_running_loop().time()
         progress = self.progress
@@ -229,7 +239,9 @@ class Counterparty:
                 marks.append((answer, AnswerState.INVALID, self._clock(), fault, ""))
                 continue
             key = arrival.transaction_id or arrival.business_message_id or arrival.carrier_key
-            outgoing = Outgoing(answer.business_message_id, key, content)
+            # A carrier may refuse to write the same message twice, which is what a duplicate is for.
+            name = answer.business_message_id + (f"-{answer.position}" if answer.duplicate else "")
+            outgoing = Outgoing(name, key, content)
             batch.append((answer, arrival, outgoing, sha256(content).hexdigest()))
         failure: TransportError | None = None
         outcomes = await self._transport.send([outgoing for _, _, outgoing, _ in batch]) if batch else []
@@ -295,11 +307,20 @@ async def open_counterparty(
         yield Counterparty(settings, transport, catalogue)
 
 
+def read_scenarios(path: Path | None = None) -> Scenarios:
+    """Read and check the simulator's scenarios, or a user's own table of them. Raises ConfigError."""
+    return Scenarios(_table(path or _tables() / "scenarios.toml"), known_steps(_table(_tables() / "answers.toml")))
+
+
 def other_side(channel: Carrier) -> Carrier:
     """Turn a channel round: what the gateway sends on is what the counterparty reads."""
     if isinstance(channel, KafkaCarrier):
         return KafkaCarrier(outbound_topic=channel.inbound_topic, inbound_topic=channel.outbound_topic)
     return FolderCarrier(outbound=channel.inbound, inbound=channel.outbound, poll_seconds=channel.poll_seconds)
+
+
+def _tables() -> Path:
+    return data_directory() / "simulator"
 
 
 def _table(path: Path) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.errors import Violation
 from gateway.simulator.answers import Answer, Writer
-from gateway.simulator.arrival import Arrival, Reader
+from gateway.simulator.arrival import Arrival
 from gateway.simulator.book import AnswerState, Book, Recorded, Repeat
 from gateway.simulator.scenario import Scenario, Scenarios
 
@@ -46,10 +46,9 @@ class Taken:
 class Desk:
     """Decide on arrivals and hand out answers as they fall due."""
 
-    def __init__(self, reader: Reader, writer: Writer, scenarios: Scenarios, wanted: Sequence[str]) -> None:
-        """Take the counterparty's reader, writer, scenarios, and the scenario names in the order they are tried."""
+    def __init__(self, writer: Writer, scenarios: Scenarios, wanted: Sequence[str]) -> None:
+        """Take the counterparty's writer, its scenarios, and the scenario names in the order they are tried."""
         scenarios.check(wanted)
-        self._reader = reader
         self._writer = writer
         self._scenarios = scenarios
         self._wanted = tuple(wanted)
@@ -79,12 +78,11 @@ class Desk:
         for transaction_id in book.final():
             self._transactions[transaction_id].final = True
 
-    def take(self, batch: Sequence[tuple[str, bytes]], now: datetime) -> Taken:
-        """Judge a batch of (carrier key, content); the answers are planned at once and fall due by the scenario."""
+    def take(self, batch: Sequence[Arrival], now: datetime) -> Taken:
+        """Decide on a batch of arrivals; the answers are planned at once and fall due by the scenario."""
         taken = Taken()
-        for carrier_key, content in batch:
-            arrival = self._reader.read(carrier_key, content)
-            if (carrier_key, arrival.sha256) in self._carried:
+        for arrival in batch:
+            if (arrival.carrier_key, arrival.sha256) in self._carried:
                 taken.redelivered += 1
                 continue
             number, at = self._next_number, max(now, self._last_at + _APART)
