@@ -8,10 +8,11 @@ ISO 20022 elements that the fields become.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
@@ -90,48 +91,50 @@ def _known_currency(value: str) -> str:
 
 Currency = Annotated[str, AfterValidator(_known_currency), WithJsonSchema({"type": "string", "enum": sorted(DECIMALS)})]
 
-_DECIMAL = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?", re.ASCII)
 _MAX_DIGITS = 18
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
 
 
-def exact_decimal(value: object, places: int, *, signed: bool = False, zero: bool = True) -> Decimal:
+def _exactly(value: object, places: int, *, signed: bool, zero: bool) -> Decimal:
     """Read a number that JSON gives as a string or as a number, without losing a digit.
 
-    At most 18 digits, ``places`` of them after the point. A binary float arrives only where its shortest text is the
-    number as written (``parse_event`` sees to it).
+    A binary float arrives only where its shortest text is the number as written (``parse_event`` sees to it).
     """
-    text = value if type(value) is str else repr(value) if type(value) in (int, float) else str(value)
-    if type(value) is bool or not _DECIMAL.fullmatch(text):
-        if type(value) is float:
-            text = format(Decimal(text), "f")  # 1e-07 and the like
-        elif type(value) is not Decimal:
-            raise PydanticCustomError("event_field_invalid", "a number such as 1250.00, as a string or a number")
+    text = format(Decimal(repr(value)), "f") if type(value) in (int, float) else value
+    if not isinstance(text, str) or not _NUMBER.fullmatch(text):
+        raise PydanticCustomError("event_field_invalid", "a number such as 1250.00, as a string or a number")
     number = Decimal(text)
-    if not signed and number.is_signed():
+    if number.is_signed() and not signed:
         raise PydanticCustomError("event_field_invalid", "a number that is not negative")
-    if not zero and not number:
+    if not number and not zero:
         raise PydanticCustomError("event_field_invalid", "a number greater than zero")
-    _, _, fraction = text.partition(".")
-    if len(fraction.rstrip("0")) > places or len(text.strip("-").replace(".", "").lstrip("0")) > _MAX_DIGITS:
+    whole, _, fraction = text.lstrip("-").partition(".")
+    fraction = fraction.rstrip("0")
+    if len(fraction) > places or len(whole.lstrip("0")) + len(fraction) > _MAX_DIGITS:
         rule = f"a number of at most {_MAX_DIGITS} digits, {places} of them after the point"
         raise PydanticCustomError("event_field_invalid", "{rule}", {"rule": rule})
     return number
 
 
+_SMALLEST = {currency: Decimal(1).scaleb(-places) for currency, places in DECIMALS.items()}
 _DECIMAL_SCHEMA = WithJsonSchema(
     {"anyOf": [{"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}, {"type": "number"}]}
 )
 
 
 def _exact(places: int, *, signed: bool = False, zero: bool = True) -> BeforeValidator:
+    usual = re.compile(rf"[0-9]{{1,{_MAX_DIGITS - places}}}(\.[0-9]{{1,{places}}})?", re.ASCII).fullmatch
+
     def read(value: object) -> Decimal:
-        return exact_decimal(value, places, signed=signed, zero=zero)
+        if type(value) is str and usual(value) and (zero or value.strip("0.")):
+            return Decimal(value)
+        return _exactly(value, places, signed=signed, zero=zero)
 
     return BeforeValidator(read)
 
 
 AmountValue = Annotated[Decimal, _exact(5), _DECIMAL_SCHEMA]
-PriceValue = Annotated[Decimal, _exact(13, signed=True), _DECIMAL_SCHEMA]
+PriceValue = Annotated[Decimal, _exact(13), _DECIMAL_SCHEMA]
 Percentage = Annotated[Decimal, _exact(10, signed=True), _DECIMAL_SCHEMA]
 QuantityValue = Annotated[Decimal, _exact(17, zero=False), _DECIMAL_SCHEMA]
 
@@ -151,10 +154,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def exactly_one(item: BaseModel, names: Iterable[str]) -> None:
-    """Raise unless exactly one of the named fields of ``item`` is given."""
-    if sum(getattr(item, name) is not None for name in names) != 1:
-        raise PydanticCustomError("event_field_invalid", "exactly one of {names}", {"names": ", ".join(names)})
+def _exactly_one(*names: str) -> Any:
+    """Make the check that exactly one of the named fields is given."""
+    given = attrgetter(*names)
+    absent = len(names) - 1
+
+    def check(item: BaseModel) -> BaseModel:
+        if given(item).count(None) != absent:
+            raise PydanticCustomError("event_field_invalid", "exactly one of {names}", {"names": ", ".join(names)})
+        return item
+
+    return model_validator(mode="after")(check)
 
 
 class Proprietary(Strict):
@@ -193,9 +203,8 @@ class Amount(Strict):
 
     @model_validator(mode="after")
     def _decimals_of_the_currency(self) -> Self:
-        places = DECIMALS[self.currency]
-        if self.value != round(self.value, places):
-            rule = f"at most {places} decimals in {self.currency}"
+        if self.value % _SMALLEST[self.currency]:
+            rule = f"at most {DECIMALS[self.currency]} decimals in {self.currency}"
             raise PydanticCustomError("currency_decimals", "{rule}", {"rule": rule})
         return self
 
@@ -220,10 +229,7 @@ class Price(Strict):
     amount: PriceAmount | None = None
     type: IsoCode | None = None
 
-    @model_validator(mode="after")
-    def _rate_or_amount(self) -> Self:
-        exactly_one(self, ("rate", "amount"))
-        return self
+    _rate_or_amount = _exactly_one("rate", "amount")
 
 
 class Quantity(Strict):
@@ -265,9 +271,10 @@ class Party(Strict):
     declaration_text: Text350 | None = None
     contact_text: Text140 | None = None
 
+    _one_identification = _exactly_one("bic", "proprietary", "name")
+
     @model_validator(mode="after")
-    def _one_identification(self) -> Self:
-        exactly_one(self, ("bic", "proprietary", "name"))
+    def _address_of_a_name(self) -> Self:
         if self.address is not None and self.name is None:
             raise PydanticCustomError("event_field_invalid", "an address only beside a name")
         return self
@@ -283,10 +290,7 @@ class CashAccount(Strict):
     iban: Iban | None = None
     proprietary: Annotated[str, _text(34)] | None = None
 
-    @model_validator(mode="after")
-    def _one_form(self) -> Self:
-        exactly_one(self, ("iban", "proprietary"))
-        return self
+    _one_form = _exactly_one("iban", "proprietary")
 
 
 class CashParty(Strict):
@@ -297,10 +301,7 @@ class CashParty(Strict):
     name: Text350 | None = None
     cash_account: CashAccount | None = None
 
-    @model_validator(mode="after")
-    def _one_identification(self) -> Self:
-        exactly_one(self, ("bic", "proprietary", "name"))
-        return self
+    _one_identification = _exactly_one("bic", "proprietary", "name")
 
 
 class CashParties(Strict):
@@ -357,10 +358,13 @@ class Linkage(Strict):
     pool_id: Text35 | None = None
     other_transaction_id: Text35 | None = None
 
-    @model_validator(mode="after")
-    def _one_reference(self) -> Self:
-        exactly_one(self, [name for name in Linkage.model_fields if name.endswith("_id")])
-        return self
+    _one_reference = _exactly_one(
+        "settlement_transaction_id",
+        "account_servicer_transaction_id",
+        "market_infrastructure_transaction_id",
+        "pool_id",
+        "other_transaction_id",
+    )
 
 
 class ConfirmationReference(Strict):
@@ -378,10 +382,18 @@ class ConfirmationReference(Strict):
     collateral_transaction_id: Text35 | None = None
     unique_transaction_id: UniqueTransactionIdentifier | None = None
 
-    @model_validator(mode="after")
-    def _one_reference(self) -> Self:
-        exactly_one(self, [name for name in ConfirmationReference.model_fields if name.endswith("_id")])
-        return self
+    _one_reference = _exactly_one(
+        "instructing_party_transaction_id",
+        "executing_party_transaction_id",
+        "market_infrastructure_transaction_id",
+        "block_id",
+        "allocation_id",
+        "individual_allocation_id",
+        "pool_id",
+        "common_id",
+        "collateral_transaction_id",
+        "unique_transaction_id",
+    )
 
 
 class Lot(Strict):
@@ -413,10 +425,7 @@ class Commission(Strict):
     amount: Amount | None = None
     rate: Percentage | None = None
 
-    @model_validator(mode="after")
-    def _amount_or_rate(self) -> Self:
-        exactly_one(self, ("amount", "rate"))
-        return self
+    _amount_or_rate = _exactly_one("amount", "rate")
 
 
 class StandingSettlementInstruction(Strict):
