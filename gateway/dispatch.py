@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway import lifecycle
+from gateway.checkpoints import passed
 from gateway.errors import GatewayError, InDoubt, MessageError, NotSent, TransportError
 from gateway.messages import Messages
 from gateway.model.facts import Delivery
@@ -87,9 +88,12 @@ class Dispatch:
             if not lease.is_safe(self._clock(), self._profile.limits.send_timeout_seconds):
                 # The attempts stay without outcome; the next holder finds them in doubt and marks their repeat.
                 raise LeaseLost(f"channel {self._channel}: the lease may have ended before the send")
+            passed("dispatch.claimed")
             started = self._clock()
             outcomes = await transport.send([item.outgoing for item in claimed])
+            passed("dispatch.sent")
             await self._settle(claimed, outcomes, started)
+            passed("dispatch.settled")
             await self._note(lease.lease, outcomes)
 
     async def _declare_in_doubt(self, lease: Lease) -> None:

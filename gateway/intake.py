@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from gateway import lifecycle
+from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
 from gateway.messages import Identity, Messages
 from gateway.model.events import CancelSettlement, TradeEvent, event_digest, parse_event
@@ -442,8 +443,13 @@ class IntakeLoop:
         wait = int(self._loops.batch_wait_seconds * 1000)
         while not self._signals.stopping.is_set():
             records = await self._consumer.poll(max_records=self._loops.batch, max_wait_ms=wait)
-            if records and await self._record(records):
+            if not records:
+                continue
+            passed("intake.polled")
+            if await self._record(records):
+                passed("intake.recorded")
                 await self._consumer.commit(records)
+                passed("intake.committed")
 
     async def _record(self, records: Sequence[Record]) -> bool:
         items = [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway.bus import Bus, Message
+from gateway.checkpoints import passed
 from gateway.errors import TransportError
 from gateway.pace import Backoff, Clock, Signals
 from gateway.store import Ledger
@@ -48,6 +49,7 @@ class Publication:
         waiting = await self._ledger.read(self._clock(), lambda unit: unit.unpublished(limit))
         if not waiting:
             return 0
+        passed("publication.read")
         by_topic: dict[str, list[tuple[int, Message]]] = defaultdict(list)
         for number, topic, key, content in waiting:
             by_topic[self._topics[topic]].append((number, Message(key.encode(), content)))
@@ -60,7 +62,9 @@ class Publication:
                     failed = failed or outcome
                 else:
                     published.append(number)
+        passed("publication.sent")
         await self._ledger.write(self._clock(), lambda unit: unit.mark_published(published))
+        passed("publication.marked")
         if failed is not None:
             wait = self._backoff.next()
             log.warning("publication.failing", code=failed.code, error=failed.text, retry_in=round(wait, 2))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway import lifecycle, matching
+from gateway.checkpoints import passed
 from gateway.errors import Conflict, GatewayError, IllegalTransition, MessageError, StoreError, StoreUnavailable
 from gateway.messages import Messages
 from gateway.model.facts import Alert, Delivery, Difference, Reply, SettlementConfirmation, State
@@ -107,6 +108,7 @@ class Replies:
             await asyncio.gather(receiving, stopping, return_exceptions=True)
 
     async def _archive(self, transport: Transport, incoming: Sequence[Incoming]) -> None:
+        passed("replies.received")
         rows = [(item.carrier_key, item.content, hashlib.sha256(item.content).digest()) for item in incoming]
         numbers = await self._ledger.write(
             self._clock(), lambda unit: unit.archive(self._channel, rows), size=len(incoming)
@@ -114,7 +116,9 @@ class Replies:
         for item, number in zip(incoming, numbers, strict=True):
             if number is None:
                 log.info("reply.repeated_bytes", channel=self._channel, carrier_key=item.carrier_key)
+        passed("replies.archived")
         await transport.acknowledge(incoming)
+        passed("replies.acknowledged")
         self._signals.notify(self._wake)
 
     @property
@@ -132,10 +136,11 @@ class Replies:
         now = self._clock()
         waiting = await self._ledger.read(now, lambda unit: unit.waiting_replies(self._channel, self._loops.batch))
         if waiting:
-            await self._apply([await self._read(item) for item in waiting])
+            await self._apply([self._read(item) for item in waiting])
+            passed("replies.applied")
         return len(waiting)
 
-    async def _read(self, waiting: WaitingReply) -> Read:
+    def _read(self, waiting: WaitingReply) -> Read:
         digest = hashlib.sha256(self._messages.without_header(waiting.content)).digest()
         try:
             return Read(waiting, digest, reply=self._messages.read(waiting.content))
