@@ -97,6 +97,9 @@ class Advance:
 
 _NO_TERMS: Final = Terms()
 _ZERO: Final = Decimal(0)
+_COMPLETE: Final = StatusValue("settled")
+_PARTIAL: Final = StatusValue("partially_settled")
+_REVERSED: Final = StatusValue("reversed")
 
 
 def advance(
@@ -269,69 +272,83 @@ class _Step:
         if before != status.value and (STATUS, before, status.value) not in WAYS[Dialogue.SETTLEMENT, "settlement"]:
             raise _illegal(self.state, "settlement", self.value("settlement"), status.value)
         self.advised = Axis(status, evidence.asserted_at, evidence.archive_id)
-        if not self.parts:
-            self.move("settlement", self.advised, STATUS)
-            return
-        if status.value == "failing" != before and self.value("settlement") == "partially_settled":
+        if all(part.reversed for part in self.parts):
+            self.move("settlement", self.unsettled(), STATUS)
+        elif status.value == "failing" != before and self.value("settlement") == "partially_settled":
             self.alert("remainder_failing")
-        self.settle(STATUS)
 
-    def settle(self, cause: Cause, *, sums_moved: bool = False) -> None:
-        """Derive the settlement axis from the parts that stand: the order in which they came does not matter."""
+    def unsettled(self) -> Axis:
+        """Say where settlement stands while no part does: the newer of the last reversal and the last status."""
+        latest = self.advised
+        for part in self.parts:
+            if latest is None or _newer(part.asserted_at, part.archive_id, latest):
+                latest = Axis(_REVERSED, part.asserted_at, part.archive_id)
+        assert latest is not None  # only a part or a status brings us here
+        return latest
+
+    def settle(self, cause: Cause, *, sums_moved: bool = True) -> None:
+        """Derive the settlement axis and the breaks from the parts that stand, whatever order they came in."""
+        terms = self.terms
+        instructed, price = terms.quantity, terms.amount
+        standing = paid = 0
+        whole = last = undone = False
+        settled = spent = _ZERO
+        breaks: set[Difference] = set()
         latest = self.parts[0]
         for part in self.parts:
             if _newer(part.asserted_at, part.archive_id, latest):
                 latest = part
-        standing = [part for part in self.parts if not part.reversed]
+            if part.reversed:
+                undone = True
+                continue
+            standing += 1
+            whole = whole or part.whole
+            last = last or part.last
+            if part.differences:
+                breaks.update(part.differences)
+            if instructed is not None and part.quantity is not None and part.quantity.type == instructed.type:
+                settled += part.quantity.value
+            if price is not None and part.amount is not None and part.amount.currency == price.currency:
+                paid += 1
+                spent += part.amount.value
         if not standing:
-            advised = self.advised
-            if advised is not None and not _newer(latest.asserted_at, latest.archive_id, advised):
-                self.move("settlement", advised, cause, sums_moved=sums_moved)
-                return
-            value = "reversed"
+            self.move("settlement", self.unsettled(), cause, sums_moved=sums_moved)
         else:
-            whole = any(part.whole for part in standing) or self._quantity(standing) >= self._instructed()
-            last = len(standing) == len(self.parts) and any(part.last for part in standing)
-            value = "settled" if whole or last else "partially_settled"
-        to = Axis(StatusValue(value), latest.asserted_at, latest.archive_id)
-        self.move("settlement", to, cause, sums_moved=sums_moved)
+            # The last part completes the sum unless one before it was undone.
+            complete = whole or (last and not undone) or (instructed is not None and settled >= instructed.value)
+            status = _COMPLETE if complete else _PARTIAL
+            self.move("settlement", Axis(status, latest.asserted_at, latest.archive_id), cause, sums_moved=sums_moved)
+            # A single confirmation is compared by itself already, unless it says that it is the last of several.
+            summed = standing > 1 or last
+            if instructed is not None and settled != instructed.value:
+                self.weigh("quantity", instructed.value, settled, _ZERO, breaks if summed else None, complete=complete)
+            if price is not None and spent != price.value:
+                full = complete and paid == standing
+                self.weigh(
+                    "amount", price.value, spent, terms.amount_tolerance, breaks if summed else None, complete=full
+                )
+        if breaks or self.breaks:
+            self.draw_up(breaks)
 
-    def _instructed(self) -> Decimal:
-        quantity = self.terms.quantity
-        return Decimal("Infinity") if quantity is None else quantity.value
+    def weigh(
+        self,
+        what: str,
+        instructed: Decimal,
+        settled: Decimal,
+        tolerance: Decimal,
+        breaks: set[Difference] | None,
+        *,
+        complete: bool,
+    ) -> None:
+        """Alert a sum beyond the instruction, and add it to ``breaks`` if it is that, or complete and short."""
+        excess = settled - instructed
+        if excess > tolerance:
+            self.alert("settled_beyond_instruction", f"{what}: instructed {instructed}, settled {settled}.")
+        if breaks is not None and (excess > tolerance or (complete and -excess > tolerance)):
+            breaks.add(Difference(f"settled_{what}", str(instructed), str(settled)))
 
-    def _quantity(self, standing: list[Part]) -> Decimal:
-        instructed = self.terms.quantity
-        kind = None if instructed is None else instructed.type
-        return sum((part.quantity.value for part in standing if part.quantity and part.quantity.type == kind), _ZERO)
-
-    def weigh(self) -> None:
-        """Compare the sums of what stands with the instruction, and draw up the breaks that stand."""
-        standing = [part for part in self.parts if not part.reversed]
-        breaks = {difference for part in standing for difference in part.differences}
-        terms = self.terms
-        # A single confirmation is compared by itself already, unless it says that it is the last of several.
-        summed = len(standing) > 1 or any(part.last for part in standing)
-        complete = bool(standing) and self.value("settlement") == "settled"
-        if terms.quantity is not None and standing:
-            total = self._quantity(standing)
-            if total > terms.quantity.value:
-                self.beyond("quantity", terms.quantity.value, total)
-            if summed and (total > terms.quantity.value or (complete and total < terms.quantity.value)):
-                breaks.add(Difference("settled_quantity", str(terms.quantity.value), str(total)))
-        if terms.amount is not None and standing:
-            paid = [
-                part.amount.value for part in standing if part.amount and part.amount.currency == terms.amount.currency
-            ]
-            excess = sum(paid, _ZERO) - terms.amount.value
-            if excess > terms.amount_tolerance:
-                self.beyond("amount", terms.amount.value, terms.amount.value + excess)
-            short = complete and len(paid) == len(standing) and -excess > terms.amount_tolerance
-            if summed and (excess > terms.amount_tolerance or short):
-                total = terms.amount.value + excess
-                breaks.add(Difference("settled_amount", str(terms.amount.value), str(total)))
-        if not breaks and not self.breaks:
-            return
+    def draw_up(self, breaks: set[Difference]) -> None:
+        """Keep the breaks that stand, and alert those that are new."""
         fresh = breaks.difference(self.breaks)
         self.breaks = tuple(sorted(breaks, key=_break_order))
         if fresh:
@@ -339,9 +356,6 @@ class _Step:
                 f"{d.field}: instructed {d.instructed}, confirmed {d.confirmed}" for d in self.breaks if d in fresh
             )
             self.alert("settlement_break", "; ".join(described) + ".")
-
-    def beyond(self, what: str, instructed: Decimal, settled: Decimal) -> None:
-        self.alert("settled_beyond_instruction", f"{what}: instructed {instructed}, settled {settled}.")
 
     def finish(self, sources: dict[str, int] | None) -> Advance:
         state = self.state
@@ -418,8 +432,7 @@ def _confirm(step: _Step, fact: SettlementConfirmation, differences: tuple[Diffe
         differences=differences,
     )
     step.parts = (*step.parts, part)
-    step.settle(CONFIRMATION, sums_moved=True)
-    step.weigh()
+    step.settle(CONFIRMATION)
 
 
 def _reverse(step: _Step, fact: SettlementConfirmation) -> None:
@@ -447,7 +460,6 @@ def _reverse(step: _Step, fact: SettlementConfirmation) -> None:
     reversal = Part(identity, evidence.archive_id, quantity, amount, reversed=True, asserted_at=evidence.asserted_at)
     step.parts = (*kept, reversal)
     step.settle(REVERSAL, sums_moved=undone is not None)
-    step.weigh()
 
 
 def _cancellation_advice(step: _Step, fact: CancellationAdvice, _: tuple[Difference, ...]) -> None:
