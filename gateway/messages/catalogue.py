@@ -149,12 +149,25 @@ class MessageDefinition:
 class Source(Protocol):
     """Where definitions come from: the dictionary, or the user's own schemas."""
 
+    @property
+    def origin(self) -> str:
+        """Say where the definitions come from: ``dictionary`` or ``user``."""
+        ...
+
     def identifiers(self) -> Sequence[str]:
         """Return the identifiers of all definitions, without reading the definitions."""
         ...
 
     def namespace(self, definition_id: str) -> str:
         """Return the XML namespace of one definition."""
+        ...
+
+    def message_name(self, definition_id: str) -> str:
+        """Return the name of the message with its version, without reading its types where that is possible."""
+        ...
+
+    def digest(self, definition_id: str) -> str | None:
+        """Return the canonical digest of the official schema, None where none is kept."""
         ...
 
     def message(self, definition_id: str) -> MessageDefinition:
@@ -190,6 +203,18 @@ class Catalogue:
     def namespace(self, definition_id: str) -> str:
         """Return the XML namespace of a definition."""
         return self._of(definition_id).namespace(definition_id)
+
+    def message_name(self, definition_id: str) -> str:
+        """Return the name of a message with its version: ``SecuritiesSettlementTransactionInstructionV12``."""
+        return self._of(definition_id).message_name(definition_id)
+
+    def origin(self, definition_id: str) -> str:
+        """Say where a definition comes from: ``dictionary``, or ``user`` for one that was imported."""
+        return self._of(definition_id).origin
+
+    def digest(self, definition_id: str) -> str | None:
+        """Return the canonical digest of the official schema; None for the user's own."""
+        return self._of(definition_id).digest(definition_id)
 
     def identify(self, namespace: str) -> str | None:
         """Return the definition that an XML namespace stands for, or None when the catalogue lacks it."""

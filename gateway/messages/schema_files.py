@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from gateway.messages.catalogue import Catalogue, ComplexType, ElementDefinition, MessageDefinition, Source
+from gateway.errors import GatewayError
+from gateway.messages.catalogue import Catalogue, ComplexType, ElementDefinition, MessageDefinition
 from gateway.messages.schema_text import (
     DefinitionEntry,
     Dictionary,
-    Difference,
     canonical_digest,
-    compare,
     file_of,
     join_blocks,
     type_lines,
 )
+from gateway.messages.schema_tree import Difference, compare
 from gateway.messages.xsd_text import MAXIMUM_SIZE, SchemaRefused, compile_schema, read_xsd
 
 _DEFINITIONS = "definitions"
@@ -76,23 +76,41 @@ def open_dictionary(directory: Path | None = None) -> Dictionary:
     return Dictionary(definitions, lambda name: text(f"types/{name}"))
 
 
-class UserSchemas(Source):
+class UserSchemas:
     """The user's own XSDs, kept as they were imported: ``<definition id>.xsd`` in one folder."""
+
+    origin = "user"
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def identifiers(self) -> list[str]:
         """Return the identifiers of the imported definitions."""
-        return sorted(path.stem for path in self.directory.glob("*.xsd")) if self.directory.is_dir() else []
+        if not self.directory.is_dir():
+            return []
+        return sorted(path.stem for path in self.directory.glob("*.xsd") if is_definition_id(path.stem))
 
     def namespace(self, definition_id: str) -> str:
         """Return the XML namespace of an imported definition."""
         return self.message(definition_id).namespace
 
+    def message_name(self, definition_id: str) -> str:
+        """Return the name of the message, from its element's type."""
+        message = self.message(definition_id)
+        element = _message_element(message)
+        return message.root_type if element is None else element.type
+
     def message(self, definition_id: str) -> MessageDefinition:
         """Read an imported definition; raises ``SchemaRefused`` when its file was damaged meanwhile."""
-        return read_xsd(self.xsd(definition_id), str(self._path(definition_id)))
+        path = self._path(definition_id)
+        message = read_xsd(self.xsd(definition_id), str(path))
+        if message.identifier != definition_id:
+            raise SchemaRefused(f"{path}: states {message.namespace}, which is not the definition that its name says")
+        return message
+
+    def digest(self, definition_id: str) -> str | None:
+        """Return None: what the user imports has no digest beside it."""
+        return None
 
     def xsd(self, definition_id: str) -> bytes:
         """Return an imported XSD, byte for byte."""
@@ -242,35 +260,36 @@ class Verified:
         return not self.problems and not self.differences
 
 
-def verify_dictionary(
-    dictionary: Dictionary, definitions: Iterable[str], reference: Path | None = None
+def verify_schemas(
+    catalogue: Catalogue, definitions: Iterable[str], reference: Path | None = None
 ) -> Iterator[Verified]:
     """Prove each definition: its XSD compiles, has the canonical digest kept beside it, and equals the official file.
 
-    ``reference`` is a folder of official XSDs, found at any depth by the definition's identifier.
+    ``reference`` is a folder of official XSDs, found at any depth by the definition's identifier. The user's own
+    schemas have no digest: that they compile and are read is what is proved of them.
     """
     official = {path.stem: path for path in sorted(reference.rglob("*.xsd"))} if reference else {}
     for definition_id in definitions:
-        yield _verify(dictionary, definition_id, official.get(definition_id))
+        yield _verify(catalogue, definition_id, official.get(definition_id))
 
 
-def _verify(dictionary: Dictionary, definition_id: str, official: Path | None) -> Verified:
+def _verify(catalogue: Catalogue, definition_id: str, official: Path | None) -> Verified:
     problems: list[str] = []
     differences: list[Difference] = []
     try:
-        xsd = dictionary.xsd(definition_id)
+        xsd = catalogue.xsd(definition_id)
         compile_schema(xsd, definition_id)
         ours = read_xsd(xsd, definition_id)
-        stated = dictionary.entry(definition_id).digest
-        if canonical_digest(ours) != stated:
-            problems.append(f"canonical digest {canonical_digest(ours)}, the official schema has {stated}")
+        stated = catalogue.digest(definition_id)
+        if stated is not None and canonical_digest(ours) != stated:
+            problems.append(f"canonical digest {canonical_digest(ours)}; the one kept beside it is {stated}")
         if official is not None:
             theirs = read_xsd(official.read_bytes(), str(official))
             differences = compare(ours, theirs)
-            if not differences and canonical_digest(theirs) != stated:
-                problems.append(f"{official}: canonical digest {canonical_digest(theirs)}, the dictionary has {stated}")
-    except (SchemaRefused, KeyError) as error:
-        problems.append(error.text if isinstance(error, SchemaRefused) else str(error.args[0]))
+            if not differences and canonical_digest(theirs) != canonical_digest(ours):
+                problems.append(f"canonical digest {canonical_digest(ours)}; that of {official} differs")
+    except (GatewayError, KeyError, ValueError) as error:
+        problems.append(error.text if isinstance(error, GatewayError) else f"the dictionary is damaged: {error}")
     return Verified(definition_id, tuple(problems), official is not None, tuple(differences))
 
 

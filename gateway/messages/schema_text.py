@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from gateway.messages.catalogue import (
-    BUILT_IN,
     STANDARD_NAMESPACE,
     Attribute,
     ComplexType,
@@ -43,6 +42,7 @@ from gateway.messages.catalogue import (
 from gateway.messages.xsd_text import write_xsd
 
 _INDENT = "  "
+_GAP = b"\n\n"
 
 
 class Text(Protocol):
@@ -203,24 +203,24 @@ def parse_definition(block: str) -> DefinitionEntry:
 
 def join_blocks(blocks: Iterable[list[str]]) -> bytes:
     """Join blocks, sorted by name, into the text of one file."""
-    ordered = sorted(blocks, key=lambda lines: _order(lines[0].split(" ", 1)[0]))
+    ordered = sorted(blocks, key=lambda lines: _order(lines[0].partition(" ")[0].encode()))
     return ("\n\n".join("\n".join(lines) for lines in ordered) + "\n").encode()
 
 
 def find_block(text: Text, key: str) -> str | None:
     """Find the block of a name by bisection; None when the text has none."""
-    wanted = _order(key)
+    wanted = _order(key.encode())
     low, high = 0, len(text)  # both always at the start of a block, or at the end of the text
     while low < high:
         middle = (low + high) // 2
-        start = text.rfind(b"\n\n", low, middle) + 2
+        start = text.rfind(_GAP, low, middle) + 2
         start = start if start > 1 else low
-        end = text.find(b"\n\n", max(start, middle - 1))
+        end = text.find(_GAP, max(start, middle - 1))
         end = len(text) - 1 if end < 0 else end
-        block = text[start:end].decode()
-        here = _order(block.split("\n", 1)[0].split(" ", 1)[0])
+        block = text[start:end]
+        here = _order(block[: block.find(b"\n")].partition(b" ")[0])
         if here == wanted:
-            return block
+            return block.decode()
         if here < wanted:
             low = min(end + 2, len(text))
         else:
@@ -228,8 +228,8 @@ def find_block(text: Text, key: str) -> str | None:
     return None
 
 
-def _order(key: str) -> tuple[str, int]:
-    name, _, number = key.partition("~")
+def _order(key: bytes) -> tuple[bytes, int]:
+    name, _, number = key.partition(b"~")
     return name, int(number or 1)
 
 
@@ -244,9 +244,12 @@ class Dictionary:
     ``definitions`` is the text of the definitions; ``types`` gives the text of one of the files that ``file_of`` names.
     """
 
+    origin = "dictionary"
+
     def __init__(self, definitions: Text, types: Callable[[str], Text]) -> None:
         self._definitions = definitions
         self._types = types
+        self._read: dict[tuple[str, int], TypeDefinition] = {}  # most types are shared by many definitions
 
     def identifiers(self) -> list[str]:
         """Return the identifiers of all definitions."""
@@ -263,6 +266,10 @@ class Dictionary:
     def namespace(self, definition_id: str) -> str:
         """Return the XML namespace of a definition."""
         return self.entry(definition_id).namespace
+
+    def message_name(self, definition_id: str) -> str:
+        """Return the name of the message (``SecuritiesSettlementTransactionInstructionV12``)."""
+        return self.entry(definition_id).root_type
 
     def message(self, definition_id: str) -> MessageDefinition:
         """Read a definition and the closure of its types."""
@@ -281,87 +288,19 @@ class Dictionary:
         root_type = entry.root if entry.message_element is not None else entry.root_type
         return MessageDefinition(definition_id, entry.namespace, entry.root, root_type, types)
 
+    def digest(self, definition_id: str) -> str | None:
+        """Return the canonical digest of the official schema."""
+        return self.entry(definition_id).digest
+
     def xsd(self, definition_id: str) -> bytes:
         """Compile the XML Schema of a definition."""
         return write_xsd(self.message(definition_id))
 
     def _type(self, name: str, variant: int) -> TypeDefinition:
-        block = find_block(self._types(file_of(name)), name if variant == 1 else f"{name}~{variant}")
-        if block is None:
-            raise KeyError(f"type {name} (variant {variant}) is missing from the schema dictionary")
-        return parse_type(block)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One difference between two definitions at an element path; ``ours`` or ``theirs`` may be empty."""
-
-    path: str
-    ours: str
-    theirs: str
-
-
-def compare(ours: MessageDefinition, theirs: MessageDefinition, limit: int = 100) -> list[Difference]:
-    """Compare two definitions element by element and return where they differ, at most ``limit`` differences.
-
-    Each pair of types is compared once, at the first path that leads to it.
-    """
-    found: list[Difference] = []
-    for label, left, right in (
-        ("namespace", ours.namespace, theirs.namespace),
-        ("root element", ours.root, theirs.root),
-        ("root type", ours.root_type, theirs.root_type),
-    ):
-        if left != right:
-            found.append(Difference("/", f"{label} {left}", f"{label} {right}"))
-    seen: set[tuple[str, str]] = set()
-    pending = [("/" + ours.root, ours.root_type, theirs.root_type)]
-    while pending and len(found) < limit:
-        path, left, right = pending.pop()
-        if (left, right) in seen or (left == right and left.startswith(BUILT_IN)):
-            continue
-        seen.add((left, right))
-        mine, other = ours.types.get(left), theirs.types.get(right)
-        if mine is None or other is None:
-            if mine is not other or left != right:
-                found.append(Difference(path, f"type {left}", f"type {right}"))
-            continue
-        found += [Difference(path, *pair) for pair in _line_differences(type_lines(mine), type_lines(other))]
-        pending += reversed(list(_pairs(path, mine, other)))
-    unused = set(ours.types) ^ set(theirs.types)
-    found += [
-        Difference("/", f"type {name}" if name in ours.types else "", f"type {name}" if name in theirs.types else "")
-        for name in sorted(unused)
-        if not any(name in pair for pair in seen)
-    ]
-    return found[:limit]
-
-
-def _pairs(path: str, mine: TypeDefinition, other: TypeDefinition) -> Iterator[tuple[str, str, str]]:
-    if isinstance(mine, ComplexType) and isinstance(other, ComplexType):
-        theirs = {element.name: element.type for element in other.content.elements()}
-        for element in mine.content.elements():
-            if element.name in theirs:
-                yield f"{path}/{element.name}", element.type, theirs[element.name]
-    elif isinstance(mine, SimpleContentType) and isinstance(other, SimpleContentType):
-        yield path, mine.base, other.base
-        types = {attribute.name: attribute.type for attribute in other.attributes}
-        for attribute in mine.attributes:
-            if attribute.name in types:
-                yield f"{path}/@{attribute.name}", attribute.type, types[attribute.name]
-    elif isinstance(mine, SimpleType) and isinstance(other, SimpleType):
-        yield path, mine.base, other.base
-
-
-def _line_differences(mine: list[str], other: list[str]) -> Iterator[tuple[str, str]]:
-    if mine == other:
-        return
-    only_mine = [line for line in mine if line not in other]
-    only_other = [line for line in other if line not in mine]
-    if not only_mine and not only_other:
-        yield "order: " + "; ".join(mine), "order: " + "; ".join(other)
-    for index in range(max(len(only_mine), len(only_other))):
-        yield (
-            only_mine[index] if index < len(only_mine) else "",
-            only_other[index] if index < len(only_other) else "",
-        )
+        found = self._read.get((name, variant))
+        if found is None:
+            block = find_block(self._types(file_of(name)), name if variant == 1 else f"{name}~{variant}")
+            if block is None:
+                raise KeyError(f"type {name} (variant {variant}) is missing from the schema dictionary")
+            found = self._read[name, variant] = parse_type(block)
+        return found
