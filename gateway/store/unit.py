@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, and_, func, select, update
+from sqlalchemy import Connection, Table, and_, false, func, or_, select, update
 
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.references import trade_key
@@ -66,6 +66,7 @@ class Unit:
     _moved: dict[int, _Moved] = field(default_factory=dict)
     _fresh: dict[int, tuple[Any, ...]] = field(default_factory=dict)
     _outbox: list[tuple[Any, ...]] = field(default_factory=list)
+    _published: list[tuple[Any, ...]] = field(default_factory=list)
     _ended: list[tuple[Any, ...]] = field(default_factory=list)
     _archived: list[tuple[Any, ...]] = field(default_factory=list)
     _ids: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -98,14 +99,16 @@ class Unit:
 
     def known_events(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, bytes, str]]:
         """Return row number, digest and disposition of the events that are already here, by (source, event id)."""
-        wanted = set(keys)
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for source, event_id in keys:
+            wanted[source].add(event_id)
         table = tables.event
         found = self.connection.execute(
             select(table.c.source, table.c.event_id, table.c.id, table.c.digest, table.c.disposition).where(
-                table.c.event_id.in_({event_id for _, event_id in wanted})
+                or_(false(), *(and_(table.c.source == name, table.c.event_id.in_(ids)) for name, ids in wanted.items()))
             )
         )
-        return {(row[0], row[1]): (row[2], bytes(row[3]), row[4]) for row in found if (row[0], row[1]) in wanted}
+        return {(row[0], row[1]): (row[2], bytes(row[3]), row[4]) for row in found}
 
     def add_event(self, event: NewEvent, disposition: str, instruction_id: int | None = None) -> int:
         """Add an event row and return its number."""
@@ -334,8 +337,7 @@ class Unit:
         row.account_servicer_transaction_id = reference
 
     def _publish(self, topic: str, key: str, status_id: str, instruction_id: int | None, content: bytes) -> None:
-        number = self._allocate(tables.publication)
-        self._rows[tables.publication].append((number, topic, key, status_id, instruction_id, content, self.now, None))
+        self._published.append((topic, key, status_id, instruction_id, content, self.now, None))
 
     # Documents and sends -------------------------------------------------------------------------------------------
 
@@ -452,9 +454,12 @@ class Unit:
 
     def attempted(self, instruction_ids: Iterable[int]) -> set[int]:
         """Return the instructions of which an attempt is under way or in doubt."""
-        outbox = tables.outbox
-        query = select(outbox.c.instruction_id).where(
-            outbox.c.instruction_id.in_(set(instruction_ids)), outbox.c.state < OutboxState.DONE, outbox.c.attempts > 0
+        outbox, document = tables.outbox, tables.document
+        query = (
+            select(outbox.c.instruction_id)
+            .join(document, document.c.id == outbox.c.document_id)
+            .where(document.c.instruction_id.in_(set(instruction_ids)))
+            .where(outbox.c.state < OutboxState.DONE, outbox.c.attempts > 0)
         )
         return set(self.connection.execute(query).scalars())
 
@@ -561,16 +566,16 @@ class Unit:
     def park(self, parking: Parking) -> int:
         """Park something: a row for operators, and an exception event."""
         number = self._allocate(tables.parked)
+        parking = _harmless_parking(parking)
         key = (
             None if parking.source is None or parking.trade_id is None else trade_key(parking.source, parking.trade_id)
         )
-        text = parking.text.replace("\x00", "\\x00")
         self._rows[tables.parked].append(
             (
                 number,
                 parking.stage,
                 parking.code,
-                text,
+                parking.text,
                 encode(parking.violations),
                 parking.source,
                 parking.trade_id,
@@ -597,7 +602,7 @@ class Unit:
             parked_id=number,
             stage=parking.stage,
             code=parking.code,
-            text=text,
+            text=parking.text,
             occurred_at=self.now,
             origin=parking.origin,
             violations=parking.violations,
@@ -749,6 +754,9 @@ class Unit:
                         number,
                     )
                 )
+        for values in self._published:
+            # Numbered last, with every lock held: a trade's numbers rise in the order its changes are committed.
+            self._rows[tables.publication].append((self._allocate(tables.publication), *values))
         for table in INSERT_ORDER:
             self._flush_rows(table)
         for statement, rows in (
@@ -781,6 +789,26 @@ _INSTRUCTION_COLUMNS = (
     tables.instruction.c.head_hash,
     tables.instruction.c.account_servicer_transaction_id,
 )
+
+
+def _harmless(text: str | None) -> str | None:
+    """Write out what no store holds (NUL, lone surrogates): what is said of a bad item must not be refused in turn."""
+    return None if text is None else text.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
+
+
+def _harmless_parking(parking: Parking) -> Parking:
+    violations = tuple(
+        replace(v, path=_harmless(v.path) or "", value=_harmless(v.value), text=_harmless(v.text) or "")
+        for v in parking.violations
+    )
+    return replace(
+        parking,
+        text=_harmless(parking.text) or "",
+        origin=_harmless(parking.origin) or "",
+        source=_harmless(parking.source),
+        trade_id=_harmless(parking.trade_id),
+        violations=violations,
+    )
 
 
 def _instruction_row(row: Any) -> InstructionRow:
