@@ -215,7 +215,7 @@ class PostgresRunner:
             pool_timeout=10,
             connect_args={"timeout": 10, "server_settings": {"synchronous_commit": "on", "timezone": "UTC"}},
         )
-        self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self.dialect = self._engine.dialect
 
     async def write(self, work: Callable[[Connection], T]) -> T:
@@ -227,7 +227,7 @@ class PostgresRunner:
             raise translate(error) from error
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction that is rolled back: all it reads is as of one commit, and it cannot write."""
+        """Run ``work`` in a transaction that is rolled back: all it reads is as of one commit."""
         try:
             async with self._reader.connect() as connection:
                 return await connection.run_sync(work)
