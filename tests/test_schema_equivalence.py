@@ -1,0 +1,95 @@
+"""Our compiled schema, the official file and an independent validator judge random and mutated documents alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import cache
+from io import BytesIO
+from random import Random
+
+import pytest
+import xmlschema
+from lxml import etree
+
+from gateway.messages.catalogue import Catalogue
+from gateway.messages.schema_files import load_catalogue
+from gateway.messages.xsd_text import compile_schema
+from tests.documents import Unsatisfiable, mutations, random_document
+from tests.reference import SHARED, needs_reference, shared
+
+FULL = os.environ.get("GATEWAY_TEST_FULL") == "1"
+DOCUMENTS = 25 if FULL else 1
+
+_FAMILIES = (
+    *("sese.020", "sese.023", "sese.024", "sese.025", "sese.026", "sese.027"),
+    *("setr.027", "setr.030", "setr.044", "admi.002", "head.001"),
+)
+
+
+@cache
+def catalogue() -> Catalogue:
+    return load_catalogue(SHARED and SHARED / "no-schemas-of-a-user")
+
+
+@cache
+def official_paths() -> dict[str, str]:
+    return {path.stem: str(path) for path in (shared() / "iso20022").rglob("*.xsd")}
+
+
+IN_USE = [name for name in catalogue().definitions() if name.startswith(_FAMILIES)]
+
+
+def candidates(definition: str, documents: int) -> Iterator[tuple[str, bytes]]:
+    """Yield descriptions and documents: random valid ones, small and rich, and each kind of mutation of each."""
+    for number in range(documents):
+        rng = Random(f"{definition}/{number}")
+        richness = (0.35, 0.0, 0.6)[number % 3]
+        document = random_document(catalogue(), definition, rng, richness=richness, most_elements=120)
+        yield f"valid {number}", document
+        for description, mutated in mutations(document, rng):
+            yield f"{number} {description}", mutated
+
+
+def verdict(schema: etree.XMLSchema, content: bytes) -> bool:
+    return bool(schema.validate(etree.fromstring(content)))
+
+
+@pytest.mark.parametrize("definition", IN_USE)
+def test_random_documents_are_valid_and_an_independent_validator_judges_them_and_their_mutations_alike(
+    definition: str,
+) -> None:
+    xsd = catalogue().xsd(definition)
+    ours = compile_schema(xsd)
+    independent = xmlschema.XMLSchema(xsd.decode())
+    disagreements = []
+    verdicts = set()
+    for description, content in candidates(definition, DOCUMENTS):
+        valid = verdict(ours, content)
+        verdicts.add(valid)
+        if description.startswith("valid"):
+            assert valid, (description, ours.error_log)
+        if independent.is_valid(BytesIO(content)) != valid:
+            disagreements.append((description, valid))
+    assert disagreements == []
+    assert verdicts == {True, False}
+
+
+@needs_reference
+@pytest.mark.parametrize("definition", IN_USE)
+def test_official_schema_judges_random_documents_and_their_mutations_like_ours(definition: str) -> None:
+    ours = compile_schema(catalogue().xsd(definition))
+    official = etree.XMLSchema(etree.parse(official_paths()[definition]))
+    for description, content in candidates(definition, 4 * DOCUMENTS):
+        assert verdict(ours, content) == verdict(official, content), description
+
+
+@pytest.mark.parametrize("definition", catalogue().definitions() if FULL else catalogue().definitions()[::40])
+def test_a_random_document_of_any_definition_is_valid(definition: str) -> None:
+    schema = compile_schema(catalogue().xsd(definition))
+    for number in range(3):
+        try:
+            document = random_document(catalogue(), definition, Random(f"{definition}/{number}"), most_elements=120)
+        except Unsatisfiable as reason:
+            pytest.skip(str(reason))
+        assert verdict(schema, document), schema.error_log
