@@ -145,12 +145,16 @@ def withdraw(state: State) -> Advance:
     return advance_delivery(state, Delivery.WITHDRAWN)
 
 
-def request_cancellation(state: State) -> Advance:
+def request_cancellation(state: State, evidence: Evidence) -> Advance:
     """Record that we ask for cancellation; asking again while the request is open changes nothing.
 
+    ``evidence.source_id`` is the event, command or message that asks: the same one again changes nothing either.
     Raises IllegalTransition when the instruction is withdrawn or cancelled, or the request has been answered and not
     refused. Asking after settlement is allowed and alerted: the counterparty decides.
     """
+    sources = state.sources or {}
+    if evidence.source_id in sources:
+        return Advance(state)
     axes = state.axes or {}
     held = axes.get("cancellation")
     before = NOTHING if held is None else held.status.value
@@ -167,7 +171,7 @@ def request_cancellation(state: State) -> Advance:
     axes = {**axes, "cancellation": asked}
     crossing = _crossing(axes)
     return Advance(
-        replace(state, axes=axes),
+        replace(state, axes=axes, sources={**sources, evidence.source_id: evidence.archive_id}),
         (Change("cancellation", None if held is None else held.status.value, "requested"),),
         (_alert(*crossing),) if crossing else (),
     )

@@ -86,6 +86,11 @@ def apply(state: State, fact: Fact, proof: Evidence) -> Advance:
     return advance(state, fact, proof, TERMS, differences)
 
 
+def ask(state: State, event: str = "EVENT1") -> Advance:
+    """Request cancellation as an event of upstream does."""
+    return request_cancellation(state, evidence(0, source=event))
+
+
 def run(state: State, *facts: Fact) -> Advance:
     """Apply facts a minute apart; the last advance carries every alert and change of the way."""
     changes, alerts = [], []
@@ -241,7 +246,7 @@ def test_a_reply_to_what_was_never_sent_is_applied_and_alerted(delivery: Deliver
 
 
 def test_an_answer_to_the_cancellation_does_not_prove_that_the_instruction_arrived() -> None:
-    asked = request_cancellation(State(Dialogue.SETTLEMENT, Delivery.IN_DOUBT)).state
+    asked = ask(State(Dialogue.SETTLEMENT, Delivery.IN_DOUBT)).state
     assert apply(asked, CancellationAdvice(StatusValue("rejected")), evidence(1, 1)).state.delivery is Delivery.IN_DOUBT
     rejected = MessageRejection("CXL1", "FORMAT")
     assert apply(asked, rejected, evidence(1, 1, about="cancellation")).state.delivery is Delivery.IN_DOUBT
@@ -447,7 +452,7 @@ def test_a_pre_confirmation_settles_nothing() -> None:
 
 @pytest.mark.parametrize("answer", ["accepted", "pending", "repair", "rejected", "denied", "cancelled", "proprietary"])
 def test_a_cancellation_is_requested_and_then_answered(answer: str) -> None:
-    asked = request_cancellation(SETTLEMENT)
+    asked = ask(SETTLEMENT)
     assert [(c.axis, c.before, c.after) for c in asked.changes] == [("cancellation", None, "requested")]
     # The servicer's clock may be behind ours: its answer is not older than our request.
     step = apply(asked.state, CancellationAdvice(StatusValue(answer)), evidence(1, -60))
@@ -456,10 +461,9 @@ def test_a_cancellation_is_requested_and_then_answered(answer: str) -> None:
 
 
 def test_a_refused_cancellation_may_be_requested_again_and_late_answers_to_the_first_do_not_count() -> None:
-    denied = apply(
-        request_cancellation(SETTLEMENT).state, CancellationAdvice(StatusValue("denied")), evidence(2, 5)
-    ).state
-    again = request_cancellation(denied).state
+    denied = apply(ask(SETTLEMENT).state, CancellationAdvice(StatusValue("denied")), evidence(2, 5)).state
+    assert ask(denied) == Advance(denied)  # the first request, replayed
+    again = ask(denied, "EVENT2").state
     assert value(again, "cancellation") == "requested"
     assert (
         value(apply(again, CancellationAdvice(StatusValue("pending")), evidence(3, 4)).state, "cancellation")
@@ -472,20 +476,20 @@ def test_a_refused_cancellation_may_be_requested_again_and_late_answers_to_the_f
 
 
 def test_requesting_an_open_cancellation_again_changes_nothing_and_a_closed_one_is_refused() -> None:
-    asked = request_cancellation(SETTLEMENT).state
-    assert request_cancellation(asked) == Advance(asked)
+    asked = ask(SETTLEMENT).state
+    assert ask(asked) == ask(asked, "EVENT2") == Advance(asked)
     for closed in (
         apply(asked, CancellationAdvice(StatusValue("cancelled")), evidence(1, 1)).state,
         apply(SETTLEMENT, StatusAdvice(processing=StatusValue("cancelled")), evidence(1, 1)).state,
         withdraw(State(Dialogue.SETTLEMENT)).state,
     ):
         with pytest.raises(IllegalTransition, match="cancellation: no way from cancelled to requested"):
-            request_cancellation(closed)
+            ask(closed, "EVENT2")
     ways = {(b, a) for cause, b, a in WAYS[Dialogue.SETTLEMENT, "cancellation"] if cause == REQUEST}
     for before in ("accepted", "pending", "repair"):
         assert (before, "requested") not in ways
         with pytest.raises(IllegalTransition, match=f"no way from {before} to requested"):
-            request_cancellation(standing_at(Dialogue.SETTLEMENT, "cancellation", before))
+            ask(standing_at(Dialogue.SETTLEMENT, "cancellation", before))
 
 
 def test_an_answer_to_a_cancellation_that_was_not_requested_is_applied_and_alerted() -> None:
@@ -498,9 +502,9 @@ def test_cancellation_and_settlement_crossing_is_an_alert_in_either_order() -> N
     for facts in ((cancelled, settled()), (settled(), cancelled)):
         step = run(SETTLEMENT, *facts)
         assert (headline(step.state), codes(step)) == ("settled", ["cancellation_crossed_settlement"])
-    asked = request_cancellation(SETTLEMENT).state
+    asked = ask(SETTLEMENT).state
     assert codes(apply(asked, settled(), evidence(1, 1))) == ["cancellation_crossed_settlement"]
-    assert codes(request_cancellation(run(SETTLEMENT, settled()).state)) == ["cancellation_crossed_settlement"]
+    assert codes(ask(run(SETTLEMENT, settled()).state)) == ["cancellation_crossed_settlement"]
 
 
 def test_a_remainder_may_be_cancelled_after_a_part_has_settled() -> None:
@@ -527,7 +531,7 @@ def test_a_technical_rejection_rejects_the_message_that_it_names(state: State) -
     step = apply(state, fact, evidence(1, None, about=state.dialogue))
     assert (headline(step.state), is_finished(step.state)) == ("rejected", True)
     assert step.changes[0].reasons == (Reason(None, "SCHEMA", "technical rejection at /Document/X: element missing"),)
-    asked = apply(request_cancellation(state).state, fact, evidence(1, None, about="cancellation")).state
+    asked = apply(ask(state).state, fact, evidence(1, None, about="cancellation")).state
     assert (value(asked, "cancellation"), value(asked, "processing")) == ("rejected", None)
 
 
