@@ -228,6 +228,13 @@ def test_links_in_documents_lead_somewhere(path: Path) -> None:
             assert anchor in _anchors(linked.read_text()), target
 
 
+@pytest.mark.parametrize("name", ["command-line.md", "configuration.md", "lifecycle.md", "mapping.md"])
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    from docs.generate import PAGES
+
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == PAGES[name](), "run: make docs"
+
+
 def test_documents_name_make_targets_that_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
