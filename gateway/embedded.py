@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from gateway.errors import BusUnavailable, ConfigError
+from gateway.model.connections import KafkaSettings
 
 _READY_SECONDS = 10.0
 _STOP_SECONDS = 5.0
@@ -64,6 +65,13 @@ class EmbeddedBroker:
     def bootstrap_servers(self) -> str:
         """Return ``host:port`` for clients."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def settings(self) -> KafkaSettings:
+        """Return settings that suit it: it waits half a session time-out for other members at every join."""
+        return KafkaSettings(
+            bootstrap_servers=self.bootstrap_servers, session_timeout_seconds=2.0, heartbeat_seconds=0.5
+        )
 
     @property
     def process_id(self) -> int | None:

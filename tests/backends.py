@@ -195,7 +195,7 @@ def _kafka_in(
     template = string.Template((_RECIPE / "server.properties").read_text())
     text = template.substitute(
         controller_port=free_port(),
-        listeners=",".join(f"{protocol}://127.0.0.1:{port}" for protocol, port in ports.items()),
+        listeners=",".join(f"{protocol}://{_host(protocol)}:{port}" for protocol, port in ports.items()),
         data=folder / "data",
     )
     settings = folder / "server.properties"
@@ -210,6 +210,10 @@ def _kafka_in(
     )
     command = [*_java_command(library, *options), "kafka.Kafka", str(settings)]
     return KafkaBroker(command, ports, folder / "kafka.log", owned)
+
+
+def _host(protocol: str) -> str:
+    return "localhost" if protocol.endswith("SSL") else "127.0.0.1"  # certificates are made out to a name
 
 
 def start_kafka(

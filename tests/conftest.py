@@ -12,6 +12,7 @@ GATEWAY_TEST_STRICT=1 turns an absent backend into a failure.
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.embedded import EmbeddedBroker
+from gateway.model.connections import KafkaSettings
 from tests import backends
 
 
@@ -28,6 +30,16 @@ class Broker:
 
     name: str
     bootstrap_servers: str
+
+    def settings(self, **changes: object) -> KafkaSettings:
+        """Return settings with session times short enough for tests."""
+        times = {"session_timeout_seconds": 2.0, "heartbeat_seconds": 0.5}
+        return KafkaSettings.model_validate({"bootstrap_servers": self.bootstrap_servers, **times, **changes})
+
+
+def unique(prefix: str) -> str:
+    """Return a name that no other test uses, for topics and groups on a shared broker."""
+    return f"{prefix}.{uuid.uuid4().hex[:10]}"
 
 
 def absent(reason: object) -> None:

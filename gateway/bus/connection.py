@@ -125,6 +125,7 @@ class Connection:
         return cause and BusUnavailable(cause.text, code=cause.code)
 
     async def _explain(self) -> BusUnavailable | None:
+        self.options()  # unusable TLS files are our own mistake, and said first
         causes = []
         for server in self.settings.bootstrap_servers.split(","):
             try:
@@ -171,6 +172,8 @@ class Connection:
             if (advertised_host, advertised_port) != (host, port):
                 try:
                     await _reach(advertised, advertised_host, advertised_port)
+                    if secure:
+                        await _shake_hands(advertised, advertised_host, advertised_port, _ssl_context(self.settings))
                 except BusUnavailable as cause:
                     raise BusUnavailable(
                         f"{server} answers but tells clients to use {advertised}, which fails: {cause.text}; "
@@ -309,7 +312,8 @@ async def _reach(server: str, host: str, port: int) -> None:
 async def _shake_hands(server: str, host: str, port: int, context: ssl.SSLContext | None) -> None:
     """Do the TLS handshake alone, where the reasons are still told apart."""
     try:
-        _, writer = await asyncio.open_connection(host, port, ssl=context)
+        async with asyncio.timeout(_EXAMINE_SECONDS / 2):  # a plain listener may wait for more of what it cannot read
+            _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLCertVerificationError as failure:
         advice = (
             "correct bootstrap_servers to a name in the certificate"

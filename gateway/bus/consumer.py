@@ -71,6 +71,7 @@ class Consumer:
         self._committed: dict[TopicPartition, int] = {}
         self._progress = asyncio.Event()
         self._paused = False
+        self._revoking = False
         self._looked = 0.0
 
     async def __aenter__(self) -> Self:
@@ -301,6 +302,7 @@ class Consumer:
 
     async def _revoked(self, partitions: Iterable[TopicPartition]) -> None:
         self._held.clear()
+        self._revoking = True
         mine = set(partitions)
         grace = self._connection.settings.revoke_grace_seconds
         try:
@@ -313,6 +315,7 @@ class Consumer:
         if self._on_revoked is not None:
             await self._on_revoked()
         self._forget()
+        self._revoking = False
 
     def _forget(self) -> None:
         """Begin a new assignment: whatever was read under the last one can no longer be committed."""

@@ -109,6 +109,14 @@ class Producer:
                 self._partitions[topic] = await self._connection.persist(start, seconds)
         return self._partitions[topic]
 
+    async def _running(self, deadline: float) -> AIOKafkaProducer:
+        """Return the producer, started again when a failure of this or another send ended it."""
+        if self._client is None:
+            async with self._starting:
+                seconds = max(0.0, deadline - asyncio.get_running_loop().time())
+                return await self._connection.persist(self._started, seconds)
+        return self._client
+
     async def _started(self) -> AIOKafkaProducer:
         if self._client is not None:
             return self._client
@@ -198,9 +206,10 @@ class Producer:
         self, lane: TopicPartition, messages: Sequence[Message], numbers: list[int], deadline: float
     ) -> tuple[int, int | TransportError]:
         """Send as many as fit one batch; return how many those were, and the first's offset or the failure of all."""
-        client = self._client
-        if client is None:
-            return len(numbers), NotSent("the producer was stopped by a fatal error and starts again at the next send")
+        try:
+            client = await self._running(deadline)
+        except BusUnavailable as away:
+            return len(numbers), NotSent(away.text, code=away.code)
         limit = self._connection.settings.max_request_bytes
         builder = client.create_batch()
         taken = 0
@@ -241,6 +250,8 @@ class Producer:
 
     async def _failure(self, client: AIOKafkaProducer, topic: str, failed: BaseException) -> TransportError:
         if isinstance(failed, _REFUSALS):
+            if self._idempotent:  # the library has counted the refused batch: its next number would be out of order
+                await self._discard(client)
             if isinstance(failed, _TOO_LARGE):
                 return Refused(f"the broker refuses a message of this size on {topic}", code="message_too_large")
             code = "topic_not_authorized" if "Authorization" in type(failed).__name__ else "send_refused"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -31,9 +30,11 @@ class KafkaSettings(BaseModel):
     topics: KafkaTopics = KafkaTopics()
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    ssl_ca_file: Path | None = Field(default=None, description="PEM; the system's authorities where absent")
-    ssl_certificate_file: Path | None = Field(default=None, description="PEM, for brokers that ask for one")
-    ssl_key_file: Path | None = None
+    ssl_ca_file: str | None = Field(
+        default=None, description="path of a PEM file; the system's authorities where absent"
+    )
+    ssl_certificate_file: str | None = Field(default=None, description="PEM, for brokers that ask for one")
+    ssl_key_file: str | None = None
     ssl_key_password: SecretStr | None = None
     ssl_check_hostname: bool = True
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
