@@ -52,8 +52,6 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="progress as JSON lines")] = False,
 ) -> None:
     """Simulate a counterparty: read instructions from a channel, answer them by a scenario, keep a book of its own."""
-    # Standard output belongs to progress and scripts; what the rooms below have to say goes beside it.
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         if list_scenarios:
             _list(scenarios, as_json)
@@ -76,6 +74,8 @@ def simulate(
             scenario_file=scenarios,
             schema_directory=schemas or origin.get("schema_directory"),
         )
+        # Standard output belongs to progress and scripts; what the rooms below have to say goes beside it.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
         asyncio.run(_play(settings, duration, until_idle, as_json or not sys.stdout.isatty()))
     except GatewayError as error:
         if as_json:

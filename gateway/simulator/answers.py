@@ -6,7 +6,6 @@ simulator can be killed between two answers and say the second one, or the first
 
 from __future__ import annotations
 
-from base64 import b32encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -118,39 +117,33 @@ class Writer:
             return replace(
                 plan.said[-1], position=item.position, rank=rank, due_at=due_at, axis=None, value=None, duplicate=True
             )
-        answer = Answer(
-            number=plan.number,
-            position=item.position,
-            rank=rank,
-            dialogue=plan.dialogue,
-            step=str(item.step),
-            document=None,
-            message_definition=None,
-            business_message_id=self._identifier("answer", plan.dialogue, *plan.about, str(item.position)),
-            said_at=plan.at + timedelta(seconds=item.said_after, microseconds=item.position),
-            due_at=due_at,
-        )
-        if item.step.name == GARBAGE:
-            return answer
-        row = self._steps[plan.dialogue][item.step.name]
-        document = str(row["document"])
+        identifier = self._identifier("answer", plan.dialogue, *plan.about, str(item.position))
+        row: Mapping[str, Any] = {} if item.step.name == GARBAGE else self._steps[plan.dialogue][item.step.name]
+        document: str | None = row.get("document")
         if "settles" in row:
             values = plan.account.settle(row["settles"], item.step.argument, plan.at)
             if values is None:
                 return None
             if row["settles"] != "none":
-                plan.account.last_confirmation = answer.business_message_id
+                plan.account.last_confirmation = identifier
         elif document == "rejection" and plan.arrival.violations:
             values = _refusal(plan.arrival)
         else:
-            values = _reasons(row, item.step.argument)
-        return replace(
-            answer,
+            values = _reasons(row, item.step.argument) if row else {}
+        return Answer(
+            number=plan.number,
+            position=item.position,
+            rank=rank,
+            dialogue=plan.dialogue,
+            step=str(item.step),
             document=document,
-            message_definition=self.definitions[document],
+            message_definition=self.definitions[document] if document else None,
+            business_message_id=identifier,
+            said_at=plan.at + timedelta(seconds=item.said_after, microseconds=item.position),
+            due_at=due_at,
             axis=row.get("axis"),
             value=row.get("value"),
-            final=bool(row.get("final", False)),
+            final=row.get("final", False),
             values=values,
         )
 
@@ -234,7 +227,7 @@ class Writer:
 
     def _identifier(self, *words: str) -> str:
         text = "\x1f".join((str(self._seed), self._bic, *words))
-        return b32encode(sha256(text.encode()).digest()[:10]).decode()
+        return sha256(text.encode()).hexdigest()[:16].upper()
 
 
 class _Plan:
@@ -246,7 +239,8 @@ class _Plan:
         self.arrival = arrival
         self.dialogue = dialogue
         self.about = (arrival.transaction_id or "", arrival.business_message_id or arrival.sha256)
-        self.account = _Account(arrival.terms)
+        # What is not valid is refused, never settled; its quantity may be no number.
+        self.account = _Account(arrival.terms if arrival.valid else {})
         self.said: list[Answer] = []
 
 

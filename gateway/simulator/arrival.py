@@ -91,11 +91,11 @@ class Reader:
     def _terms(self, texts: Mapping[str, str], family: Mapping[str, Any]) -> dict[str, str]:
         terms: dict[str, str] = {}
         for name, paths in family["values"].items():
-            value = next((texts[path] for path in paths if path in texts), None)
+            value = next((texts[path] for path in paths if texts.get(path)), None)
             if value is not None:
                 terms[name] = self._codes[name].get(value, value) if name in self._codes else value
         for quantity_type, paths in family["quantity"].items():
-            value = next((texts[path] for path in paths if path in texts), None)
+            value = next((texts[path] for path in paths if texts.get(path)), None)
             if value is not None:
                 terms["quantity"] = value
                 terms["quantity_type"] = quantity_type
@@ -125,19 +125,23 @@ def _branch(bic: str) -> str:
     return bic + "XXX" if len(bic) == 8 else bic
 
 
-def _texts(element: Any, path: str = "") -> dict[str, str]:
+def _texts(element: Any) -> dict[str, str]:
     """Return the text below an element by path of local names, the first of each; attributes as ``path/@name``."""
     texts: dict[str, str] = {}
-    for child in () if element is None else element:
+    if element is not None:
+        _collect(element, "", texts)
+    return texts
+
+
+def _collect(element: Any, path: str, texts: dict[str, str]) -> None:
+    for child in element:
         below = path + child.tag.rpartition("}")[2]
         if len(child):
-            for name, text in _texts(child, below + "/").items():
-                texts.setdefault(name, text)
-        elif child.text is not None:
-            texts.setdefault(below, child.text)
+            _collect(child, below + "/", texts)
+        elif below not in texts:
+            texts[below] = child.text or ""
             for name, value in child.attrib.items():
-                texts.setdefault(f"{below}/@{name}", value)
-    return texts
+                texts[f"{below}/@{name}"] = value
 
 
 def _unsupported(definition: str) -> Violation:

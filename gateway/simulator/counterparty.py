@@ -7,11 +7,12 @@ answers: what is due is written, validated by the simulator's own validator, sen
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -137,8 +138,8 @@ class Counterparty:
         self._writing = asyncio.Lock()
         self._planned = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._sending = 0
-        self._active_at = 0.0
+        self._busy = 0  # batches being taken or sent now
+        self._active_at = math.inf
         self.progress = Progress(waiting=self._desk.waiting)
 
     async def run(self) -> None:
@@ -172,21 +173,31 @@ class Counterparty:
         """Wait until nothing arrived and nothing was left to answer for so many seconds."""
         clock = asyncio.get_running_loop().time
         while not self._stopping.is_set():
-            if self._desk.waiting or self._sending:
+            if self._desk.waiting or self._busy:
                 self._active_at = clock()
-            remaining = self._active_at + seconds - clock()
+            remaining = min(self._active_at, clock()) + seconds - clock()
             if remaining <= 0:
                 return
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), min(remaining, 0.5))
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            self._active_at = asyncio.get_running_loop().time()
 
     async def _receive(self) -> None:
         pause = _FIRST_PAUSE
         while True:
             try:
                 incoming = await self._transport.receive(_BATCH)
-                await self._take(incoming)
-                await self._transport.acknowledge(incoming)
+                with self._at_work():
+                    await self._take(incoming)
+                    await self._transport.acknowledge(incoming)
             except (TransportError, BusUnavailable) as error:
                 pause = await self._wait_out(error, pause)
             else:
@@ -199,7 +210,6 @@ class Counterparty:
         arrivals = await asyncio.to_thread(lambda: [read(item.carrier_key, item.content) for item in incoming])
         taken = self._desk.take(arrivals, self._clock())
         await self._write(lambda: self._book.record(taken.recorded, taken.dropped))
-        self._active_at = asyncio.get_running_loop().time()
         progress = self.progress
         progress.redelivered += taken.redelivered
         progress.dropped += len(taken.dropped)
@@ -222,9 +232,8 @@ class Counterparty:
             if not ready:
                 await self._until_due()
                 continue
-            self._sending = len(ready)
-            failure = await self._send(ready)
-            self._sending = 0
+            with self._at_work():
+                failure = await self._send(ready)
             self.progress.waiting = self._desk.waiting
             pause = _FIRST_PAUSE if failure is None else await self._wait_out(failure, pause)
 
@@ -258,7 +267,6 @@ class Counterparty:
                 failure = outcome
                 self._desk.put_back(answer, arrival, now + timedelta(seconds=_FIRST_PAUSE))
         await self._write(lambda: self._book.mark(marks))
-        self._active_at = asyncio.get_running_loop().time()
         return failure
 
     def _write_answer(self, arrival: Arrival, answer: Answer) -> tuple[bytes, str | None]:
