@@ -17,6 +17,7 @@ from lxml import etree
 from xmlschema.validators import XMLSchemaChildrenValidationError, XMLSchemaValidationError, facets
 
 from gateway.errors import Violation
+from gateway.messages.parsing import element_path, position
 
 _VALUE_LIMIT: Final = 140
 _EXAMINED_FOR_EACH = 5  # errors of the library examined for each violation asked for; some say the same twice
@@ -163,7 +164,7 @@ def _child_finding(error: XMLSchemaChildrenValidationError, parent: Any) -> Find
     if in_namespace and name in known and expected and not present & set(expected):
         return _missing(child, parent, path, expected)
     maximum = _maximum(group, name)
-    if in_namespace and maximum is not None and _position(child) > maximum:
+    if in_namespace and maximum is not None and position(child) > maximum:
         rule = f"at most {_number_of(maximum, name + ' element')} here"
         return "element_repeated", child, element_path(child), rule, None
     if expected:
@@ -199,23 +200,6 @@ def _attribute_of(error: XMLSchemaValidationError, culprit: Any) -> str | None:
     if not isinstance(value, str | Decimal) or (culprit.text or "").strip() == str(value).strip():
         return None
     return next((name for name, text in culprit.attrib.items() if text == value), None)
-
-
-def element_path(element: etree._Element) -> str:
-    """Return the path of short tags from the root (``/Document/X/Rsn[2]/Cd``), with positions where a tag repeats."""
-    steps = []
-    step: etree._Element | None = element
-    while step is not None:
-        name = _name(step)
-        parent = step.getparent()
-        repeats = parent is not None and len(list(islice(parent.iterchildren(step.tag), 2))) > 1
-        steps.append(f"{name}[{_position(step)}]" if repeats else name)
-        step = parent
-    return "/" + "/".join(reversed(steps))
-
-
-def _position(element: etree._Element) -> int:
-    return 1 + sum(1 for _ in element.itersiblings(element.tag, preceding=True))
 
 
 def _name(element: etree._Element) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, cast
 
 from lxml import etree
@@ -305,3 +306,21 @@ _PARTIES = (
 
 def _party(header: etree._Element | None, side: str) -> str | None:
     return next((value for path in _PARTIES for value in _values(header, f"{side}/{path}")), None)
+
+
+def position(element: etree._Element) -> int:
+    """Return the place of an element, from 1, among its siblings of the same tag."""
+    return 1 + sum(1 for _ in element.itersiblings(element.tag, preceding=True))
+
+
+def element_path(element: etree._Element) -> str:
+    """Return the path of short tags from the root (``/Document/X/Rsn[2]/Cd``), with positions where a tag repeats."""
+    steps = []
+    step: etree._Element | None = element
+    while step is not None:
+        name = etree.QName(step).localname
+        parent = step.getparent()
+        repeats = parent is not None and len(list(islice(parent.iterchildren(step.tag), 2))) > 1
+        steps.append(f"{name}[{position(step)}]" if repeats else name)
+        step = parent
+    return "/" + "/".join(reversed(steps))

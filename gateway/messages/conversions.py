@@ -1,0 +1,183 @@
+"""How a reading table turns the text of an element into a value: dates, amounts, codes, statuses with their reasons.
+
+Each conversion is made once for a message version and then called for every element; the names that a table uses are in
+``CONVERSIONS``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from gateway.errors import UnreadableMessage
+from gateway.messages.parsing import element_path, unreadable
+from gateway.model.facts import Amount, Quantity, Reason, StatusValue
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+Convert = Callable[["_Element"], Any]
+Codes = Mapping[str, Mapping[str, str]]
+
+
+def _text(*_: Any) -> Convert:
+    return lambda element: element.text
+
+
+def _code(_: str, argument: str, codes: Codes) -> Convert:
+    words = codes[argument]
+
+    def convert(element: _Element) -> str:
+        word = words.get(element.text or "")
+        if word is None:
+            raise _unknown(element, element.text, words)
+        return word
+
+    return convert
+
+
+def _decimal(element: _Element) -> Decimal:
+    return Decimal((element.text or "").strip())
+
+
+def _quantity(_: str, argument: str, codes: Codes) -> Convert:
+    return lambda element: Quantity(_decimal(element), argument)
+
+
+def _amount(*_: Any) -> Convert:
+    return lambda element: Amount(_decimal(element), element.get("Ccy") or "")
+
+
+def _yes_no(*_: Any) -> Convert:
+    return lambda element: (element.text or "").strip() in ("true", "1")
+
+
+def _instant(*_: Any) -> Convert:
+    def convert(element: _Element) -> datetime:
+        try:
+            value = datetime.fromisoformat(element.text or "")
+        except ValueError:
+            value = _unusual_instant(element)
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+
+    return convert
+
+
+def _date(*_: Any) -> Convert:
+    def convert(element: _Element) -> date:
+        try:
+            return date.fromisoformat(element.text or "")
+        except ValueError:
+            return _unusual_instant(element).date()
+
+    return convert
+
+
+_INSTANT = re.compile(
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(T(?P<hour>[0-9]{2})(?P<minutes>:[0-9]{2}:[0-9]{2})(\.(?P<fraction>[0-9]+))?)?(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+
+
+def _unusual_instant(element: _Element) -> datetime:
+    """Read what the schema allows and Python does not: white space around, hour 24, a zone on a date."""
+    text = (element.text or "").strip()
+    found = _INSTANT.fullmatch(text)
+    try:
+        if found is not None:
+            hour, fraction = found["hour"] or "00", (found["fraction"] or "0")[:6].ljust(6, "0")
+            late = hour == "24"
+            clock = f"{'00' if late else hour}{found['minutes'] or ':00:00'}.{fraction}"
+            value = datetime.fromisoformat(f"{found['day']}T{clock}{found['zone'] or ''}")
+            return value + timedelta(days=1) if late else value
+    except (ValueError, OverflowError):
+        pass
+    raise unreadable(
+        "value_unrepresentable",
+        f"{_name(element)}: '{text}' is no date or time of the years 1 to 9999",
+        "a date or time of the years 1 to 9999",
+        value=text,
+        path=element_path(element),
+        line=cast("int | None", element.sourceline),
+    )
+
+
+def _status(namespace: str, argument: str, codes: Codes) -> Convert:
+    """Read a status as ISO 20022 states it: a choice of statuses, each with its reasons or none.
+
+    Reasons are ``Rsn`` with a code or proprietary identification and a text, repeated; or one proprietary ``Rsn`` with
+    the text beside it; or, under a proprietary status, ``PrtryRsn`` repeated.
+    """
+    words = {f"{{{namespace}}}{name}": word for name, word in codes[argument].items()}
+    reason, proprietary_reason, text, proprietary_status, code, identification = (
+        f"{{{namespace}}}{name}" for name in ("Rsn", "PrtryRsn", "AddtlRsnInf", "PrtrySts", "Cd", "Id")
+    )
+
+    def one_reason(element: _Element) -> Reason:
+        said: dict[str, str | None] = {}
+        pending = list(element)
+        while pending:
+            part = pending.pop()
+            tag = part.tag
+            if len(part):
+                pending.extend(part)
+            elif tag in (code, identification, text):
+                said[tag] = part.text
+        return Reason(said.get(code), said.get(identification), said.get(text))
+
+    def convert(element: _Element) -> StatusValue | None:
+        if not len(element):
+            return None  # some versions allow a choice to be empty
+        chosen = element[0]
+        word = words.get(chosen.tag)
+        if word is None:
+            raise _unknown(chosen, _name(chosen), codes[argument])
+        reasons: list[Reason] = []
+        beside = own = None
+        for part in chosen:
+            tag = part.tag
+            if tag in (reason, proprietary_reason):
+                reasons.append(one_reason(part))
+            elif tag == text:
+                beside = part.text
+            elif tag == proprietary_status:
+                own = one_reason(part).proprietary
+        if beside is not None:
+            last = reasons.pop() if reasons else Reason()
+            reasons.append(Reason(last.code, last.proprietary, beside))
+        return StatusValue(word, tuple(reasons), own)
+
+    return convert
+
+
+def _unknown(element: _Element, value: str | None, words: Mapping[str, str]) -> UnreadableMessage:
+    return unreadable(
+        "code_unknown",
+        f"{_name(element)}: '{value}' has no meaning in the reading table",
+        f"one of {', '.join(words)}",
+        value=value,
+        path=element_path(element),
+        line=cast("int | None", element.sourceline),
+    )
+
+
+def _name(element: _Element) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+# What a line of a table may say of its element; each makes the function that reads the element in one version.
+CONVERSIONS: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
+    "text": _text,
+    "code": _code,  # the word of a code table for the element's text
+    "status": _status,  # a status with its reasons; the code table gives the word for each
+    "quantity": _quantity,  # a quantity of securities of the type named
+    "amount": _amount,  # money with its currency
+    "date": _date,  # a business date; of a date and time, the date as written
+    "instant": _instant,  # a point in time; without a zone, UTC is assumed
+    "yes_no": _yes_no,
+    "count": _text,  # how often the element is there
+}
+COMPOUND: Final = frozenset({"status"})  # read an element with elements below; the others read a text
