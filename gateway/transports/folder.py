@@ -37,6 +37,9 @@ _WHAT_TO_DO = {
 }
 
 
+_Facts = tuple[int, int, int]  # inode, size, time of change: the same name with other facts is another file
+
+
 class FolderTransport:
     """A folder pair. A sent file is named ``<time>-<business message id>[-pde].xml``; names sort in sending order.
 
@@ -58,8 +61,8 @@ class FolderTransport:
         self._poll_seconds = carrier.poll_seconds
         self._last_name_time = 0
         self._writing: asyncio.Future[list[Outcome]] | None = None
-        self._seen: dict[str, tuple[int, int]] = {}  # name -> size and change time of the last look
-        self._taken: set[str] = set()  # received in this session, or given up
+        self._seen: dict[str, _Facts] = {}  # what the last look saw, by name
+        self._taken: dict[str, _Facts] = {}  # received in this session, or given up; the name may come again
         self._reported: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -183,34 +186,32 @@ class FolderTransport:
                 self._reported = None
             except OSError as error:
                 found = []
+                self._seen = {}
                 cause = _not_sent(error, self._inbound)
                 if cause.code != self._reported:
                     self._reported = cause.code
                     log.warning("channel_unavailable", counterparty=self._bic, code=cause.code, cause=cause.text)
             if found:
-                self._taken.update(item.carrier_key for item in found)
-                return found
+                self._taken = {name: facts for name, facts in self._taken.items() if name in self._seen}
+                self._taken.update((item.carrier_key, facts) for item, facts in found)
+                return [item for item, _ in found]
             await asyncio.sleep(self._poll_seconds)
 
-    def _look(self, limit: int) -> list[Incoming]:
+    def _look(self, limit: int) -> list[tuple[Incoming, _Facts]]:
         names = sorted(name for name in os.listdir(self._inbound) if self._is_candidate(name))
-        seen, self._seen = self._seen, {}
-        self._taken.intersection_update(names)
-        found: list[Incoming] = []
+        before, self._seen = self._seen, {}
+        found: list[tuple[Incoming, _Facts]] = []
         for name in names:
-            if name in self._taken:
-                continue
             try:
-                facts = os.lstat(self._inbound / name)
+                status = os.lstat(self._inbound / name)
             except FileNotFoundError:
                 continue
-            self._seen[name] = (facts.st_size, facts.st_mtime_ns)
-            if seen.get(name) != self._seen[name]:
+            facts = self._seen[name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if before.get(name) != facts or self._taken.get(name) == facts or len(found) >= limit:
                 continue
-            if len(found) < limit:
-                content = self._read(name, facts)
-                if content is not None:
-                    found.append(Incoming(name, content))
+            content = self._read(name, status)
+            if content is not None:
+                found.append((Incoming(name, content), facts))
         return found
 
     def _is_candidate(self, name: str) -> bool:
@@ -218,14 +219,14 @@ class FolderTransport:
             return False
         return self._inbound / name not in (self._archive, self._quarantine)
 
-    def _read(self, name: str, facts: os.stat_result) -> bytes | None:
+    def _read(self, name: str, status: os.stat_result) -> bytes | None:
         """Return the content, or None after moving what can never be read to quarantine."""
         limit = self._limits.max_message_bytes
-        if not stat.S_ISREG(facts.st_mode):  # a link could name any file of this machine, a pipe could hang
+        if not stat.S_ISREG(status.st_mode):  # a link could name any file of this machine, a pipe could hang
             self._put_aside(name, "inbound_not_a_file", "it is a folder, a link or a device")
             return None
-        if facts.st_size > limit:
-            self._put_aside(name, "inbound_too_large", f"it has {facts.st_size} bytes, the channel's limit is {limit}")
+        if status.st_size > limit:
+            self._put_aside(name, "inbound_too_large", f"it has {status.st_size} bytes, the channel's limit is {limit}")
             return None
         try:
             descriptor = os.open(self._inbound / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -245,7 +246,7 @@ class FolderTransport:
             moved = self._move(name, self._quarantine)
         except OSError as error:
             why = f"{why}; and it cannot be moved to quarantine: {error.strerror}"
-            self._taken.add(name)
+            self._taken[name] = self._seen[name]
         log.error("inbound_file_quarantined", counterparty=self._bic, code=code, file=name, moved_to=moved, cause=why)
 
     def _move(self, name: str, folder: Path) -> str:
