@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,13 +18,16 @@ from typing import Self
 from xml.sax.saxutils import escape
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from gateway.bus import Bus, Message
+from gateway.cli.simulate import simulate
 from gateway.errors import BuildError, ConfigError, NotSent, StoreUnavailable
-from gateway.messages.schema_files import load_catalogue
+from gateway.messages.schema_files import data_directory, load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.profile import FolderCarrier, KafkaCarrier
 from gateway.simulator import (
@@ -38,9 +41,10 @@ from gateway.simulator import (
     outcomes,
     read_book,
 )
-from gateway.simulator.answers import Answer
+from gateway.simulator.answers import Answer, Writer
+from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.counterparty import read_scenarios
-from gateway.simulator.scenario import Scenario, scripted
+from gateway.simulator.scenario import Draw, Scenario, Step, scripted
 from gateway.simulator.template import Template
 from gateway.transports import Incoming, Outcome, Outgoing, Sent
 from tests.conftest import Broker, unique
@@ -179,6 +183,17 @@ def validator() -> Validator:
     return Validator(load_catalogue())
 
 
+@cache
+def tools(versions: tuple[str, ...] = ()) -> tuple[Reader, Writer]:
+    """Return the reader and the writer of a counterparty, without channel and book."""
+    folder = data_directory() / "simulator"
+    reading = tomllib.loads((folder / "reading.toml").read_text())
+    answers = tomllib.loads((folder / "answers.toml").read_text())
+    namespace = load_catalogue().namespace
+    writer = Writer(answers, reading["codes"], namespace, bic=THEM, gateway_bic=US, seed=7, versions=versions)
+    return Reader(validator(), reading, THEM, US), writer
+
+
 def settings(book: Path, **changes: object) -> SimulatorSettings:
     plain = {"seed": 7, "scenarios": ("settled", "affirmed", "cancellation-done"), **changes}
     return SimulatorSettings(THEM, US, KafkaCarrier(outbound_topic="o", inbound_topic="i"), book, **plain)  # type: ignore[arg-type]
@@ -212,20 +227,17 @@ def every_scenario() -> Iterator[Scenario]:
 
 
 @pytest.mark.parametrize("versions", [(), OLD_VERSIONS], ids=["newest", "oldest"])
-async def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(
-    tmp_path: Path, versions: tuple[str, ...]
-) -> None:
-    counterparty = Counterparty(settings(tmp_path / "b", versions=versions), Pipe(), load_catalogue())
+def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versions: tuple[str, ...]) -> None:
+    reader, writer = tools(versions)
     written: set[str] = set()
     for scenario in every_scenario():
         for number, content in enumerate(ARRIVALS.get(scenario.dialogue, [b"no XML at all"])):
-            arrival = counterparty._reader.read("k", content)
-            for answer in counterparty._writer.plan(number, NOON, arrival, scenario):
-                answered = counterparty._writer.write(arrival, answer)
+            arrival = reader.read("k", content)
+            for answer in writer.plan(number, NOON, arrival, scenario):
+                answered = writer.write(arrival, answer)
                 violations = validator().check(answered).violations
                 assert bool(violations) == (answer.document is None), (scenario.name, answer.step, violations)
                 written.add(answer.message_definition or "garbage")
-    counterparty._book.close()
     families = {definition[:8] for definition in written}
     expected = {"sese.024", "sese.025", "sese.026", "sese.027", "setr.030", "setr.044", "admi.002", "garbage"}
     assert families == expected
@@ -252,8 +264,6 @@ async def test_another_seed_chooses_otherwise(tmp_path: Path) -> None:
 
 
 def test_random_choice_follows_the_weights() -> None:
-    from gateway.simulator.scenario import Draw
-
     scenarios = read_scenarios()
     drawn = [scenarios.choose("settlement", ("random",), Draw(1, str(number))).name for number in range(4000)]
     total = sum(scenario.weight for scenario in scenarios if scenario.dialogue == "settlement")
@@ -290,21 +300,16 @@ amounts = st.decimals(min_value=0, max_value=10**12, places=2).map(lambda number
 
 @examples(max_examples=40, deadline=None)
 @given(quantity=quantities, amount=st.none() | amounts, shares=st.lists(st.integers(1, 60), max_size=5))
-def test_partial_settlements_add_up_exactly(
-    tmp_path_factory: pytest.TempPathFactory, quantity: str, amount: str | None, shares: list[int]
-) -> None:
-    from gateway.simulator.scenario import Step
-
-    counterparty = Counterparty(settings(tmp_path_factory.mktemp("book") / "b"), Pipe(), load_catalogue())
-    counterparty._book.close()
-    arrival = counterparty._reader.read("k", instruction("T", quantity=quantity, amount=amount))
+def test_partial_settlements_add_up_exactly(quantity: str, amount: str | None, shares: list[int]) -> None:
+    reader, writer = tools()
+    arrival = reader.read("k", instruction("T", quantity=quantity, amount=amount))
     assert arrival.valid
     steps = (*(Step("partial", str(share)) for share in shares), Step("rest"))
-    planned = counterparty._writer.plan(1, NOON, arrival, Scenario("settlement", "s", steps, 1))
+    planned = writer.plan(1, NOON, arrival, Scenario("settlement", "s", steps, 1))
     root = "SctiesSttlmTxConf/"
     parts = [
         values(
-            counterparty._writer.write(arrival, answer),
+            writer.write(arrival, answer),
             root + "QtyAndAcctDtls/SttldQty/Qty/Unit",
             root + "SttldAmt/Amt",
             root + "AddtlParams/PrtlSttlm",
@@ -322,14 +327,11 @@ def test_partial_settlements_add_up_exactly(
 
 @examples(max_examples=60, deadline=None)
 @given(account=st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc", "Cn"]), min_size=1, max_size=35))
-def test_any_text_of_an_instruction_comes_back_unchanged(
-    tmp_path_factory: pytest.TempPathFactory, account: str
-) -> None:
-    counterparty = Counterparty(settings(tmp_path_factory.mktemp("book") / "b"), Pipe(), load_catalogue())
-    counterparty._book.close()
-    arrival = counterparty._reader.read("k", instruction("T", account=account))
+def test_any_text_of_an_instruction_comes_back_unchanged(account: str) -> None:
+    reader, writer = tools()
+    arrival = reader.read("k", instruction("T", account=account))
     scenario = next(scenario for scenario in every_scenario() if scenario.name == "settled-at-once")
-    content = counterparty._writer.write(arrival, counterparty._writer.plan(1, NOON, arrival, scenario)[0])
+    content = writer.write(arrival, writer.plan(1, NOON, arrival, scenario)[0])
     assert values(content, "SctiesSttlmTxConf/QtyAndAcctDtls/SfkpgAcct/Id") == [account]
 
 
@@ -615,12 +617,10 @@ async def test_planned_answers_wait_in_the_book_over_a_restart(tmp_path: Path) -
 async def test_answer_that_fails_its_own_validation_is_kept_back_and_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gateway.simulator.answers import Writer
-
     write = Writer.write
 
-    def spoilt(self: Writer, arrival: object, answer: Answer) -> bytes:
-        return write(self, arrival, answer).replace(b"NORE", b"NOPE")  # type: ignore[arg-type]
+    def spoilt(self: Writer, arrival: Arrival, answer: Answer) -> bytes:
+        return write(self, arrival, answer).replace(b"NORE", b"NOPE")
 
     monkeypatch.setattr(Writer, "write", spoilt)
     pipe = Pipe()
@@ -655,7 +655,6 @@ def test_settings_that_cannot_be_played_are_refused(tmp_path: Path, changes: dic
         ("[settlement]\nx = { steps = ['late', 'duplicate'] }", "has to follow an answer"),
         ("[settlement]\nx = { steps = [], weight = -1 }", "whole number from 0"),
         ("[settlment]\nx = { steps = [] }", "no dialogue"),
-        ("[settlement]\nx = { steps = [] }", "has no scenario"),
         ("[settlement", "no TOML"),
     ],
 )
@@ -664,6 +663,16 @@ def test_scenario_table_with_a_mistake_is_refused(tmp_path: Path, table: str, sa
     path.write_text(table)
     with pytest.raises(ConfigError, match=says):
         read_scenarios(path)
+
+
+def test_own_table_of_scenarios_comes_first_and_alone_at_random(tmp_path: Path) -> None:
+    path = tmp_path / "scenarios.toml"
+    path.write_text("[settlement]\nslow = { weight = 1, steps = ['late', 'settled'] }")
+    scenarios = read_scenarios(path)
+    chosen = {scenarios.choose("settlement", wanted, Draw(1, "T")).name for wanted in ((), ("random",), ("slow",))}
+    assert chosen == {"slow"}
+    assert scenarios.choose("settlement", ("partial",), Draw(1, "T")).name == "partial"
+    assert scenarios.choose("confirmation", (), Draw(1, "T")).name == "affirmed"
 
 
 async def test_book_of_another_counterparty_or_seed_is_refused(tmp_path: Path) -> None:
@@ -764,23 +773,16 @@ def test_command_stops_cleanly_on_sigterm_and_prints_json_lines(tmp_path: Path) 
         (["--bic", THEM, "--gateway-bic", US, "--channel", "kafka:a,b", "--delay", "3,1"], "--delay 3,1"),
     ],
 )
-def test_command_names_the_option_that_is_wrong(tmp_path: Path, options: list[str], says: str) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-    done = subprocess.run(
-        [*COMMAND, *options],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**environment, "PYTHONPATH": str(Path(__file__).parents[1])},
-        check=False,
-    )
-    assert done.returncode == 2
+def test_command_names_the_option_that_is_wrong(monkeypatch: pytest.MonkeyPatch, options: list[str], says: str) -> None:
+    monkeypatch.delenv("GATEWAY_KAFKA__BOOTSTRAP_SERVERS", raising=False)
+    application = typer.Typer()
+    application.command()(simulate)
+    done = CliRunner().invoke(application, options)
+    assert done.exit_code == 2
     assert says in done.stderr
 
 
 def test_command_lists_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
-    from gateway.cli.simulate import simulate
-
     simulate(list_scenarios=True, as_json=True)
     listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {(row["dialogue"], row["name"]) for row in listed} == {(s.dialogue, s.name) for s in every_scenario()}

@@ -316,8 +316,16 @@ async def open_counterparty(
 
 
 def read_scenarios(path: Path | None = None) -> Scenarios:
-    """Read and check the simulator's scenarios, or a user's own table of them. Raises ConfigError."""
-    return Scenarios(_table(path or _tables() / "scenarios.toml"), known_steps(_table(_tables() / "answers.toml")))
+    """Read and check the simulator's scenarios, and a user's own table before them. Raises ConfigError.
+
+    In a dialogue that the own table speaks of, the simulator's scenarios are played by name only, never at random.
+    """
+    table = {dialogue: dict(rows) for dialogue, rows in _table(_tables() / "scenarios.toml").items()}
+    if path is not None:
+        for dialogue, rows in _table(path).items():
+            others = {name: {**row, "weight": 0} for name, row in table.get(dialogue, {}).items() if name not in rows}
+            table[dialogue] = {**rows, **others}
+    return Scenarios(table, known_steps(_table(_tables() / "answers.toml")))
 
 
 def other_side(channel: Carrier) -> Carrier:
