@@ -23,6 +23,8 @@ GARBAGE = "garbage"
 DUPLICATE = "duplicate"
 _EVERYWHERE = (GARBAGE, DUPLICATE, "late")
 _HEADER_FAMILY = "head.001"
+_NAMESPACES = "urn:iso:std:iso:20022:tech:xsd:"
+_NO_VERSION = "99"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Writer:
         self._gateway_bic = gateway_bic
         self._seed = seed
         self._delays = delays or Delays()
-        self._templates: dict[tuple[str, str, str], Template] = {}
+        self._templates: dict[tuple[str, str, str, str], Template] = {}
         self.definitions = _definitions(self._documents, versions)
         self.header = next((version for version in versions if version[:8] == _HEADER_FAMILY), "head.001.001.04")
 
@@ -162,12 +164,7 @@ class Writer:
             "servicer_id": self._identifier("servicer", arrival.transaction_id or ""),
             "own_id": answer.business_message_id,
             "request_reference": (arrival.business_message_id or "NONREF")[:35],
-            "from_bic": row.get("from_bic", self._bic),
-            "to_bic": self._gateway_bic,
             "business_message_id": answer.business_message_id,
-            "message_definition": message_definition,
-            "namespace": self._namespace(message_definition) if definition is None else _guessed_namespace(definition),
-            "header_namespace": self._namespace(self.header),
             "created_at": _instant(answer.said_at),
             "element": self._table["elements"].get(arrival.terms.get("quantity_type", ""), "Unit"),
         }
@@ -187,8 +184,8 @@ class Writer:
         return self._template(document, message_definition, row).render(values).encode()
 
     def _template(self, document: str, definition: str, row: Mapping[str, Any]) -> Template:
-        status = str(row.get("status", ""))
-        key = (document, definition, status)
+        status, from_bic = str(row.get("status", "")), str(row.get("from_bic", self._bic))
+        key = (document, definition, status, from_bic)
         template = self._templates.get(key)
         if template is None:
             described = self._documents[document]
@@ -201,7 +198,15 @@ class Writer:
                 **described.get("fragments", {}),
                 **described.get("versions", {}).get(definition, {}),
             }
-            template = self._templates[key] = Template(self._table["envelope"], fragments)
+            invented = definition.endswith(_NO_VERSION)
+            constants = {
+                "from_bic": from_bic,
+                "to_bic": self._gateway_bic,
+                "message_definition": definition,
+                "namespace": f"{_NAMESPACES}{definition}" if invented else self._namespace(definition),
+                "header_namespace": self._namespace(self.header),
+            }
+            template = self._templates[key] = Template(self._table["envelope"], fragments, constants)
         return template
 
     def _garbage(self, arrival: Arrival, answer: Answer) -> bytes:
@@ -215,7 +220,9 @@ class Writer:
                 bomb = b"".join(b'<!ENTITY e%d "%s">' % (level, b"&e%d;" % (level - 1) * 10) for level in range(1, 10))
                 return b'<?xml version="1.0"?><!DOCTYPE bomb [<!ENTITY e0 "lol">' + bomb + b"]><bomb>&e9;</bomb>"
             case "unknown-definition":
-                return self._render(arrival, answer, document, "accepted", self.definitions[document][:-2] + "99")
+                return self._render(
+                    arrival, answer, document, "accepted", self.definitions[document][:-2] + _NO_VERSION
+                )
             case "not-a-message":
                 return b"<!doctype html><html><body>502 Bad Gateway</body></html>"
             case "bytes":
@@ -370,7 +377,3 @@ def _normalised(text: str | None) -> str | None:
     except ValueError:
         return None
     return _instant(moment) if moment.tzinfo else None
-
-
-def _guessed_namespace(definition: str) -> str:
-    return f"urn:iso:std:iso:20022:tech:xsd:{definition}"

@@ -137,7 +137,7 @@ class Book:
     """The open book of one simulated counterparty; one process writes it."""
 
     def __init__(self, path: Path, identity: Mapping[str, str]) -> None:
-        """Open or begin a book; ``identity`` (BIC, seed) has to be that of its beginning, or ConfigError.
+        """Open or begin a book; ``identity`` (BICs, seed, header) has to be that of its beginning, or ConfigError.
 
         A book made by other words would plan other answers after a restart than it said before.
         """

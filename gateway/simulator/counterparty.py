@@ -132,7 +132,9 @@ class Counterparty:
         scenarios = read_scenarios(settings.scenario_file)
         self._reader = Reader(self._validator, reading, settings.bic, settings.gateway_bic)
         self._desk = Desk(self._writer, scenarios, settings.scenarios)
-        self._book = Book(settings.book, {"bic": settings.bic, "seed": str(settings.seed)})
+        # What planned answers are written with later on, so that they are the same bytes after a restart.
+        identity = {"bic": settings.bic, "gateway_bic": settings.gateway_bic, "header": self._writer.header}
+        self._book = Book(settings.book, {**identity, "seed": str(settings.seed)})
         self._desk.restore(self._book, self._clock())
         self._transport = transport
         self._writing = asyncio.Lock()

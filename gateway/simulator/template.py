@@ -34,9 +34,11 @@ _Parts = list[str | _Value | _Group]
 class Template:
     """A text with places for values, compiled once and rendered often."""
 
-    def __init__(self, text: str, fragments: Mapping[str, str] | None = None) -> None:
-        """Compile a text; raises ConfigError for an unknown fragment or an open group."""
-        self._parts = _compile(_BREAK.sub("", _expand(text, fragments or {})))
+    def __init__(
+        self, text: str, fragments: Mapping[str, str] | None = None, constants: Mapping[str, str] | None = None
+    ) -> None:
+        """Compile a text; ``constants`` are values known now. Raises ConfigError for unknown fragments, open groups."""
+        self._parts = _compile(_BREAK.sub("", _expand(text, fragments or {})), constants or {})
 
     def render(self, values: Mapping[str, str]) -> str:
         """Return the text with its values; raises BuildError naming a value that is missing outside every group."""
@@ -65,7 +67,7 @@ def _expand(text: str, fragments: Mapping[str, str], depth: int = 0) -> str:
     return re.sub(r"\{>([a-z_]+)\}", fragment, text)
 
 
-def _compile(text: str) -> _Parts:
+def _compile(text: str, constants: Mapping[str, str]) -> _Parts:
     top: _Parts = []
     open_groups: list[_Group] = []
     parts = top
@@ -80,10 +82,15 @@ def _compile(text: str) -> _Parts:
         elif token == "]]" and open_groups:  # noqa: S105
             open_groups.pop()
             parts = _innermost(open_groups, top)
-        elif token.startswith("{") and token.endswith("}"):
+        elif token.startswith("{") and token.endswith("}") and token[1:-1] not in constants:
             parts.append(_Value(token[1:-1]))
         elif token:
-            parts.append(token)
+            constant = constants.get(token[1:-1]) if token.startswith("{") else None
+            fixed = token if constant is None else escape(constant)
+            if parts and isinstance(parts[-1], str):
+                parts[-1] += fixed
+            else:
+                parts.append(fixed)
     if open_groups:
         raise ConfigError(f"answers: a group '[[' is not closed in: {text[:80]}")
     return top
