@@ -14,6 +14,7 @@ from gateway.store import tables
 from gateway.store.engine import Runner, open_runner
 from gateway.store.migration import HEAD, current_revision
 from gateway.store.statements import Statements
+from gateway.store.tables import instant
 from gateway.store.unit import Unit
 
 T = TypeVar("T")
@@ -64,6 +65,9 @@ class Ledger:
                 raise ConfigError(
                     f"store: the ledger could lose what it committed: {', '.join(weak)}", code="store_not_durable"
                 )
+            if exclusive and runner.dialect.name == "sqlite":
+                # The process lock proves that every earlier holder is gone: nobody need wait for a lease to end.
+                await runner.write(_end_leases)
         except BaseException:
             await runner.close()
             raise
@@ -163,6 +167,10 @@ class Ledger:
                 .values(failures=failures, next_attempt_at=next_at, last_error=error)
             )
         )
+
+
+def _end_leases(connection: Connection) -> None:
+    connection.execute(update(tables.lease).values(expires_at=instant(0)))
 
 
 def read_durability(connection: Connection) -> dict[str, tuple[str, bool]]:

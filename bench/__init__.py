@@ -1,0 +1,1 @@
+"""Benchmarks: ratios to a native floor, taken in the same run."""
