@@ -1,0 +1,278 @@
+"""How operators see the ledger on a terminal: tables, and one trade's story as a timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from gateway.model.facts import Change, Reason, State
+from gateway.store.views import (
+    Content,
+    DocumentView,
+    InstructionSummary,
+    ParkedItem,
+    ParkedSummary,
+    Story,
+    Verification,
+)
+
+_GOOD = {"settled", "matched", "affirmed", "confirmed", "accepted", "sent", "released", "done", "applied"}
+_BAD = {"rejected", "failing", "unmatched", "refused", "parked", "in_doubt", "disaffirmed", "denied", "open"}
+
+
+def _coloured(word: str | None) -> Text:
+    text = word or ""
+    style = "green" if text in _GOOD else "red" if text in _BAD else "yellow"
+    return Text(text, style=style)
+
+
+def _time(at: datetime | None) -> str:
+    return "" if at is None else at.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _number(value: Decimal | None) -> str:
+    return "" if value is None else f"{value:,f}"
+
+
+def _trade(source: str | None, trade_id: str | None, number: int | None) -> str:
+    if trade_id is None:
+        return ""
+    return f"{source}/{trade_id}" + (f" #{number}" if number is not None else "")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        right = column in {"id", "quantity", "amount", "line", "#"}
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    return table
+
+
+def instruction_table(rows: Sequence[InstructionSummary]) -> Table:
+    """Return the table of a list; no account numbers."""
+    table = _table(
+        "id",
+        "transaction",
+        "trade",
+        "counterparty",
+        "status",
+        "what",
+        "ISIN",
+        "quantity",
+        "amount",
+        "settles",
+        "changed",
+    )
+    for row in rows:
+        what = "confirmation" if row.dialogue == "confirmation" else f"{row.movement or ''} {row.payment or ''}".strip()
+        table.add_row(
+            str(row.id),
+            row.transaction_id,
+            Text(_trade(row.source, row.trade_id, row.instruction_number)),
+            row.counterparty,
+            _coloured(row.headline),
+            what,
+            row.isin or "",
+            _number(row.quantity),
+            f"{_number(row.amount)} {row.currency or ''}".strip(),
+            str(row.settlement_date or ""),
+            _time(row.updated_at),
+        )
+    return table
+
+
+def parked_table(rows: Sequence[ParkedSummary]) -> Table:
+    """Return the table of parked items."""
+    table = _table("id", "code", "stage", "state", "trade", "counterparty", "since", "why")
+    for row in rows:
+        table.add_row(
+            str(row.id),
+            row.code,
+            row.stage,
+            _coloured(row.state),
+            Text(_trade(row.source, row.trade_id, row.instruction_number)),
+            row.counterparty or "",
+            _time(row.created_at),
+            Text(row.text),
+        )
+    return table
+
+
+def parked_item(item: ParkedItem) -> RenderableType:
+    """Return one parked item whole; payloads only where they were asked for."""
+    row = item.summary
+    facts = _facts(
+        ("what", f"{row.stage}, {row.state}"),
+        ("trade", _trade(row.source, row.trade_id, row.instruction_number)),
+        ("transaction", item.transaction_id),
+        ("counterparty", row.counterparty),
+        ("came from", row.origin),
+        ("parked at", _time(row.created_at)),
+        ("holds", f"{item.holding} later event(s) of the trade" if item.holding else None),
+        ("closed", f"{_time(row.closed_at)} by {row.closed_by}: {row.reason}" if row.closed_at else None),
+        ("what to do", f"docs/runbook.md, {row.code}"),
+    )
+    parts: list[RenderableType] = [Panel(Group(Text(row.text), facts), title=f"parked {row.id}: {row.code}")]
+    if item.violations:
+        table = _table("code", "path", "line", "value", "rule")
+        for violation in item.violations:
+            line = "" if violation.line is None else str(violation.line)
+            cells = (violation.code, violation.path, line, violation.value or "", violation.rule)
+            table.add_row(*(Text(cell) for cell in cells))
+        parts.append(table)
+    if item.commands:
+        table = _table("id", "command", "by", "at", "state", "reason", "answer")
+        for command in item.commands:
+            asked = (str(command.id), command.kind, Text(command.actor), _time(command.created_at))
+            table.add_row(*asked, _coloured(command.state), Text(command.reason), Text(command.answer or ""))
+        parts.append(table)
+    parts += _payload("original", item.original)
+    parts += _payload("repaired", item.repaired)
+    return Group(*parts)
+
+
+def whole(story: Story) -> RenderableType:
+    """Return everything of one instruction: what it is, where it stands, and the timeline."""
+    parts: list[RenderableType] = [_heading(story), _standing(story.state), _timeline(story)]
+    still_open = [row for row in story.parked if row.state == "open"]
+    if still_open:
+        parts.append(parked_table(still_open))
+    for event in story.events:
+        parts += _payload(f"event {event.event_id}", event.content)
+    for document in story.documents:
+        parts += _payload(f"{document.message_definition} {document.business_message_id}", document.content)
+    for reply in story.replies:
+        title = f"{reply.message_definition or 'reply'} {reply.business_message_id or ''} archive {reply.archive_id}"
+        parts += _payload(title, reply.content)
+    return Group(*parts)
+
+
+def _heading(story: Story) -> Panel:
+    row, terms = story.instruction, story.terms
+    quantity = f"{_number(row.quantity)} {row.quantity_type or ''}".strip()
+    amount = f"{_number(row.amount)} {row.currency or ''}".strip()
+    facts = _facts(
+        ("status", row.headline),
+        ("what", f"{row.dialogue}: {row.movement or ''} {row.payment or ''} {row.isin or ''}".rstrip()),
+        ("quantity", quantity),
+        ("amount", amount),
+        ("trade date", str(terms.trade_date or "")),
+        ("settles", str(terms.settlement_date or "")),
+        ("safekeeping account", terms.safekeeping_account),
+        ("counterparty", row.counterparty),
+        ("their identification", story.account_servicer_transaction_id),
+        ("row", str(row.id)),
+    )
+    return Panel(facts, title=f"{row.transaction_id}  {_trade(row.source, row.trade_id, row.instruction_number)}")
+
+
+def _facts(*pairs: tuple[str, str | None]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        if value:
+            table.add_row(Text(name, style="dim"), _coloured(value) if name == "status" else Text(value))
+    return table
+
+
+def _standing(state: State) -> Table:
+    table = _table("axis", "stands at", "asserted at", "reasons")
+    table.add_row("delivery", _coloured(str(state.delivery.value)), "", "")
+    for name, axis in sorted((state.axes or {}).items()):
+        word = axis.status.proprietary or axis.status.value
+        table.add_row(name, _coloured(word), _time(axis.asserted_at), Text(_reasons(axis.status.reasons)))
+    for part in state.parts:
+        said = f"{_number(part.quantity.value)} {part.quantity.type}" if part.quantity else ""
+        paid = f"{_number(part.amount.value)} {part.amount.currency}" if part.amount else ""
+        word = "reversed" if part.reversed else "settled"
+        settled = " for ".join(figure for figure in (said, paid) if figure)
+        table.add_row("part", _coloured(word), _time(part.asserted_at), Text(f"{settled} ({part.confirmation_id})"))
+    for difference in state.breaks:
+        told = f"{difference.field}: instructed {difference.instructed}, confirmed {difference.confirmed}"
+        table.add_row("break", Text("differs", style="red"), "", Text(told))
+    return table
+
+
+def _reasons(reasons: Iterable[Reason]) -> str:
+    shown = (" ".join(filter(None, (reason.code, reason.proprietary, reason.text))) for reason in reasons)
+    return "; ".join(shown)
+
+
+def _timeline(story: Story) -> Table:
+    """Merge everything that has a time, in its order; entries of one instant keep the order of the data path."""
+    entries: list[tuple[datetime, int, str, Text]] = []
+
+    def add(at: datetime | None, place: int, what: str, said: str, style: str = "") -> None:
+        if at is not None:
+            entries.append((at, place, what, Text(said, style=style)))
+
+    for event in story.events:
+        add(event.received_at, 0, "event", f"{event.kind} {event.event_id} from {event.origin}: {event.disposition}")
+    for document in story.documents:
+        built = f"{document.message_definition} {document.business_message_id} ({document.role}), now {document.state}"
+        add(document.created_at, 2, "message", built)
+        _add_attempts(document, add)
+    for reply in story.replies:
+        named = " ".join(filter(None, (reply.message_definition, reply.business_message_id)))
+        repeats = f", came {reply.repeats + 1} times" if reply.repeats else ""
+        add(
+            reply.received_at, 4, "reply", f"{named} from {reply.channel} ({reply.carrier_key}): {reply.state}{repeats}"
+        )
+    for entry in story.history:
+        moved = "; ".join(_change(change) for change in entry.changes)
+        add(
+            entry.at,
+            5,
+            f"history {entry.sequence}",
+            f"{entry.action} by {entry.actor} ({entry.cause}) {moved}".rstrip(),
+        )
+        for alert in entry.alerts:
+            add(entry.at, 6, "alert", f"{alert.code}: {alert.text}", "red")
+    for row in story.parked:
+        add(row.created_at, 7, "parked", f"{row.id} {row.code}: {row.text}", "red")
+        add(row.closed_at, 8, "parked", f"{row.id} {row.state} by {row.closed_by}: {row.reason}")
+    table = _table("time (UTC)", "", "what happened")
+    for at, _, what, said in sorted(entries, key=lambda entry: (entry[0], entry[1])):
+        table.add_row(at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3], what, said)
+    return table
+
+
+def _add_attempts(document: DocumentView, add: Callable[..., None]) -> None:
+    for attempt in document.attempts:
+        mark = ", marked possible duplicate" if attempt.possible_duplicate else ""
+        add(attempt.started_at, 3, "send", f"{document.business_message_id} attempt {attempt.number}{mark}")
+        outcome = " ".join(filter(None, (attempt.outcome, attempt.code, attempt.reference)))
+        style = "" if attempt.outcome == "sent" else "red"
+        add(attempt.ended_at, 3, "sent" if attempt.outcome == "sent" else "not sent", outcome, style)
+
+
+def _change(change: Change) -> str:
+    told = _reasons(change.reasons)
+    return f"{change.axis}: {change.before or 'none'} -> {change.after}" + (f" ({told})" if told else "")
+
+
+def _payload(title: str, content: Content) -> list[RenderableType]:
+    if content is None:
+        return []
+    shown = content if isinstance(content, str) else f"{len(content)} bytes that are no text: {content[:60]!r}"
+    return [Panel(Text(shown), title=Text(title), box=box.HORIZONTALS)]
+
+
+def verification(result: Verification, what: str) -> RenderableType:
+    """Return the outcome of a proof, with the first faults."""
+    counted = f"{result.instructions} instruction(s), {result.entries} entries"
+    if result.proven:
+        return Text(f"{what}: {counted}: every one holds", style="green")
+    table = _table("code", "id", "transaction", "#", "what is wrong")
+    for fault in result.faults:
+        sequence = "" if fault.sequence is None else str(fault.sequence)
+        table.add_row(fault.code, str(fault.instruction_id), fault.transaction_id or "", sequence, Text(fault.text))
+    more = result.fault_count - len(result.faults)
+    closing = [Text(f"and {more} more")] if more else []
+    return Group(Text(f"{what}: {counted}: {result.fault_count} FAULTS", style="bold red"), table, *closing)
