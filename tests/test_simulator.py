@@ -389,10 +389,13 @@ async def test_outcomes_say_where_each_scenario_ends(tmp_path: Path) -> None:
         2,
     )
     assert found["partial"].settled_amount == Decimal("1234.56")
-    assert (found["partial-open"].axes["settlement"], found["partial-open"].settled_quantity) == ("failing", 60)
+    assert (found["partial-open"].axes["settlement"], found["partial-open"].settled_quantity) == (
+        "partially_settled",
+        60,
+    )
     assert found["rejected"].axes == {"processing": "rejected"}
     assert (found["reversed"].axes["settlement"], found["reversed"].settled_quantity) == ("reversed", 0)
-    assert found["refused"].axes == {"message": "rejected"}
+    assert found["refused"].axes == {"processing": "rejected"}
     assert found["silence"].axes == {}
     assert found["garbage"].axes == found["impostor"].axes
     assert found["impostor"].axes["processing"] == "accepted"
@@ -427,7 +430,7 @@ async def test_transaction_instructed_again_by_another_message_is_refused_and_ke
     assert [answer.message_definition for answer in second.answers] == ["admi.002.001.01"]
     assert values(pipe.sent[-1].content, "admi.002.001.01/RltdRef/Ref") == ["OTHER"]
     assert first.outcome is not None
-    assert "message" not in first.outcome.axes
+    assert first.outcome.axes["processing"] == "accepted"
 
 
 async def test_marked_message_whose_first_copy_never_arrived_is_answered(tmp_path: Path) -> None:

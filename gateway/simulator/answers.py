@@ -132,6 +132,9 @@ class Writer:
             values = _refusal(plan.arrival)
         else:
             values = _reasons(row, item.step.argument) if row else {}
+        axis = row.get("axis")
+        if plan.dialogue == "refusal" and plan.arrival.dialogue == "cancellation":
+            axis = "cancellation"  # the request is refused, not the instruction that it names
         return Answer(
             number=plan.number,
             position=item.position,
@@ -143,7 +146,7 @@ class Writer:
             business_message_id=identifier,
             said_at=plan.at + timedelta(seconds=item.said_after, microseconds=item.position),
             due_at=due_at,
-            axis=row.get("axis"),
+            axis=axis,
             value=row.get("value"),
             final=row.get("final", False),
             values=values,

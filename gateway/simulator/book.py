@@ -290,6 +290,10 @@ def _outcomes(arrivals: Sequence[tuple[Any, ...]], answers: Mapping[int, Sequenc
     return {transaction_id: _fold(spoken) for transaction_id, spoken in said.items()}
 
 
+# What was confirmed on the settlement axis is not undone by a status, only by a reversal.
+_CONFIRMED = ("settled", "partially_settled")
+
+
 def _fold(spoken: Iterable[BookAnswer]) -> Outcome:
     axes: dict[str, str] = {}
     quantity = Decimal(0)
@@ -308,6 +312,8 @@ def _fold(spoken: Iterable[BookAnswer]) -> Outcome:
                 amount = (amount or Decimal(0)) + sign * Decimal(answer.values["settled_amount"])
             if "differs" in answer.values:
                 differs.append(answer.values["differs"])
+        elif axes.get(answer.axis) in _CONFIRMED:
+            continue
         axes[answer.axis] = answer.value
     return Outcome(axes, quantity, amount, parts, tuple(differs))
 
