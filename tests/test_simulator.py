@@ -29,7 +29,7 @@ from gateway.cli.simulate import simulate
 from gateway.errors import BuildError, ConfigError, NotSent, StoreUnavailable
 from gateway.messages.schema_files import data_directory, load_catalogue
 from gateway.messages.validation import Validator
-from gateway.model.profile import FolderCarrier, KafkaCarrier
+from gateway.model.profile import FolderCarrier, KafkaCarrier, Profile
 from gateway.simulator import (
     AnswerState,
     BookEntry,
@@ -46,7 +46,7 @@ from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.scenario import Draw, Scenario, Step, scripted
 from gateway.simulator.template import Template
-from gateway.transports import Incoming, Outcome, Outgoing, Sent
+from gateway.transports import Incoming, Outcome, Outgoing, Sent, open_transport
 from tests.conftest import Broker, unique
 
 US, THEM = "OURSGB2LXXX", "BANKDEFFXXX"
@@ -764,6 +764,41 @@ def test_command_stops_cleanly_on_sigterm_and_prints_json_lines(tmp_path: Path) 
         assert process.wait(timeout=20) == 0
     assert (last["event"], last["arrived"], last["waiting"]) == ("stopped", 1, 0)
     assert len(read_book(book)) == 1
+
+
+@pytest.mark.crash
+async def test_killed_simulator_goes_on_and_repeats_only_identical_answers(
+    tmp_path: Path, embedded_broker: Broker
+) -> None:
+    out, back, book, count = unique("out"), unique("in"), tmp_path / "book.db", 400
+    options = ["--bic", THEM, "--gateway-bic", US, "--channel", f"kafka:{out},{back}", "--book", str(book)]
+    options += ["--kafka", embedded_broker.bootstrap_servers, "--scenario", "partials", "--delay", "0,0.5", "--json"]
+    profile = Profile(bic=THEM, name="them", channel=KafkaCarrier(outbound_topic=out, inbound_topic=back))
+    answers: list[bytes] = []
+    async with Bus(embedded_broker.settings()) as bus, open_transport(profile, bus) as transport:
+        await bus.ensure_topics([out, back], partitions=2)
+        messages = [Message(b"%d" % number, instruction(f"T{number}"), []) for number in range(count)]
+        await bus.send(out, messages)
+        with subprocess.Popen([*COMMAND, *options], stdout=subprocess.DEVNULL) as first:
+            while len(answers) < count:  # about a sixth of what it will say
+                answers += [item.content for item in await transport.receive(100)]
+            first.kill()
+        done = subprocess.run([*COMMAND, *options, "--until-idle", "1"], stdout=subprocess.PIPE, check=True)
+        said = [answer for entry in read_book(book) for answer in entry.answers]
+        identifiers = {answer.business_message_id for answer in said}
+        seen: dict[str, set[bytes]] = {}
+        async with asyncio.timeout(30):
+            while len(seen) < len(identifiers):
+                for content in answers:
+                    identifier = validator().parse(content).header_value("BizMsgIdr") or ""
+                    seen.setdefault(identifier, set()).add(content)
+                answers = [] if len(seen) == len(identifiers) else [i.content for i in await transport.receive(100)]
+    assert json.loads(done.stdout.splitlines()[-1])["event"] == "stopped"
+    assert len(said) == 6 * count
+    assert all(answer.state is AnswerState.SENT for answer in said)
+    assert set(seen) == identifiers
+    assert all(len(contents) == 1 for contents in seen.values())
+    assert {outcome.settled_quantity for outcome in outcomes(read_book(book)).values()} == {Decimal(100)}
 
 
 @pytest.mark.parametrize(
