@@ -44,8 +44,8 @@ def guideline() -> bytes:
         .replace(b'name="TxId" type="TransactionIdentifications47"', b'name="TxId" type="Guided"')
         .replace(
             b"</xs:schema>",
-            b'<xs:complexType name="Guided"><xs:sequence><xs:element name="AcctOwnrTxId" type="Max35Text"/></xs:sequence>'
-            b"</xs:complexType></xs:schema>",
+            b'<xs:complexType name="Guided"><xs:sequence><xs:element name="AcctOwnrTxId" type="Max35Text"/>'
+            b"</xs:sequence></xs:complexType></xs:schema>",
         )
     )
 

@@ -203,6 +203,8 @@ def _refusals() -> Iterator[None]:
         yield
     except GatewayError as error:
         raise _stop(error.text) from error
+    except BrokenPipeError:
+        raise  # the reader of our output has seen enough
     except OSError as error:
         raise _stop(str(error)) from error
 

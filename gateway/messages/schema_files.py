@@ -42,6 +42,12 @@ def data_directory() -> Path:
     return installed if installed.is_dir() else package.parent / "schemas"
 
 
+def read_tables(folder: str, suffix: str) -> dict[str, str]:
+    """Read the tables of one folder of the gateway's data (``mapping``, ``reading``), by file name."""
+    files = sorted((data_directory() / folder).glob(f"*{suffix}"))
+    return {path.name: path.read_text(encoding="utf-8") for path in files}
+
+
 def default_user_directory() -> Path:
     """Return where the user's own schemas are kept: GATEWAY_SCHEMAS__DIRECTORY, or the user's data folder."""
     stated = os.environ.get(_USER_DIRECTORY)
