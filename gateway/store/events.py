@@ -1,0 +1,127 @@
+"""Trade events in the ledger: repeats, parked and held ones."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, false, func, or_, select, update
+
+from gateway.model.references import trade_key
+from gateway.store import tables
+from gateway.store.pending import Pending
+from gateway.store.rows import (
+    NewEvent,
+)
+
+
+@dataclass
+class Events(Pending):
+    """Read and add trade events."""
+
+    def known_events(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[int, bytes, str]]:
+        """Return row number, digest and disposition of the events that are already here, by (source, event id)."""
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for source, event_id in keys:
+            wanted[source].add(event_id)
+        table = tables.event
+        found = self.connection.execute(
+            select(table.c.source, table.c.event_id, table.c.id, table.c.digest, table.c.disposition).where(
+                or_(false(), *(and_(table.c.source == name, table.c.event_id.in_(ids)) for name, ids in wanted.items()))
+            )
+        )
+        return {(row[0], row[1]): (row[2], bytes(row[3]), row[4]) for row in found}
+
+    def add_event(self, event: NewEvent, disposition: str, instruction_id: int | None = None) -> int:
+        """Add an event row and return its number."""
+        number = self._allocate(tables.event)
+        key = None if event.trade_id is None else trade_key(event.source, event.trade_id)
+        self._rows[tables.event].append(
+            (
+                number,
+                event.source,
+                event.event_id,
+                event.digest,
+                event.kind,
+                event.trade_id,
+                key,
+                event.instruction_number,
+                event.topic,
+                event.partition,
+                event.offset,
+                event.received_at,
+                event.content,
+                disposition,
+                instruction_id,
+            )
+        )
+        return number
+
+    def dispose_event(self, event_row: int, disposition: str, instruction_id: int | None = None) -> None:
+        """Say what became of an event that was parked or held."""
+        values: dict[str, Any] = {"disposition": disposition}
+        if instruction_id is not None:
+            values["instruction_id"] = instruction_id
+        self.connection.execute(update(tables.event).where(tables.event.c.id == event_row).values(values))
+
+    def stored_event(self, event_row: int) -> NewEvent:
+        """Return an event as it came."""
+        table = tables.event
+        row = self.connection.execute(select(table).where(table.c.id == event_row)).mappings().one()
+        return NewEvent(
+            source=row["source"],
+            event_id=row["event_id"],
+            digest=bytes(row["digest"]),
+            topic=row["topic"],
+            partition=row["partition"],
+            offset=row["offset"],
+            received_at=row["received_at"],
+            content=bytes(row["content"]),
+            kind=row["kind"],
+            trade_id=row["trade_id"],
+            instruction_number=row["instruction_number"],
+        )
+
+    def held_events(self, key: int) -> list[int]:
+        """Return the rows of a trade's held events, in the order they came."""
+        table = tables.event
+        query = select(table.c.id).where(table.c.trade_key == key, table.c.disposition == "held").order_by(table.c.id)
+        return list(self.connection.execute(query).scalars())
+
+    def open_trades(self, keys: Iterable[int]) -> dict[int, list[tuple[int, str, int | None, int | None]]]:
+        """Return, by trade key, what holds a trade's later events: (parked id, stage, instruction number, event row).
+
+        Those are its open parked events, and events held behind them that have not had their turn (parked id 0).
+        """
+        wanted = set(keys)
+        table, events = tables.parked, tables.event
+        found = self.connection.execute(
+            select(table.c.trade_key, table.c.id, table.c.stage, table.c.instruction_number, table.c.event_row)
+            .where(table.c.state == "open", table.c.trade_key.in_(wanted), table.c.stage == "event")
+            .order_by(table.c.id)
+        )
+        result: dict[int, list[tuple[int, str, int | None, int | None]]] = defaultdict(list)
+        for row in found:
+            result[row[0]].append((row[1], row[2], row[3], row[4]))
+        held = self.connection.execute(
+            select(events.c.trade_key).distinct().where(events.c.trade_key.in_(wanted), events.c.disposition == "held")
+        )
+        for key in held.scalars():
+            result[key].append((0, "held", None, None))
+        return result
+
+    def released_events(self, limit: int) -> list[int]:
+        """Return held events that nothing parked holds any more: the first of each trade."""
+        table, events = tables.parked, tables.event
+        holding = select(1).where(
+            table.c.state == "open", table.c.stage == "event", table.c.trade_key == events.c.trade_key
+        )
+        query = (
+            select(func.min(events.c.id))
+            .where(events.c.disposition == "held", ~holding.exists())
+            .group_by(events.c.trade_key)
+            .limit(limit)
+        )
+        return sorted(self.connection.execute(query).scalars())

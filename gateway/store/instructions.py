@@ -1,0 +1,204 @@
+"""Instructions in the ledger: locked in order, moved with one history entry and one status event."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from gateway.model.facts import Alert, Change, State, Terms
+from gateway.model.reports import (
+    STATUS_SCHEMA,
+    Cause,
+    StatusEvent,
+    axes_of,
+    encode,
+    settled_sums,
+)
+from gateway.store import tables
+from gateway.store.history import GENESIS, entry_hash
+from gateway.store.pending import Moved, Pending
+from gateway.store.rows import (
+    InstructionRow,
+    NewEvent,
+)
+from gateway.store.tables import microseconds
+
+_STATE = msgspec.json.Decoder(State)
+_TERMS = msgspec.json.Decoder(Terms)
+
+
+@dataclass
+class Instructions(Pending):
+    """Find, lock, add and move instructions."""
+
+    def lock(self, ids: Iterable[int]) -> dict[int, InstructionRow]:
+        """Lock instructions in identifier order and return them; ones this unit has moved come as moved."""
+        wanted = {number for number in ids if number not in self._moved}
+        if wanted:
+            table = tables.instruction
+            query = select(*_INSTRUCTION_COLUMNS).where(table.c.id.in_(wanted)).order_by(table.c.id).with_for_update()
+            for row in self.connection.execute(query):
+                self._moved[row[0]] = Moved(_instruction_row(row), self.now)
+        return {number: self._moved[number].row for number in ids if number in self._moved}
+
+    def by_transaction(self, transaction_ids: Iterable[str]) -> dict[str, int]:
+        """Return instruction numbers by transaction identification."""
+        table = tables.instruction
+        found = self.connection.execute(
+            select(table.c.transaction_id, table.c.id).where(table.c.transaction_id.in_(set(transaction_ids)))
+        )
+        return {row[0]: row[1] for row in found}
+
+    def by_message(self, business_message_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
+        """Return instruction number and role of our documents by business message identifier."""
+        table = tables.document
+        found = self.connection.execute(
+            select(table.c.business_message_id, table.c.instruction_id, table.c.role).where(
+                table.c.business_message_id.in_(set(business_message_ids))
+            )
+        )
+        return {row[0]: (row[1], row[2]) for row in found}
+
+    def by_servicer(self, references: Iterable[str]) -> dict[str, list[int]]:
+        """Return instruction numbers by the account servicer's transaction identification."""
+        table = tables.instruction
+        found = self.connection.execute(
+            select(table.c.account_servicer_transaction_id, table.c.id).where(
+                table.c.account_servicer_transaction_id.in_(set(references))
+            )
+        )
+        result: dict[str, list[int]] = defaultdict(list)
+        for row in found:
+            result[row[0]].append(row[1])
+        return result
+
+    def add_instruction(
+        self, *, transaction_id: str, event: NewEvent, dialogue: str, counterparty: str, terms: Terms, state: State
+    ) -> InstructionRow:
+        """Add an instruction; its first ``move`` gives it its first history entry."""
+        assert event.trade_id is not None
+        assert event.instruction_number is not None
+        row = InstructionRow(
+            id=self._allocate(tables.instruction),
+            transaction_id=transaction_id,
+            source=event.source,
+            trade_id=event.trade_id,
+            dialogue=dialogue,
+            instruction_number=event.instruction_number,
+            counterparty=counterparty,
+            terms=terms,
+            state=state,
+            headline="recorded",
+            sequence=0,
+            head_hash=GENESIS,
+        )
+        self._moved[row.id] = Moved(row, self.now)
+        self._fresh[row.id] = (encode(terms), self.now)
+        return row
+
+    def move(
+        self,
+        row: InstructionRow,
+        state: State,
+        headline: str,
+        *,
+        action: str,
+        actor: str,
+        cause: Cause,
+        changes: tuple[Change, ...] = (),
+        alerts: tuple[Alert, ...] = (),
+        publish: bool = True,
+    ) -> None:
+        """Give an instruction a new state: one history entry, chained, and one status event."""
+        before = row.headline
+        sequence = row.sequence + 1
+        detail = encode({"before": before, "headline": headline, "changes": changes, "alerts": alerts})
+        head = entry_hash(
+            row.head_hash,
+            row.transaction_id,
+            sequence,
+            microseconds(self.now),
+            actor,
+            action,
+            f"{cause.kind}:{cause.identifier}",
+            detail,
+        )
+        row.state, row.headline, row.sequence, row.head_hash = state, headline, sequence, head
+        moved = self._moved[row.id]
+        moved.at = self.now
+        self._rows[tables.history].append(
+            (row.id, sequence, self.now, actor, action, f"{cause.kind}:{cause.identifier}", detail, head)
+        )
+        self._touched.add(row.id)
+        if not publish:
+            return
+        quantities, amounts = settled_sums(state) if state.parts else ((), ())
+        status_id = f"{row.transaction_id}-{sequence}"
+        report = StatusEvent(
+            schema=STATUS_SCHEMA,
+            status_id=status_id,
+            source=row.source,
+            trade_id=row.trade_id,
+            instruction_number=row.instruction_number,
+            transaction_id=row.transaction_id,
+            counterparty=row.counterparty,
+            dialogue=row.dialogue,
+            occurred_at=self.now,
+            action=action,
+            headline=headline,
+            delivery=state.delivery.value,
+            sequence=sequence,
+            head_hash=head.hex(),
+            cause=cause,
+            changes=changes,
+            axes=axes_of(state),
+            settled_quantity=quantities,
+            settled_amount=amounts,
+            breaks=state.breaks,
+            alerts=alerts,
+        )
+        self._publish("status", row.trade_id, status_id, row.id, encode(report))
+
+    def name_servicer_reference(self, row: InstructionRow, reference: str) -> None:
+        """Remember the account servicer's transaction identification, a key for later replies."""
+        row.account_servicer_transaction_id = reference
+
+
+_INSTRUCTION_COLUMNS = (
+    tables.instruction.c.id,
+    tables.instruction.c.transaction_id,
+    tables.instruction.c.source,
+    tables.instruction.c.trade_id,
+    tables.instruction.c.dialogue,
+    tables.instruction.c.instruction_number,
+    tables.instruction.c.counterparty,
+    tables.instruction.c.terms,
+    tables.instruction.c.state,
+    tables.instruction.c.headline,
+    tables.instruction.c.sequence,
+    tables.instruction.c.head_hash,
+    tables.instruction.c.account_servicer_transaction_id,
+)
+
+
+def _instruction_row(row: Any) -> InstructionRow:
+    return InstructionRow(
+        id=row[0],
+        transaction_id=row[1],
+        source=row[2],
+        trade_id=row[3],
+        dialogue=row[4],
+        instruction_number=row[5],
+        counterparty=row[6],
+        terms=_TERMS.decode(row[7]),
+        state=_STATE.decode(row[8]),
+        headline=row[9],
+        sequence=row[10],
+        head_hash=bytes(row[11]),
+        account_servicer_transaction_id=row[12],
+    )

@@ -1,0 +1,98 @@
+"""The archive of replies: bytes first, then what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+
+from gateway.store import tables
+from gateway.store.pending import Pending
+from gateway.store.rows import (
+    ArchiveState,
+    WaitingReply,
+)
+
+
+@dataclass
+class Archive(Pending):
+    """Archive replies and say what became of them."""
+
+    def archive(self, channel: str, incoming: Sequence[tuple[str, bytes, bytes]]) -> list[int | None]:
+        """Archive (carrier key, content, digest); returns the archive number, None for bytes that are here already."""
+        table = tables.archive
+        known = dict(
+            self.connection.execute(
+                select(table.c.digest, table.c.id).where(
+                    table.c.channel == channel, table.c.digest.in_({digest for _, _, digest in incoming})
+                )
+            ).fetchall()
+        )
+        seen = {bytes(digest): number for digest, number in known.items()}
+        repeated: list[int] = []
+        result: list[int | None] = []
+        for carrier_key, content, digest in incoming:
+            if digest in seen:
+                repeated.append(seen[digest])
+                result.append(None)
+                continue
+            number = self._allocate(table)
+            seen[digest] = number
+            result.append(number)
+            self._rows[table].append(
+                (number, channel, carrier_key, content, digest, self.now, 0, 0, None, None, None, None, None)
+            )
+        self._flush_rows(table)
+        for number in repeated:
+            self.connection.execute(update(table).where(table.c.id == number).values(repeats=table.c.repeats + 1))
+        return result
+
+    def waiting_replies(self, channel: str, limit: int) -> list[WaitingReply]:
+        """Return archived replies of a channel that wait to be applied, in archive order."""
+        table = tables.archive
+        query = (
+            select(table.c.id, table.c.content, table.c.repaired, table.c.carrier_key)
+            .where(table.c.channel == channel, table.c.state == 0)
+            .order_by(table.c.id)
+            .limit(limit)
+        )
+        return [
+            WaitingReply(r[0], bytes(r[2] if r[2] is not None else r[1]), r[3]) for r in self.connection.execute(query)
+        ]
+
+    def claim_replies(self, archive_ids: Iterable[int]) -> set[int]:
+        """Lock archived replies that still wait; one that another process has or had is left out."""
+        table = tables.archive
+        query = (
+            select(table.c.id)
+            .where(table.c.id.in_(set(archive_ids)), table.c.state == 0)
+            .order_by(table.c.id)
+            .with_for_update(skip_locked=True)
+        )
+        return set(self.connection.execute(query).scalars())
+
+    def replies_with(self, channel: str, business_message_ids: Iterable[str]) -> dict[str, tuple[int, bytes | None]]:
+        """Return applied replies of a channel by business message identifier: (archive, document digest)."""
+        table = tables.archive
+        found = self.connection.execute(
+            select(table.c.business_message_id, table.c.id, table.c.document_digest)
+            .where(table.c.channel == channel, table.c.business_message_id.in_(set(business_message_ids)))
+            .where(table.c.state == ArchiveState.APPLIED)
+        )
+        return {row[0]: (row[1], None if row[2] is None else bytes(row[2])) for row in found}
+
+    def set_archive(
+        self,
+        archive_id: int,
+        state: ArchiveState,
+        *,
+        message_definition: str | None = None,
+        business_message_id: str | None = None,
+        document_digest: bytes | None = None,
+        instruction_id: int | None = None,
+    ) -> None:
+        """Say what became of an archived reply."""
+        self._archived.append(
+            (int(state), message_definition, business_message_id, document_digest, instruction_id, archive_id)
+        )
