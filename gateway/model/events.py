@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import Field, TypeAdapter, ValidationError
@@ -19,6 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from gateway.errors import EventError
 from gateway.model import examples, facts, refusals
 from gateway.model.vocabulary import (
+    AccountOwner,
     Amount,
     AmountsOfConfirmation,
     AmountsOfSettlement,
@@ -76,6 +77,8 @@ class InstructSettlement(Event):
     that depository. ``settlement_amount`` is credited on delivery and debited on receipt.
     """
 
+    dialogue: ClassVar[facts.Dialogue] = facts.Dialogue.SETTLEMENT
+
     event_schema: Literal["instruct_settlement/1"] = Field(alias="schema")
     movement: Literal["deliver", "receive"]
     payment: Literal["against", "free"]
@@ -126,7 +129,7 @@ class InstructSettlement(Event):
     tax_capacity: Code | None = None
     automatic_borrowing: Code | None = None
 
-    account_owner: Party | None = None
+    account_owner: AccountOwner | None = None
     cash_account: CashAccount | None = None
     lots: Some[Lot] = ()
     cash_parties: CashParties | None = None
@@ -186,12 +189,6 @@ class InstructSettlement(Event):
             "the type of the price (DISC, NEGA, PARV or PREM), which a settlement instruction cannot leave out",
             lambda event: event.price is not None and event.price.type is None,
         ),
-        Rule(
-            "account_owner",
-            ("account_owner",),
-            "the account owner by BIC or proprietary identification and LEI, and nothing more",
-            lambda event: event.account_owner is not None and _says_more_than_who(event.account_owner),
-        ),
     )
 
     def terms(self) -> facts.Terms:
@@ -211,6 +208,8 @@ class InstructSettlement(Event):
 class CancelSettlement(Event):
     """Cancel the settlement instruction of this trade that has this ``instruction_number``."""
 
+    dialogue: ClassVar[facts.Dialogue] = facts.Dialogue.SETTLEMENT
+
     event_schema: Literal["cancel_settlement/1"] = Field(alias="schema")
     reason: Code
     account_servicer_transaction_id: Text35 | None = None
@@ -226,6 +225,8 @@ class CancelSettlement(Event):
 
 class ConfirmTrade(Event):
     """Confirm the economics of an execution to the other side, who answers whether it agrees."""
+
+    dialogue: ClassVar[facts.Dialogue] = facts.Dialogue.CONFIRMATION
 
     event_schema: Literal["confirm_trade/1"] = Field(alias="schema")
     side: Literal["buy", "sell"]
@@ -338,11 +339,6 @@ def _money(amount: Amount | None) -> facts.Amount | None:
     return None if amount is None else facts.Amount(amount.value, amount.currency)
 
 
-def _says_more_than_who(party: Party) -> bool:
-    said = {name for name in Party.model_fields if getattr(party, name) is not None}
-    return not said <= {"bic", "proprietary", "lei"}
-
-
 TradeEvent = InstructSettlement | CancelSettlement | ConfirmTrade
 
 
@@ -391,7 +387,7 @@ def parse_event(content: bytes) -> TradeEvent:
 
 
 def _is_plain(content: bytes) -> bool:
-    """Tell whether pydantic alone reads these bytes right: no repeated key, no number beyond a binary float.
+    """Tell whether pydantic alone reads these bytes right: no repeated key, no number beyond a binary float, no null.
 
     Keys are counted before and after decoding. Without a backslash a quote stands only where a string begins or ends,
     so that the counts are equal only when no key was lost.
@@ -399,7 +395,10 @@ def _is_plain(content: bytes) -> bool:
     if len(content) > MAX_EVENT_BYTES or b"\\" in content or _LONG_NUMBER.search(content):
         return False
     try:
-        return len(_KEY.findall(content)) == len(_KEY.findall(_encode_sorted(_decode(content))))
+        compact = _encode_sorted(_decode(content))
+        return (
+            b"null" not in compact and b"[]" not in compact and len(_KEY.findall(content)) == len(_KEY.findall(compact))
+        )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 

@@ -274,7 +274,7 @@ CONFIRM_TRADE: dict[str, Any] = CONFIRM_TRADE_MINIMAL | {
     "delivering_parties": [_plain(_AGENT), _CLIENT],
     "receiving_parties": [_PARTICIPANT, _CLIENT],
     "cash_parties": _CASH_PARTIES,
-    "investors": [_plain(_AGENT), {"name": "Jane Example", "nationality": "FR"}],
+    "investors": [_plain(_AGENT), {"name": "Jane Example"}],
     "processing_text": "Confirmed by the desk",
     "security_text": "Cum dividend",
 }

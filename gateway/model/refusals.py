@@ -28,6 +28,8 @@ _MAGNITUDE = 100
 def decode(content: bytes) -> tuple[Any, list[Violation]]:
     """Decode JSON exactly; numbers that a binary float cannot hold become text, so that no digit is lost on the way.
 
+    A null or an empty list is the same as a field that is left out.
+
     The violations name what is no JSON (UTF-8, syntax, depth, NaN) and every key that stands twice in an object.
     """
     repeated: list[str] = []
@@ -38,7 +40,7 @@ def decode(content: bytes) -> tuple[Any, list[Violation]]:
             if key in found:
                 repeated.append(key)
             found[key] = value
-        return found
+        return {key: value for key, value in found.items() if value is not None and value != []}
 
     def number(text: str) -> float | str:
         exact = Decimal(text)

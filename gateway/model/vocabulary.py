@@ -418,6 +418,26 @@ class ConfirmingParty(Party):
     trading_capacity: Code | None = None
 
 
+class AccountOwner(Strict):
+    """Who owns the safekeeping account."""
+
+    bic: Bic | None = None
+    proprietary: ProprietaryIdentification | None = None
+    lei: Lei | None = None
+
+    _one_identification = _exactly_one("bic", "proprietary")
+
+
+class Vendor(Strict):
+    """Who keeps a database of standing settlement instructions."""
+
+    bic: Bic | None = None
+    proprietary: ProprietaryIdentification | None = None
+    name: Text350 | None = None
+
+    _one_identification = _exactly_one("bic", "proprietary", "name")
+
+
 class Commission(Strict):
     """What the broker earns: a kind (``BRKR``, ``FLAT``, ...), with an amount or a percentage."""
 
@@ -432,7 +452,7 @@ class StandingSettlementInstruction(Strict):
     """Whose database of standing settlement instructions holds the details (``INTE``, ``BRKR``, ``VEND``)."""
 
     database: Code
-    vendor: Party | None = None
+    vendor: Vendor | None = None
     other_delivering_parties: Chain = ()
     other_receiving_parties: Chain = ()
 

@@ -1,0 +1,159 @@
+"""Messages: everything that knows XML. ``Messages`` builds, validates, marks and reads whole messages.
+
+The rest of the gateway sees trade events, facts and exact bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.errors import ConfigError, Violation
+from gateway.messages import header
+from gateway.messages.building import MessageWriter
+from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition
+from gateway.messages.mapping import Table, elements_below
+from gateway.messages.mapping import parse_table as parse_mapping
+from gateway.messages.reading import Reader, invalid
+from gateway.messages.reading import parse_table as parse_reading
+from gateway.messages.schema_files import read_tables
+from gateway.messages.validation import Validator
+from gateway.model.events import EVENT_KINDS, TradeEvent
+from gateway.model.facts import Reply, Terms
+from gateway.model.profile import Profile
+
+_HEADER = "header"
+_NO_TERMS = Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the gateway gives a message: its derived identifiers and its creation time (aware).
+
+    ``transaction_id`` is the instruction's; a cancellation carries that of the instruction it cancels.
+    """
+
+    transaction_id: str
+    business_message_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltMessage:
+    """A valid message: the exact bytes to send, what they are, and the terms that replies are compared with."""
+
+    content: bytes
+    message_definition: str
+    business_message_id: str
+    terms: Terms
+
+
+def terms_of(event: TradeEvent) -> Terms:
+    """State the terms of an event: what is instructed or confirmed."""
+    return event.terms()
+
+
+class Messages:
+    """Build, validate, mark and read messages in the versions that the profiles name.
+
+    Compiles the mapping tables for these versions. Raises ``ConfigError`` where a profile names a version that the
+    dictionary lacks or of another message.
+    """
+
+    def __init__(self, catalogue: Catalogue, profiles: Iterable[Profile], own_bic: str) -> None:
+        self._catalogue, self._own_bic = catalogue, own_bic
+        self._validator = Validator(catalogue)
+        readings = [parse_reading(text, name) for name, text in read_tables("reading", ".read").items()]
+        self._reader = Reader(self._validator, catalogue, readings)
+        mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
+        self._tables = {table.event: table for table in mappings}
+        self._writers: dict[str, tuple[MessageWriter, str, str]] = {}
+        for profile in profiles:
+            for table in mappings:
+                self._writer(table, profile)
+
+    @property
+    def validator(self) -> Validator:
+        """Return the validator, whose compiled schemas are shared."""
+        return self._validator
+
+    def definition_for(self, event: TradeEvent, profile: Profile) -> str:
+        """Return the message definition that an event becomes for this counterparty."""
+        version: str = getattr(profile.versions, self._tables[event.event_schema].version)
+        return version
+
+    def build(
+        self, event: TradeEvent, profile: Profile, identity: Identity, instructed: Terms | None = None
+    ) -> BuiltMessage:
+        """Write, parse and validate the message of an event; ``instructed`` are the terms of what it cancels.
+
+        Raises ``BuildError`` with every field that the counterparty's version cannot carry, or ``InvalidMessage`` with
+        every violation of its schema.
+        """
+        table = self._tables[event.event_schema]
+        definition: str = getattr(profile.versions, table.version)
+        writer, opening, closing = self._writer(table, profile)
+        document = writer.write(event, identity, instructed or _NO_TERMS)
+        fields = header.HeaderFields(
+            self._own_bic, profile.bic, identity.business_message_id, definition, identity.created_at
+        )
+        heading = self._write_header(fields, profile.versions.header)
+        content = header.envelope(heading, f"{opening}{document}{closing}")
+        self._validate(content)
+        return BuiltMessage(content, definition, identity.business_message_id, event.terms())
+
+    def mark_possible_duplicate(self, content: bytes) -> bytes:
+        """Return a message of ours with the possible-duplicate mark in its header, validated again.
+
+        The document's bytes and the business message identifier stay as they are.
+        """
+        parsed = self._validator.parse(content)
+        fields = header.fields_of_header(parsed, possible_duplicate=True)
+        marked = header.replace_header(content, self._write_header(fields, parsed.header_definition or ""))
+        self._validate(marked)
+        return marked
+
+    def read(self, content: bytes) -> Reply:
+        """Parse, validate and extract an incoming message. Raises ``UnreadableMessage`` or ``InvalidMessage``."""
+        return self._reader.read(content)
+
+    def _validate(self, content: bytes) -> None:
+        parsed = self._validator.parse(content)
+        if not self._validator.is_valid(parsed):
+            raise invalid(parsed, self._validator)
+
+    def _write_header(self, fields: header.HeaderFields, definition: str) -> str:
+        writer, opening, closing = self._writers.get(definition) or self._compile(self._tables[_HEADER], definition)
+        return f"{opening}{writer.write(fields)}{closing}"
+
+    def _writer(self, table: Table, profile: Profile) -> tuple[MessageWriter, str, str]:
+        definition: str = getattr(profile.versions, table.version)
+        return self._writers.get(definition) or self._compile(table, definition, profile)
+
+    def _compile(self, table: Table, definition: str, profile: Profile | None = None) -> tuple[MessageWriter, str, str]:
+        where = f"counterparty {profile.bic}: versions.{table.version}" if profile else "the message's header"
+        if definition not in self._catalogue or not definition.startswith(f"{table.message}."):
+            known = ", ".join(name for name in self._catalogue.definitions() if name.startswith(f"{table.message}."))
+            rule = f"a version of {table.message}: {known}"
+            violation = Violation(
+                "definition_unknown", where, rule, definition, f"{where} = {definition!r}; expected {rule}"
+            )
+            raise ConfigError(violation.text, violations=[violation])
+        message = self._catalogue.message(definition)
+        if table.event == _HEADER:
+            sources: dict[str, type] = {"header": header.HeaderFields}
+        else:
+            sources = {"event": EVENT_KINDS[table.event].model, "identity": Identity, "instructed": Terms}
+        writer = MessageWriter(table, message, sources)
+        self._writers[definition] = (writer, *_around(message))
+        return self._writers[definition]
+
+
+def _around(message: MessageDefinition) -> tuple[str, str]:
+    """Write the tags around what a writer writes: the root with its namespace and, in a document, the message."""
+    opening, closing = f'<{message.root} xmlns="{message.namespace}">', f"</{message.root}>"
+    if message.root == "Document":
+        (inner,) = elements_below(message, ElementDefinition(message.root, message.root_type))
+        return f"{opening}<{inner.name}>", f"</{inner.name}>{closing}"
+    return opening, closing

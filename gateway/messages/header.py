@@ -1,0 +1,54 @@
+"""The envelope and the business application header (head.001) of the messages that the gateway sends.
+
+One root without a namespace holds header and document side by side::
+
+    <RequestPayload><AppHdr xmlns="...">...</AppHdr><Document xmlns="...">...</Document></RequestPayload>
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.errors import UnreadableMessage
+from gateway.messages.parsing import ParsedMessage
+
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
+_HEADER = (b"<AppHdr ", b"</AppHdr>")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderFields:
+    """What the mapping table of the header can name."""
+
+    sender_bic: str
+    receiver_bic: str
+    business_message_id: str
+    message_definition: str
+    created_at: datetime
+    possible_duplicate: bool | None = None
+
+
+def envelope(header: str, document: str) -> bytes:
+    """Put header and document into one envelope: the exact bytes that are validated and sent."""
+    return f"{_DECLARATION}<RequestPayload>{header}{document}</RequestPayload>".encode()
+
+
+def fields_of_header(parsed: ParsedMessage, *, possible_duplicate: bool) -> HeaderFields:
+    """Take the fields out of the header of a message that the gateway has written."""
+    values = [
+        parsed.header_value(path)
+        for path in ("Fr/FIId/FinInstnId/BICFI", "To/FIId/FinInstnId/BICFI", "BizMsgIdr", "MsgDefIdr", "CreDt")
+    ]
+    sender, receiver, identifier, definition, created = [value or "" for value in values]
+    return HeaderFields(
+        sender, receiver, identifier, definition, datetime.fromisoformat(created), possible_duplicate or None
+    )
+
+
+def replace_header(content: bytes, header: str) -> bytes:
+    """Put another header into a message that the gateway has written; the document's bytes stay as they are."""
+    start, end = content.find(_HEADER[0]), content.find(_HEADER[1])
+    if start < 0 or end < start:
+        raise UnreadableMessage("the message has no header of ours", code="header_missing")
+    return content[:start] + header.encode() + content[end + len(_HEADER[1]) :]

@@ -1,0 +1,236 @@
+"""Mapping tables: which element of a message says which field of an event.
+
+A table (``schemas/mapping/*.map``) is plain text for a business analyst. Head lines name the message, the event and the
+profile's key for its version; then one row an element::
+
+    element path | field of the event | conversion | note
+
+* A path begins below the root element of the message. ``A or B`` are alternatives: the first that a version has is
+  used. ``Lnkgs[]`` repeats, once for each item of the list; ``Pty#`` stands for Pty1, Pty2 ... and ``[#]`` for the
+  items in turn. The order of rows does not matter: order and choices come from the schema dictionary.
+* A field is a path into the event (``place_of_trade.market``), or begins with ``identity.`` (identifiers and time that
+  the gateway gives) or ``instructed.`` (terms of the instruction that is cancelled). ``F when C`` and ``F when C = V``
+  apply the row only then. Containers appear when something in them does.
+* Conversions: ``text``, ``identifier`` (has no character to escape), ``code`` (checked against the codes of the
+  version), ``date``, ``instant``, ``number``, ``decimal``, ``amount``, ``yes_no``, ``digits 4``, ``this=THAT,
+  other=ELSE``, and ``group NAME``, which applies the rows of ``[NAME]`` below the element and the field; there,
+  ``itself`` is the field, and where it may be text or an object, the text.
+* ``-`` instead of a path: no version has an element for the field, and an event that gives it is refused; with the
+  conversion ``internal`` it is not meant for the counterparty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.errors import ConfigError
+from gateway.messages.catalogue import ComplexType, ElementDefinition, MessageDefinition
+
+NUMBERED = 5  # Pty1 to Pty5: no message numbers more parties of a chain
+CONVERSIONS = ("text", "identifier", "code", "date", "instant", "number", "decimal", "amount", "yes_no", "internal")
+_HEAD = ("message", "event", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: element paths (alternatives), field, condition (field, wanted value or None), conversion, note, line."""
+
+    elements: tuple[str, ...]
+    field: str
+    condition: tuple[str, str | None] | None
+    conversion: str
+    note: str
+    line: int
+
+    @property
+    def codes(self) -> dict[str, str]:
+        """Return the code table of a conversion such as ``deliver=DELI, receive=RECE``; empty for others."""
+        if "=" not in self.conversion:
+            return {}
+        return dict(pair.strip().split("=", 1) for pair in self.conversion.split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One mapping table: message family (``sese.023``), event kind, the profile's version key, rows, groups of rows."""
+
+    name: str
+    message: str
+    event: str
+    version: str
+    rows: tuple[Row, ...]
+    groups: Mapping[str, tuple[Row, ...]]
+
+    def leaves(self) -> Iterator[Row]:
+        """Yield every row with groups applied and numbers written out: one element, one field."""
+        for row in self.rows:
+            yield from self._expand(row)
+
+    def _expand(self, row: Row) -> Iterator[Row]:
+        if "#" in row.elements[0]:
+            for number in range(1, NUMBERED + 1):
+                yield from self._expand(
+                    replace(
+                        row,
+                        elements=tuple(path.replace("#", str(number)) for path in row.elements),
+                        field=row.field.replace("[#]", f"[{number - 1}]"),
+                    )
+                )
+        elif row.conversion.startswith("group "):
+            for inner in self.groups[row.conversion.removeprefix("group ")]:
+                if row.elements == ("-",) or inner.elements == ("-",):
+                    elements: tuple[str, ...] = ("-",)
+                else:
+                    elements = tuple(f"{outer}/{path}" for outer in row.elements for path in inner.elements)
+                condition = inner.condition and (_join(row.field, inner.condition[0]), inner.condition[1])
+                if condition and row.condition:
+                    raise ConfigError(
+                        f"{self.name}, line {row.line}: a condition on a group that has conditions itself"
+                    )
+                yield from self._expand(
+                    replace(
+                        inner,
+                        elements=elements,
+                        field=_join(row.field, inner.field),
+                        condition=condition or row.condition,
+                        line=row.line,
+                    )
+                )
+        else:
+            yield row
+
+
+def _join(outer: str, inner: str) -> str:
+    return outer if inner == "itself" else f"{outer}.{inner}"
+
+
+def parse_table(text: str, name: str) -> Table:
+    """Read a mapping table. Raises ``ConfigError`` naming the file and the line."""
+    head: dict[str, str] = {}
+    groups: dict[str, list[Row]] = {"": []}
+    group = ""
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith("[") and line.endswith("]"):
+            group = line[1:-1]
+            groups.setdefault(group, [])
+        elif "|" in line:
+            groups[group].append(_parse_row(line, number, name))
+        else:
+            key, _, value = line.partition(" ")
+            if key not in _HEAD:
+                raise ConfigError(f"{name}, line {number}: expected a row, a [group], or one of {', '.join(_HEAD)}")
+            head[key] = value.strip()
+    if missing := [key for key in _HEAD if key not in head]:
+        raise ConfigError(f"{name}: the head lacks {', '.join(missing)}")
+    rows = groups.pop("")
+    table = Table(
+        name, head["message"], head["event"], head["version"], tuple(rows), {k: tuple(v) for k, v in groups.items()}
+    )
+    for row in (*rows, *(row for rows in groups.values() for row in rows)):
+        _check_conversion(row, table)
+    return table
+
+
+def _parse_row(line: str, number: int, name: str) -> Row:
+    columns = [column.strip() for column in line.split("|")]
+    if len(columns) not in (3, 4) or not all(columns[:3]):
+        raise ConfigError(f"{name}, line {number}: expected element | field | conversion | note")
+    field, _, condition = columns[1].partition(" when ")
+    wanted_field, equals, wanted = condition.partition("=")
+    return Row(
+        elements=tuple(path.strip() for path in columns[0].split(" or ")),
+        field=field.strip(),
+        condition=(wanted_field.strip(), wanted.strip() if equals else None) if condition else None,
+        conversion=columns[2],
+        note=columns[3] if len(columns) == 4 else "",
+        line=number,
+    )
+
+
+def _check_conversion(row: Row, table: Table) -> None:
+    conversion = row.conversion
+    group = conversion.removeprefix("group ") if conversion.startswith("group ") else None
+    if group in table.groups or conversion in CONVERSIONS or row.codes or re.fullmatch(r"digits [1-9]", conversion):
+        return
+    known = ", ".join((*CONVERSIONS, "digits N", "a=B, c=D", *(f"group {name}" for name in table.groups)))
+    raise ConfigError(f"{table.name}, line {row.line}: {conversion!r} is no conversion; they are {known}")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An element on the way to a row's own: its tag and type, its place among its siblings, whether it repeats."""
+
+    tag: str
+    type: str
+    position: int
+    repeated: bool
+
+
+def place(table: Table, message: MessageDefinition) -> list[tuple[Row, tuple[Step, ...] | None]]:
+    """Find the elements of every row in one version of the message; None where the version has none of them."""
+    root = ElementDefinition(message.root, message.root_type)
+    if message.root == "Document":
+        root = elements_below(message, root)[0]
+    return [
+        (row, next((found for path in row.elements if (found := _steps(message, root, path))), None))
+        for row in table.leaves()
+    ]
+
+
+def elements_below(message: MessageDefinition, parent: ElementDefinition) -> list[ElementDefinition]:
+    """Return the elements directly below one, in the order of the schema."""
+    definition = message.types.get(parent.type)
+    return list(definition.content.elements()) if isinstance(definition, ComplexType) else []
+
+
+def _steps(message: MessageDefinition, root: ElementDefinition, path: str) -> tuple[Step, ...] | None:
+    if path == "-":
+        return None
+    here, steps = root, []
+    for name in path.split("/"):
+        tag, repeated = name.removesuffix("[]"), name.endswith("[]")
+        below = elements_below(message, here)
+        position = next((n for n, element in enumerate(below) if element.name == tag), None)
+        if position is None or (repeated and below[position].maximum == 1):
+            return None
+        here = below[position]
+        steps.append(Step(tag, here.type, position, repeated))
+    return tuple(steps)
+
+
+def mapping_page(tables: Sequence[Table], versions: Mapping[str, Sequence[MessageDefinition]]) -> str:
+    """Write the mapping page of the documentation (Markdown) from the tables; ``versions`` by message family."""
+    lines = [
+        "# How a trade event becomes a message",
+        "",
+        "Generated from the tables in `schemas/mapping/`; the language of the tables is described at the top of",
+        "`gateway/messages/mapping.py`. Order and choices come from the schema dictionary.",
+    ]
+    for table in tables:
+        lines += ["", f"## {table.message}: `{table.event}`", ""]
+        lines += _page_rows(table.rows)
+        for name, rows in table.groups.items():
+            lines += ["", f"### {table.message}, group {name}", "", *_page_rows(rows)]
+        lines += ["", f"### {table.message}, what a version lacks", ""]
+        lines += ["An event that gives one of these fields is parked with `element_not_in_version`.", ""]
+        for message in versions[table.message]:
+            unplaced = (row for row, steps in place(table, message) if steps is None and row.conversion != "internal")
+            lacking = sorted({re.sub(r"\[\d*\]", "[]", row.field) for row in unplaced})
+            lines.append(f"- `{message.identifier}`: " + (", ".join(f"`{field}`" for field in lacking) or "nothing"))
+    return "\n".join(lines) + "\n"
+
+
+def _page_rows(rows: Sequence[Row]) -> Iterator[str]:
+    yield "| element | field | conversion | note |"
+    yield "| --- | --- | --- | --- |"
+    for row in rows:
+        elements = " or ".join(f"`{path}`" for path in row.elements)
+        field = f"`{row.field}`"
+        if row.condition:
+            field += " when `" + " = ".join(part for part in row.condition if part) + "`"
+        yield f"| {elements} | {field} | {row.conversion} | {row.note} |"
