@@ -30,10 +30,11 @@ class Broker:
 
     name: str
     bootstrap_servers: str
+    session_seconds: float = 1.5
 
     def settings(self, **changes: object) -> KafkaSettings:
         """Return settings with session times short enough for tests."""
-        times = {"session_timeout_seconds": 2.0, "heartbeat_seconds": 0.5}
+        times = {"session_timeout_seconds": self.session_seconds, "heartbeat_seconds": self.session_seconds / 4}
         return KafkaSettings.model_validate({"bootstrap_servers": self.bootstrap_servers, **times, **changes})
 
 
@@ -52,7 +53,7 @@ def absent(reason: object) -> None:
 @pytest.fixture(scope="session")
 def embedded_broker() -> Iterator[Broker]:
     with EmbeddedBroker() as running:
-        yield Broker("embedded", running.bootstrap_servers)
+        yield Broker("embedded", running.bootstrap_servers, session_seconds=1.0)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +74,7 @@ def start_own_kafka() -> Callable[..., backends.KafkaBroker]:
 def kafka(start_own_kafka: Callable[..., backends.KafkaBroker]) -> Iterator[Broker]:
     given = os.environ.get("GATEWAY_TEST_KAFKA")
     if given:
-        yield Broker("kafka", given)
+        yield Broker("kafka", given, session_seconds=6.0)  # the least that a broker allows by default
         return
     with start_own_kafka() as running:
         yield Broker("kafka", running.bootstrap_servers)

@@ -125,15 +125,14 @@ async def test_a_cancelled_poll_loses_nothing(bus: Bus, topic: str) -> None:
 
 
 async def test_a_paused_reader_keeps_its_membership_and_reads_on_after_resume(broker: Broker, topic: str) -> None:
-    settings = broker.settings(session_timeout_seconds=1.0, heartbeat_seconds=0.25)
-    async with Bus(settings) as bus, bus.consumer([topic], unique("group")) as consumer:
+    async with Bus(broker.settings()) as bus, bus.consumer([topic], unique("group")) as consumer:
         await bus.send(topic, numbered(5))
         await read(consumer, 5)
         epoch = consumer._epoch
         consumer.pause()
         await bus.send(topic, numbered(5))
         for _ in range(4):
-            assert await consumer.poll(idle_ms=400) == []
+            assert await consumer.poll(idle_ms=int(broker.session_seconds * 400)) == []
         consumer.resume()
         assert len(await read(consumer, 5)) == 5
         assert consumer._epoch == epoch
@@ -501,7 +500,7 @@ async def test_a_kill_of_the_broker_loses_and_doubles_nothing(start_own_kafka: S
 @pytest.mark.backend
 async def test_a_send_without_answer_is_in_doubt_and_nothing_overtakes_it(start_own_kafka: StartKafka) -> None:
     with start_own_kafka() as own:
-        async with Bus(Broker("kafka", own.bootstrap_servers).settings()) as bus:
+        async with Bus(Broker("kafka", own.bootstrap_servers).settings(request_timeout_seconds=2.0)) as bus:
             await bus.ensure_topics(["t"], partitions=1)
             assert await bus.send("t", [Message(b"k", b"0")]) == ["t/0/0"]
             own.suspend()

@@ -37,6 +37,7 @@ class Bus:
     async def __aexit__(self, *exc: object) -> None:
         if self._producer is not None:
             await self._producer.close()
+        await self._connection.close()
 
     @property
     def available(self) -> bool | None:

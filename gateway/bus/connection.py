@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
@@ -48,6 +49,7 @@ class Connection:
         self._options: dict[str, Any] | None = None
         self._explaining = asyncio.Lock()
         self._explained: tuple[float, BusUnavailable | None] | None = None
+        self._examination: asyncio.Task[None] | None = None
 
     def options(self) -> dict[str, Any]:
         """Return the arguments every aiokafka client takes. Raises ConfigError for unusable TLS files."""
@@ -81,6 +83,23 @@ class Connection:
                 code=cause.code,
                 cause=cause.text,
             )
+
+    def examine_soon(self) -> None:
+        """Find out and report in the background why something had no answer, for callers that have no time left."""
+
+        async def examine() -> None:
+            cause = await self.explain()
+            if cause is not None:
+                self.seen_down(cause)
+
+        if self._examination is None or self._examination.done():
+            self._examination = asyncio.create_task(examine())
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        if self._examination is not None:
+            self._examination.cancel()
+            await asyncio.wait({self._examination})
 
     async def persist(self, work: Callable[[], Awaitable[T]], seconds: float) -> T:
         """Try ``work`` until it succeeds or ``seconds`` are over, with growing pauses; raise BusUnavailable explained.
@@ -166,7 +185,7 @@ class Connection:
                 code="broker_authentication_failed",
             ) from failure
         finally:
-            connection.close()
+            await asyncio.wait({connection.close()}, timeout=1)
         for _, advertised_host, advertised_port, *_ in metadata.brokers:
             advertised = f"{advertised_host}:{advertised_port}"
             if (advertised_host, advertised_port) != (host, port):
@@ -306,7 +325,13 @@ async def _reach(server: str, host: str, port: int) -> None:
             f"{server}: no answer to a connection attempt; the host is down or a firewall drops the packets",
             code="broker_unreachable",
         ) from failure
-    writer.close()
+    await _hang_up(writer)
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()  # a polite end of TLS waits for the other side
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 async def _shake_hands(server: str, host: str, port: int, context: ssl.SSLContext | None) -> None:
@@ -330,7 +355,7 @@ async def _shake_hands(server: str, host: str, port: int, context: ssl.SSLContex
             "security_protocol",
             code="broker_tls_failed",
         ) from failure
-    writer.close()
+    await _hang_up(writer)
 
 
 async def _greet(server: str, host: str, port: int) -> None:
@@ -343,7 +368,7 @@ async def _greet(server: str, host: str, port: int) -> None:
     except (OSError, TimeoutError):
         answer = b""
     finally:
-        writer.close()
+        await _hang_up(writer)
     if answer[4:8] == struct.pack(">i", 7):
         return
     if answer[:2] == b"\x15\x03":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -80,7 +81,7 @@ class Producer:
         """Send messages and return one outcome each, in order; what has no answer in ``seconds`` is in doubt."""
         deadline = asyncio.get_running_loop().time() + seconds
         try:
-            partitions = await self._known_partitions(topic, seconds)
+            partitions = await self._known_partitions(topic, deadline)
         except (BusUnavailable, ConfigError) as cause:
             return [NotSent(cause.text, code=cause.code) for _ in messages]
         outcomes: dict[int, Outcome] = {}
@@ -95,7 +96,7 @@ class Producer:
         )
         return [outcomes[number] for number in range(len(messages))]
 
-    async def _known_partitions(self, topic: str, seconds: float) -> list[int]:
+    async def _known_partitions(self, topic: str, deadline: float) -> list[int]:
         if self._client is not None and topic in self._partitions:
             return self._partitions[topic]
 
@@ -104,15 +105,30 @@ class Producer:
             client = await self._started()
             return sorted(await client.partitions_for(topic))
 
-        async with self._starting:
+        async with self._starting_until(deadline):
             if self._client is None or topic not in self._partitions:
-                self._partitions[topic] = await self._connection.persist(start, seconds)
-        return self._partitions[topic]
+                remaining = max(0.0, deadline - asyncio.get_running_loop().time())
+                self._partitions[topic] = await self._connection.persist(start, remaining)
+            return self._partitions[topic]
+
+    @asynccontextmanager
+    async def _starting_until(self, deadline: float) -> AsyncIterator[None]:
+        """Let one send at a time start the producer; the others wait no longer than they have time."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._starting.acquire()
+        except TimeoutError as late:
+            cause = await self._connection.explain()
+            raise cause or BusUnavailable("the producer did not start in time") from late
+        try:
+            yield
+        finally:
+            self._starting.release()
 
     async def _running(self, deadline: float) -> AIOKafkaProducer:
         """Return the producer, started again when a failure of this or another send ended it."""
         if self._client is None:
-            async with self._starting:
+            async with self._starting_until(deadline):
                 seconds = max(0.0, deadline - asyncio.get_running_loop().time())
                 return await self._connection.persist(self._started, seconds)
         return self._client
@@ -236,11 +252,9 @@ class Producer:
         future.add_done_callback(_take_note)
         await asyncio.wait({future}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if not future.done():
-            cause = await self._connection.explain()
-            if cause is not None:
-                self._connection.seen_down(cause)
-            because = cause.text if cause is not None else "the brokers are reachable"
-            return taken, InDoubt(f"no answer to the send in time: {because}", code="send_timed_out")
+            self._connection.examine_soon()
+            where = self._connection.settings.bootstrap_servers
+            return taken, InDoubt(f"{where} did not confirm the message in time", code="send_timed_out")
         self._unresolved.pop(lane, None)
         failed = future.exception()
         if failed is None:

@@ -102,5 +102,9 @@ class KafkaTransport:
                 log.warning("channel_offset_not_committed", counterparty=self._bic, code=failure.code)
 
     async def probe(self) -> None:
-        """Check brokers and both topics. Raises BusUnavailable with the cause."""
+        """Check brokers, both topics, and that no partition is stopped. Raises BusUnavailable with the cause."""
         await self._bus.check_topics([self._outbound, self._inbound])
+        for (topic, partition), code in self._consumer.stopped.items():
+            raise BusUnavailable(
+                f"{topic}/{partition} is not read any more: its next offset no longer exists", code=code
+            )
