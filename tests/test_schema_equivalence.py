@@ -13,8 +13,10 @@ import pytest
 import xmlschema
 from lxml import etree
 
+from gateway.errors import UnreadableMessage
 from gateway.messages.catalogue import Catalogue
 from gateway.messages.schema_files import open_dictionary
+from gateway.messages.validation import Validator
 from gateway.messages.xsd_text import compile_schema
 from tests.documents import Unsatisfiable, mutations, random_document
 from tests.reference import needs_reference, shared
@@ -70,6 +72,20 @@ def is_known_leniency(description: str) -> bool:
 
 def verdict(schema: etree.XMLSchema, content: bytes) -> bool:
     return bool(schema.validate(etree.fromstring(content)))
+
+
+@pytest.mark.parametrize("definition", [name for name in IN_USE if not name.startswith("head.")])
+def test_gateway_judges_random_documents_and_their_mutations_like_the_schema_alone(definition: str) -> None:
+    schema = compile_schema(catalogue().xsd(definition))
+    gateway = Validator(catalogue())
+    for description, content in candidates(definition, DOCUMENTS):
+        if etree.fromstring(content).tag != f"{{{catalogue().namespace(definition)}}}Document":
+            continue  # a root of another name is an envelope to the gateway; tests of envelopes are elsewhere
+        try:
+            accepted = gateway.is_valid(gateway.parse(content))
+        except UnreadableMessage:
+            accepted = False
+        assert accepted == verdict(schema, content), description
 
 
 @pytest.mark.parametrize("definition", IN_USE)
