@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -61,7 +61,14 @@ def _instant(*_: Any) -> Convert:
             value = datetime.fromisoformat(element.text or "")
         except ValueError:
             value = _unusual_instant(element)
-        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        if value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
+        if value.year in (MINYEAR, MAXYEAR):
+            try:
+                value.astimezone(UTC)
+            except OverflowError:
+                raise _unrepresentable(element) from None
+        return value
 
     return convert
 
@@ -95,11 +102,15 @@ def _unusual_instant(element: _Element) -> datetime:
             return value + timedelta(days=1) if late else value
     except (ValueError, OverflowError):
         pass
-    raise unreadable(
+    raise _unrepresentable(element)
+
+
+def _unrepresentable(element: _Element) -> UnreadableMessage:
+    return unreadable(
         "value_unrepresentable",
-        f"{_name(element)}: '{text}' is no date or time of the years 1 to 9999",
+        f"{_name(element)}: '{element.text}' is no date or time of the years 1 to 9999",
         "a date or time of the years 1 to 9999",
-        value=text,
+        value=element.text,
         path=element_path(element),
         line=cast("int | None", element.sourceline),
     )

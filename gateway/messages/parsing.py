@@ -261,7 +261,7 @@ def _bare_messages(root: etree._Element, identify: Identify) -> list[etree._Elem
         definition = identify(namespace) or _tail(namespace)
         if definition is not None and not definition.startswith(("head.", "nvlp.")):
             found.append(element)
-        elif definition is None or not element.tag.endswith("}AppHdr"):
+        elif etree.QName(element).localname not in ("AppHdr", "Document"):  # a Document of another namespace is wrong
             pending.extend(reversed(element))
     return found
 
