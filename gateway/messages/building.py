@@ -50,7 +50,7 @@ class _Part(Protocol):
 
 
 def _text(value: str) -> str:
-    return value if value.isalnum() else escape(value)
+    return escape(value) if "&" in value or "<" in value or ">" in value else value
 
 
 def instant(moment: datetime) -> str:

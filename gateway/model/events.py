@@ -407,15 +407,18 @@ def _parse_with_care(content: bytes) -> TradeEvent:
     if len(content) > MAX_EVENT_BYTES:
         raise EventError("the event is too large", violations=[refusals.too_large(len(content), MAX_EVENT_BYTES)])
     document, violations = refusals.decode(content)
-    if isinstance(document, dict) and not violations:
+    if isinstance(document, dict):
         kind = EVENT_KINDS.get(str(document.get("schema")))
         if kind is None:
-            violations = [refusals.unknown_schema(document, list(EVENT_KINDS))]
+            violations.append(refusals.unknown_schema(document, list(EVENT_KINDS)))
         else:
             try:
-                return kind.model.model_validate_json(msgspec.json.encode(document))
+                event = kind.model.model_validate_json(msgspec.json.encode(document))
             except ValidationError as error:
-                violations = refusals.explain(document, kind.model, error)
+                violations += refusals.explain(document, kind.model, error)
+            else:
+                if not violations:
+                    return event
     raise EventError(refusals.summary(violations), violations=refusals.with_lines(violations, content))
 
 

@@ -23,6 +23,7 @@ from gateway.model.vocabulary import RULES, Event
 
 _VALUE_LENGTH = 140
 _MAGNITUDE = 100
+_CONTROLS = {number: f"\\u{number:04x}" for number in (*range(32), 127)}  # NUL among them, which no ledger takes
 
 
 def decode(content: bytes) -> tuple[Any, list[Violation]]:
@@ -141,11 +142,12 @@ def _without_echoes(document: dict[str, Any], details: list[ErrorDetails]) -> li
 def _path(document: Any, detail: ErrorDetails) -> str:
     """Write a location as a path into the document, without the names of union branches that pydantic puts in."""
     path, here, parts = "", document, detail["loc"]
+    absent = len(parts) - 1 if detail["type"] == "missing" else -1
     for position, part in enumerate(parts):
         if isinstance(here, list) and isinstance(part, int):
             path += f"[{part}]"
             here = here[part] if part < len(here) else None
-        elif isinstance(here, dict) and (part in here or position == len(parts) - 1):
+        elif isinstance(here, dict) and (part in here or position == absent):
             path += f".{part}" if path else str(part)
             here = here.get(str(part))
     return path
@@ -212,7 +214,7 @@ def _shown(value: Any) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text[:_VALUE_LENGTH]
+    return text[:_VALUE_LENGTH].translate(_CONTROLS)
 
 
 def summary(violations: Sequence[Violation]) -> str:
