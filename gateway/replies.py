@@ -18,6 +18,7 @@ from gateway import lifecycle, matching
 from gateway.checkpoints import passed
 from gateway.errors import Conflict, GatewayError, IllegalTransition, MessageError, StoreError, StoreUnavailable
 from gateway.messages import Messages
+from gateway.messages.header import without_header
 from gateway.model.facts import Alert, Delivery, Difference, Reply, SettlementConfirmation, State
 from gateway.model.reports import Cause
 from gateway.pace import Backoff, Clock, Signals
@@ -141,11 +142,15 @@ class Replies:
         return len(waiting)
 
     def _read(self, waiting: WaitingReply) -> Read:
-        digest = hashlib.sha256(self._messages.without_header(waiting.content)).digest()
+        digest = hashlib.sha256(without_header(waiting.content)).digest()
         try:
             return Read(waiting, digest, reply=self._messages.read(waiting.content))
         except MessageError as error:
             return Read(waiting, digest, failure=error)
+        except Exception as error:  # a fault of ours must not stop the channel: the reply is parked with the rest
+            log.exception("reply.not_read", archive=waiting.archive_id, channel=self._channel)
+            failure = MessageError(f"this reply cannot be handled: {type(error).__name__}", code="internal_error")
+            return Read(waiting, digest, failure=failure)
 
     async def _apply(self, batch: Sequence[Read]) -> None:
         try:

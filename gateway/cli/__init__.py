@@ -65,7 +65,8 @@ def _mount(names: list[str]) -> None:
 def main() -> None:
     """Run the command line; an expected error is one sentence on stderr and exit code 2."""
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
-    _mount([asked] if asked in _ROOMS else list(_ROOMS))
+    if "--version" not in sys.argv[1:2]:
+        _mount([asked] if asked in _ROOMS else list(_ROOMS))
     try:
         app()
     except GatewayError as error:

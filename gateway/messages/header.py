@@ -7,6 +7,7 @@ One root without a namespace holds header and document side by side::
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from gateway.messages.parsing import ParsedMessage
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 _HEADER = (b"<AppHdr ", b"</AppHdr>")
+_ANY_HEADER = re.compile(rb"<((?:[\w.-]+:)?AppHdr)[\s>].*?</\1\s*>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +54,12 @@ def replace_header(content: bytes, header: str) -> bytes:
     if start < 0 or end < start:
         raise UnreadableMessage("the message has no header of ours", code="header_missing")
     return content[:start] + header.encode() + content[end + len(_HEADER[1]) :]
+
+
+def without_header(content: bytes) -> bytes:
+    """Return a message of anybody's without its header, as bytes: equal for a message and its marked repeat.
+
+    Any prefix, any envelope. Bytes in which no header is found are returned as they are.
+    """
+    found = _ANY_HEADER.search(content)
+    return content if found is None else content[: found.start()] + content[found.end() :]

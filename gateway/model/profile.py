@@ -52,7 +52,7 @@ class Limits(_Strict):
 
 
 class Profile(_Strict):
-    """One counterparty. ``bic`` is 8 or 11 characters; ``channel`` names the channel in the ledger (default: the BIC)."""
+    """One counterparty. ``bic`` is 8 or 11 characters, and names its channel in the ledger."""
 
     bic: str = Field(pattern=r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$")
     name: str

@@ -21,7 +21,6 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.errors import ConfigError, Conflict, StoreError, StoreUnavailable
 
@@ -208,6 +207,8 @@ class PostgresRunner:
     """A pool of asyncpg connections; a transaction runs through ``run_sync`` so that the work is the same function."""
 
     def __init__(self, url: URL, *, pool: int) -> None:
+        from sqlalchemy.ext.asyncio import create_async_engine  # slow to import, and SQLite does without
+
         self._engine = create_async_engine(
             url.set(drivername="postgresql+asyncpg"),
             pool_size=pool,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 
 from gateway.store.engine import open_runner
 
@@ -17,10 +14,16 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 
 def current_revision(connection: Connection) -> str | None:
     """Return the revision a ledger is at, or None for an empty database."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
 
 
 def _upgrade(connection: Connection) -> None:
+    from alembic import command  # a third of a second that only this command pays for
+    from alembic.config import Config
+
     if connection.dialect.name == "postgresql":  # several processes may be started at once; the second finds it done
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('gateway store upgrade'))")
     config = Config()
