@@ -123,21 +123,28 @@ def _status(namespace: str, argument: str, codes: Codes) -> Convert:
     the text beside it; or, under a proprietary status, ``PrtryRsn`` repeated.
     """
     words = {f"{{{namespace}}}{name}": word for name, word in codes[argument].items()}
-    reason, proprietary_reason, text, proprietary_status, code, identification = (
-        f"{{{namespace}}}{name}" for name in ("Rsn", "PrtryRsn", "AddtlRsnInf", "PrtrySts", "Cd", "Id")
+    reason, proprietary_reason, text, proprietary_status, code, proprietary, identification = (
+        f"{{{namespace}}}{name}" for name in ("Rsn", "PrtryRsn", "AddtlRsnInf", "PrtrySts", "Cd", "Prtry", "Id")
     )
 
     def one_reason(element: _Element) -> Reason:
-        said: dict[str, str | None] = {}
-        pending = list(element)
-        while pending:
-            part = pending.pop()
+        its_code = its_own = its_text = None
+        for part in element:
             tag = part.tag
-            if len(part):
-                pending.extend(part)
-            elif tag in (code, identification, text):
-                said[tag] = part.text
-        return Reason(said.get(code), said.get(identification), said.get(text))
+            if tag == text:
+                its_text = part.text
+            elif tag == identification:
+                its_own = part.text
+            else:
+                for leaf in part:  # of the choice between code and proprietary, or of a proprietary Rsn
+                    tag = leaf.tag
+                    if tag == code:
+                        its_code = leaf.text
+                    elif tag == identification:
+                        its_own = leaf.text
+                    elif tag == proprietary:
+                        its_own = leaf[0].text
+        return Reason(its_code, its_own, its_text)
 
     def convert(element: _Element) -> StatusValue | None:
         if not len(element):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import islice
 from typing import Final, cast
 
@@ -28,7 +29,7 @@ _VALUE_LIMIT = 140
 Identify = Callable[[str], str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ParsedMessage:
     """A parsed business message: the definitions of its header and document, and their elements.
 
@@ -76,6 +77,7 @@ class Parser:
 
     def __init__(self, identify: Identify, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> None:
         self._identify = identify
+        self._places: dict[str, _Place] = {}
         self._max_bytes = max_bytes
         self._max_depth = max_depth
         self._too_deep = etree.XPath("boolean(/" + "*/" * max_depth + "*)") if max_depth < MAX_DEPTH else None
@@ -104,11 +106,10 @@ class Parser:
             root, _ = self._root(content)
         except UnreadableMessage:
             return EnvelopeReferences()
-        headers, documents, _ = _locate(root, lambda namespace: _tail(namespace) or self._identify(namespace))
-        header = headers[0] if headers else None
-        definition = None
-        if documents:
-            definition = _tail(_namespace(documents[0])) or self._identify(_namespace(documents[0]))
+        found = self._locate(root)
+        header = next((element for kind, _, element in found if kind is _Kind.HEADER), None)
+        document = next((element for kind, _, element in found if kind is _Kind.DOCUMENT), None)
+        definition = None if document is None else _tail(_namespace(document))
         return EnvelopeReferences(
             definition or next(_values(header, "MsgDefIdr"), None),
             next(_values(header, "BizMsgIdr"), None),
@@ -159,22 +160,26 @@ class Parser:
         )
 
     def _open(self, root: etree._Element, line_offset: int) -> ParsedMessage:
-        headers, documents, business_file = _locate(root, self._identify)
-        parts = [
-            (self._definition(element, line_offset), element)
-            for element in headers
-            if _tail(_namespace(element)) is not None or self._identify(_namespace(element)) is not None
-        ]
-        header_definition = parts[0][0] if parts else None
-        parts += [(self._definition(element, line_offset), element) for element in documents]
-        if business_file is not None:
-            parts.insert(0, (self._definition(business_file, line_offset), business_file))
-            if len(documents) != 1 or len(headers) > 1:
-                return ParsedMessage(parts[0][0], None, None, business_file, tuple(parts), line_offset)
-        if len(headers) > 1 or len(documents) > 1:
+        header = document = business_file = message_definition = header_definition = None
+        headers = documents = 0
+        parts = []
+        for kind, definition, element in self._locate(root):
+            if definition is not None:
+                parts.append((definition, element))
+            elif _tail(_namespace(element)) is not None:
+                raise self._unknown(element, line_offset)
+            if kind is _Kind.HEADER:
+                header, header_definition, headers = element, definition, headers + 1
+            elif kind is _Kind.DOCUMENT:
+                document, message_definition, documents = element, definition, documents + 1
+            else:
+                business_file = element
+        if business_file is not None and (documents != 1 or headers > 1):  # many messages, or none: a message itself
+            return ParsedMessage(parts[0][0], None, None, business_file, tuple(parts), line_offset)
+        if headers > 1 or documents > 1:
             raise unreadable(
                 "envelope_ambiguous",
-                f"the envelope holds {len(headers)} headers and {len(documents)} documents; one message is expected",
+                f"the envelope holds {headers} headers and {documents} documents; one message is expected",
                 "at most one AppHdr and one Document",
             )
         if not parts:
@@ -186,27 +191,85 @@ class Parser:
                 "an AppHdr or a Document in an ISO 20022 namespace, at any level",
                 value=name.text,
             )
-        header = headers[0] if headers else None
-        document = documents[0] if documents else None
-        return ParsedMessage(
-            parts[-1][0] if documents else None, header_definition, header, document, tuple(parts), line_offset
-        )
+        return ParsedMessage(message_definition, header_definition, header, document, tuple(parts), line_offset)
 
-    def _definition(self, element: etree._Element, line_offset: int) -> str:
+    def _unknown(self, element: etree._Element, line_offset: int) -> UnreadableMessage:
         namespace = _namespace(element)
-        found = self._identify(namespace)
-        if found is not None:
-            return found
-        name = _tail(namespace) or namespace
-        raise unreadable(
+        return unreadable(
             "definition_unknown",
-            f"message definition {name} (namespace {namespace}) is not in the schema dictionary; "
+            f"message definition {_tail(namespace)} (namespace {namespace}) is not in the schema dictionary; "
             "import its XSD with: gateway schemas import FILE",
             "a definition that `gateway schemas list` names; others are added with `gateway schemas import FILE`",
             value=namespace,
             path=f"/{etree.QName(element).localname}",
             line=_line(element, line_offset),
         )
+
+    def _locate(self, root: etree._Element) -> list[_Located]:
+        """Return the business files, headers and documents of an envelope, in document order."""
+        found: list[_Located] = []
+        pending = [root]
+        documents = False
+        while pending:
+            element = pending.pop()
+            tag = element.tag
+            place = self._places.get(tag)
+            if place is None:
+                place = self._place(tag)
+                if len(self._places) < _PLACES_KEPT:
+                    self._places[tag] = place
+            kind, definition = place
+            if kind is not _Kind.ENVELOPE:
+                found.append((kind, definition, element))
+                documents = documents or kind is _Kind.DOCUMENT
+            if kind is _Kind.ENVELOPE or kind is _Kind.FILE:
+                pending.extend(reversed(element))
+        if not documents:
+            found += self._bare_messages(root)
+        return found
+
+    def _place(self, tag: str) -> _Place:
+        """Say what an element of a tag is in an envelope, and the definition of its namespace where it is known."""
+        namespace, _, name = tag.rpartition("}")
+        namespace = namespace[1:]
+        definition = self._identify(namespace)
+        standard = definition or _tail(namespace)
+        if name == "AppHdr":
+            return _Kind.HEADER, definition
+        if name == "Document" and standard is not None:
+            return _Kind.DOCUMENT, definition
+        if name == "Xchg" and standard is not None and standard.startswith("head.002."):
+            return _Kind.FILE, definition
+        return _Kind.ENVELOPE, None
+
+    def _bare_messages(self, root: etree._Element) -> list[_Located]:
+        """Return the outermost elements in a message's namespace that have no ``Document``, and put one around each."""
+        found: list[_Located] = []
+        pending = [root]
+        while pending:
+            element = pending.pop()
+            namespace = _namespace(element)
+            definition = self._identify(namespace)
+            standard = definition or _tail(namespace)
+            if standard is not None and not standard.startswith(("head.", "nvlp.")):
+                found.append((_Kind.DOCUMENT, definition, _with_document(element)))
+            elif etree.QName(element).localname not in ("AppHdr", "Document"):  # a Document elsewhere is wrong
+                pending.extend(reversed(element))
+        return found
+
+
+class _Kind(Enum):
+    """What an element is in an envelope."""
+
+    ENVELOPE = auto()
+    FILE = auto()  # Xchg: an envelope and a message
+    HEADER = auto()
+    DOCUMENT = auto()
+
+
+_Place = tuple[_Kind, str | None]
+_Located = tuple[_Kind, str | None, etree._Element]
+_PLACES_KEPT = 1_000  # tags of envelopes remembered; a bound, since a sender may invent them
 
 
 def unreadable(
@@ -223,47 +286,6 @@ def _forbidden() -> UnreadableMessage:
         "the message has a document type definition, which may hide entities; none is accepted",
         "no DOCTYPE and no entity declarations",
     )
-
-
-def _locate(
-    root: etree._Element, identify: Identify
-) -> tuple[list[etree._Element], list[etree._Element], etree._Element | None]:
-    """Return the headers, the documents and the business file (``Xchg``) of an envelope, in document order."""
-    headers: list[etree._Element] = []
-    documents: list[etree._Element] = []
-    business_file: etree._Element | None = None
-    pending = [root]
-    while pending:
-        element = pending.pop()
-        namespace, _, name = element.tag.rpartition("}")
-        namespace = namespace[1:]
-        if name == "AppHdr":
-            headers.append(element)
-            continue
-        if name == "Document" and (_tail(namespace) is not None or identify(namespace) is not None):
-            documents.append(element)
-            continue
-        if name == "Xchg" and business_file is None and (_tail(namespace) or "").startswith("head.002."):
-            business_file = element
-        pending.extend(reversed(element))
-    if not documents:
-        documents = [_with_document(element) for element in _bare_messages(root, identify)]
-    return headers, documents, business_file
-
-
-def _bare_messages(root: etree._Element, identify: Identify) -> list[etree._Element]:
-    """Return the outermost elements that are in a message's namespace without a ``Document`` around them."""
-    found: list[etree._Element] = []
-    pending = [root]
-    while pending:
-        element = pending.pop()
-        namespace = _namespace(element)
-        definition = identify(namespace) or _tail(namespace)
-        if definition is not None and not definition.startswith(("head.", "nvlp.")):
-            found.append(element)
-        elif etree.QName(element).localname not in ("AppHdr", "Document"):  # a Document of another namespace is wrong
-            pending.extend(reversed(element))
-    return found
 
 
 def _with_document(message: etree._Element) -> etree._Element:

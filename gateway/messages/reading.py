@@ -20,9 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final, cast
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Final
 
-from gateway.errors import ConfigError, InvalidMessage
+from gateway.errors import ConfigError, InvalidMessage, UnreadableMessage
 from gateway.messages.catalogue import ComplexType
 from gateway.messages.conversions import COMPOUND, CONVERSIONS, Convert
 from gateway.messages.parsing import ParsedMessage, unreadable
@@ -32,7 +33,7 @@ from gateway.model.facts import Fact, Reason, References, Reply, StatusValue
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-    from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition
+    from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition, TypeDefinition
     from gateway.messages.validation import Validator
 
 HEADER: Final = "head.001"
@@ -127,31 +128,31 @@ class Reader:
 
     def extract(self, parsed: ParsedMessage) -> Reply:
         """Return what a valid message says. Raises ``UnreadableMessage`` where there is no way to say it."""
-        definition = parsed.message_definition
-        table = None if definition is None else self._table(definition)
-        if definition is None or table is None or parsed.document is None:
-            families = ", ".join(sorted(family for family in self._tables if family != HEADER))
-            what = f"{definition} is valid, but" if definition else "a header without a document:"
-            raise unreadable(
-                "definition_not_read",
-                f"{what} there is no reading table for it (there are tables for {families})",
-                f"a message of {families}",
-                value=definition,
-            )
-        compiled = self._compiled.get(definition) or self._compile(definition, table)
-        header: Slots = []
-        header_table = None
-        if parsed.header is not None:
-            header_table = self._header_table(parsed)
-            if header_table is not None:
-                header = header_table.walk(parsed.header)[0]
-        shared, items = compiled.walk(parsed.document[0])
-        related = None if header_table is None else header_table.related(header)
-        said = tuple((compiled.references(slots, shared, related), compiled.fact(slots, shared)) for slots in items)
-        reply = compiled.reply(shared)
-        if header_table is not None:
-            reply |= header_table.reply(header)
-        return Reply(definition, said, header_definition=parsed.header_definition, **reply)
+        definition, document = parsed.message_definition, parsed.document
+        compiled = None if definition is None else self._compile(definition)
+        if definition is None or compiled is None or document is None:
+            raise self._not_read(definition)
+        shared, items = compiled.walk(document[0])
+        header = self._header_table(parsed)
+        if header is None or parsed.header is None:
+            reply, related = compiled.reply(shared), None
+        else:
+            said_by_header, _ = header.walk(parsed.header)
+            reply, related = compiled.reply(shared, header.reply(said_by_header)), said_by_header[_RELATED]
+        reply[_MESSAGE_DEFINITION] = definition
+        reply[_HEADER_DEFINITION] = parsed.header_definition
+        reply[_FACTS] = tuple([compiled.said(slots, related) for slots in items])
+        return Reply(*reply)
+
+    def _not_read(self, definition: str | None) -> UnreadableMessage:
+        families = ", ".join(sorted(family for family in self._tables if family != HEADER))
+        what = f"{definition} is valid, but" if definition else "a header without a document:"
+        return unreadable(
+            "definition_not_read",
+            f"{what} there is no reading table for it (there are tables for {families})",
+            f"a message of {families}",
+            value=definition,
+        )
 
     def _table(self, definition_id: str) -> ReadingTable | None:
         prefix = definition_id
@@ -166,13 +167,15 @@ class Reader:
         if definition is None and parsed.header is not None and len(parsed.header):
             # An envelope's own header that holds the elements of the ISO 20022 one, as on FedNow and RTP.
             definition = self._catalogue.identify(parsed.header[0].tag.rpartition("}")[0][1:])
-        if definition is None:
-            return None
-        table = self._table(definition)
-        return None if table is None else self._compiled.get(definition) or self._compile(definition, table)
+        return None if definition is None else self._compile(definition)
 
-    def _compile(self, definition_id: str, table: ReadingTable) -> _CompiledTable:
-        compiled = self._compiled[definition_id] = _CompiledTable(table, self._catalogue.message(definition_id))
+    def _compile(self, definition_id: str) -> _CompiledTable | None:
+        compiled = self._compiled.get(definition_id)
+        if compiled is None:
+            table = self._table(definition_id)
+            if table is not None:
+                compiled = _CompiledTable(table, self._catalogue.message(definition_id))
+                self._compiled[definition_id] = compiled
         return compiled
 
 
@@ -184,140 +187,134 @@ def invalid(parsed: ParsedMessage, validator: Validator) -> InvalidMessage:
     return InvalidMessage(f"{name} breaks its schema in {len(violations)} places{first}", violations=violations)
 
 
-class _CompiledTable:
-    """A table compiled for one version: nested look-ups by tag, so that a message is walked once."""
-
-    def __init__(self, table: ReadingTable, message: MessageDefinition) -> None:
-        self._size = 0
-        fact_class = getattr(facts, table.fact, None) if table.fact else None
-        if table.fact and fact_class is None:
-            raise ConfigError(f"{table.name}: there is no fact '{table.fact}'", code="reading_table_invalid")
-        self._fact_class = fact_class
-        places: dict[str, list[int]] = {}  # field -> slots, in the order of the table
-        tree: _Tree = {}
-        for column in table.columns:
-            if not _applies(message, column):
-                continue
-            convert = CONVERSIONS[column.conversion](message.namespace, column.argument, table.codes)
-            slot, self._size = self._size, self._size + 1
-            places.setdefault(column.field, []).append(slot)
-            _insert(
-                tree, column.path.split("/"), _count(slot) if column.conversion == "count" else _keep(slot, convert)
-            )
-        self._each = bool(table.each)
-        if self._each:
-            _at(tree, table.each.split("/"))[_EACH] = self._size
-        self._walk = _branch(tree, message.namespace)
-        self._references = _plan(table.name, References, places, "references.")
-        self._fact = None if fact_class is None else _plan(table.name, fact_class, places, "", table.constants)
-        self._reply = [
-            (name.removeprefix("reply."), slots) for name, slots in places.items() if name.startswith("reply.")
-        ]
-        self._related = places.get("references.related_business_message_id", [])
-
-    def walk(self, element: _Element) -> tuple[Slots, list[Slots]]:
-        """Return the values of the message and those of each item."""
-        shared: Slots = [None] * (self._size + 1)
-        if not self._each:
-            self._walk(element, shared)
-            return shared, [shared]
-        items: list[Slots] = []
-        shared[-1] = items
-        self._walk(element, shared)
-        return shared, items
-
-    def references(self, slots: Slots, shared: Slots, related: str | None) -> References:
-        """Return the references of one item."""
-        values = _fill(self._references, slots, shared)
-        if related is not None and values[_RELATED] is None:
-            values[_RELATED] = related
-        return References(*values)
-
-    def fact(self, slots: Slots, shared: Slots) -> Fact:
-        """Return the fact of one item."""
-        assert self._fact is not None
-        assert self._fact_class is not None
-        return cast(Fact, self._fact_class(*_fill(self._fact, slots, shared)))
-
-    def reply(self, slots: Slots) -> dict[str, Any]:
-        """Return the fields of the reply that are there."""
-        found = ((name, _first(places, slots, slots)) for name, places in self._reply)
-        return {name: value for name, value in found if value is not None}
-
-    def related(self, slots: Slots) -> str | None:
-        """Return the business message identifier that the header says it is about."""
-        value = _first(self._related, slots, slots)
-        return None if value is None else str(value)
-
-
-_RELATED = [each.name for each in fields(References)].index("related_business_message_id")
-
-
-@dataclass(slots=True)
-class _Plan:
-    """The values something has by default, which slots fill which position, and which parts make up a status."""
-
-    defaults: list[Any]
-    positions: list[tuple[int, list[int]]]
-    statuses: list[tuple[int, dict[str, list[int]]]]
-
-
-def _plan(
-    name: str, made: Any, places: Mapping[str, list[int]], prefix: str, constants: Mapping[str, bool] | None = None
-) -> _Plan:
-    names = [each.name for each in fields(made)]
-    plan = _Plan([None if each.default is MISSING else each.default for each in fields(made)], [], [])
-    parts: dict[int, dict[str, list[int]]] = {}
-    wanted = (
-        [key for key in places if key.startswith(prefix)]
-        if prefix
-        else [key for key in places if not key.startswith(("references.", "reply."))]
-    )
-    for key in (*wanted, *(constants or {})):
-        field_name, _, part = key.removeprefix(prefix).partition(".")
-        if field_name not in names or (part and part not in _STATUS_PARTS):
-            raise ConfigError(f"{name}: {made.__name__} has no field '{key}'", code="reading_table_invalid")
-        position = names.index(field_name)
-        if constants and key in constants:
-            plan.defaults[position] = constants[key]
-        elif part:
-            parts.setdefault(position, {})[part] = places[key]
-        else:
-            plan.positions.append((position, places[key]))
-    plan.statuses = list(parts.items())
-    return plan
-
-
-def _fill(plan: _Plan, slots: Slots, shared: Slots) -> list[Any]:
-    values = plan.defaults.copy()
-    for position, places in plan.positions:
-        for place in places:
-            value = slots[place]
-            if value is None:
-                value = shared[place]
-            if value is not None:
-                values[position] = value
-                break
-    for position, parts in plan.statuses:
-        values[position] = _status_of({part: _first(places, slots, shared) for part, places in parts.items()})
-    return values
-
-
-def _first(places: Sequence[int], slots: Slots, shared: Slots) -> Any:
-    found = (slots[place] if slots[place] is not None else shared[place] for place in places)
-    return next((value for value in found if value is not None), None)
-
+_REPLY_FIELDS: Final = [each.name for each in fields(Reply)]
+_MESSAGE_DEFINITION, _FACTS, _HEADER_DEFINITION = map(
+    _REPLY_FIELDS.index, ("message_definition", "facts", "header_definition")
+)
+_RELATED: Final = [each.name for each in fields(References)].index("related_business_message_id")
 
 # A status whose parts are stated side by side, not in the choice that `status` reads: ``status.value`` and so on.
 _STATUS_PARTS: Final = ("value", "proprietary", "reason_code", "reason_proprietary", "reason_text")
 
 
-def _status_of(parts: Mapping[str, Any]) -> StatusValue | None:
-    value, proprietary, *why = (parts.get(part) for part in _STATUS_PARTS)
-    if value is None and proprietary is None:
-        return None
-    reasons = (Reason(*why),) if any(part is not None for part in why) else ()
-    return StatusValue(value or "proprietary", reasons, proprietary)
+class _CompiledTable:
+    """A table compiled for one version: nested look-ups by tag, so that a message is walked once.
+
+    The walk fills a list of slots: one for each field of the references, then of the fact, then of the reply, so that
+    each of them is made from a slice; then spare ones for what must be chosen from or put together afterwards.
+    """
+
+    def __init__(self, table: ReadingTable, message: MessageDefinition) -> None:
+        fact_class = getattr(facts, table.fact, None) if table.fact else None
+        if table.fact and fact_class is None:
+            raise ConfigError(f"{table.name}: there is no fact '{table.fact}'", code="reading_table_invalid")
+        self._fact_class = fact_class
+        made = {"references.": References, "": fact_class, "reply.": Reply}
+        self._template: Slots = []
+        base: dict[str, int] = {}  # field -> slot
+        for prefix, one in made.items():
+            for each in fields(one) if one is not None else ():
+                base[prefix + each.name] = len(self._template)
+                self._template.append(None if each.default is MISSING else each.default)
+        self._references = slice(0, len(fields(References)))
+        self._reply = slice(base["reply.message_definition"], base["reply.message_definition"] + len(_REPLY_FIELDS))
+        self._fact = slice(self._references.stop, self._reply.start)
+        self._alternatives: list[tuple[int, list[int]]] = []
+        self._statuses: dict[int, dict[str, list[int]]] = {}
+        self._own_reply: list[tuple[int, int]] = []  # position in the reply, slot
+        for constant, value in table.constants.items():
+            self._template[self._slot(base, constant, table.name)] = value
+        tree: _Tree = {}
+        for name, columns in _by_field(table, message).items():
+            field_name, _, part = name.removeprefix("references.").removeprefix("reply.").partition(".")
+            slot = self._slot(base, name.removesuffix(f".{part}"), table.name)
+            if part and part not in _STATUS_PARTS:
+                raise ConfigError(f"{table.name}: a status has no part '{part}'", code="reading_table_invalid")
+            if part or (len(columns) > 1 and not _exclude_each_other(message, columns)):
+                slots = [self._spare() for _ in columns]
+                if part:
+                    self._statuses.setdefault(slot, {})[part] = slots
+                else:
+                    self._alternatives.append((slot, slots))
+            else:
+                slots = [slot] * len(columns)
+            if name.startswith("reply."):
+                self._own_reply.append((_REPLY_FIELDS.index(field_name), slot))
+            for column, place in zip(columns, slots, strict=True):
+                convert = CONVERSIONS[column.conversion](message.namespace, column.argument, table.codes)
+                handler = _handler(place, column.conversion, convert, repeats=_repeats(message, column.path))
+                _at(tree, column.path.split("/")).setdefault(_HERE, []).append(handler)
+        self._each = bool(table.each)
+        if self._each:
+            _at(tree, table.each.split("/"))[_EACH] = self._template
+        self._walk = _branch(tree, message.namespace)
+
+    @staticmethod
+    def _slot(base: Mapping[str, int], name: str, table: str) -> int:
+        if name not in base:
+            raise ConfigError(f"{table}: there is no field '{name}'", code="reading_table_invalid")
+        return base[name]
+
+    def _spare(self) -> int:
+        self._template.append(None)
+        return len(self._template) - 1
+
+    def walk(self, element: _Element) -> tuple[Slots, list[Slots]]:
+        """Return the slots of the message and those of each item."""
+        shared = self._template.copy()
+        if not self._each:
+            self._walk(element, shared)
+            self._finish(shared)
+            return shared, [shared]
+        items: list[Slots] = []
+        shared.append(items)
+        self._walk(element, shared)
+        for item in items:
+            for place, (value, default) in enumerate(zip(item, self._template, strict=True)):
+                if value is default:
+                    item[place] = shared[place]
+            self._finish(item)
+        return shared, items
+
+    def _finish(self, slots: Slots) -> None:
+        for slot, places in self._alternatives:
+            slots[slot] = _first(slots, places)
+        for slot, parts in self._statuses.items():
+            value, proprietary, *why = (_first(slots, parts.get(part, ())) for part in _STATUS_PARTS)
+            if value is not None or proprietary is not None:
+                reasons = (Reason(*why),) if any(part is not None for part in why) else ()
+                slots[slot] = StatusValue(value or "proprietary", reasons, proprietary)
+
+    def said(self, slots: Slots, related: str | None) -> tuple[References, Fact]:
+        """Return the references and the fact of one item."""
+        if related is not None and slots[_RELATED] is None:
+            slots[_RELATED] = related
+        assert self._fact_class is not None
+        return References(*slots[self._references]), self._fact_class(*slots[self._fact])
+
+    def reply(self, slots: Slots, values: list[Any] | None = None) -> list[Any]:
+        """Return the fields of the reply in their order; ``values`` are those that the header already gave."""
+        if values is None:
+            return slots[self._reply]
+        for position, slot in self._own_reply:
+            values[position] = slots[slot]
+        return values
+
+
+def _by_field(table: ReadingTable, message: MessageDefinition) -> dict[str, list[Column]]:
+    """Return the columns that this version has, by the field they fill."""
+    found: dict[str, list[Column]] = {}
+    for column in table.columns:
+        if _applies(message, column):
+            found.setdefault(column.field, []).append(column)
+    return found
+
+
+def _first(slots: Slots, places: Iterable[int]) -> Any:
+    for place in places:
+        if slots[place] is not None:
+            return slots[place]
+    return None
 
 
 # The tree of the paths of a table. Under _HERE are what to do at an element, under _EACH that an item begins there.
@@ -330,10 +327,6 @@ def _at(tree: _Tree, steps: Iterable[str]) -> _Tree:
     for step in steps:
         tree = tree.setdefault(step, {})
     return tree
-
-
-def _insert(tree: _Tree, steps: Iterable[str], handler: Handler) -> None:
-    _at(tree, steps).setdefault(_HERE, []).append(handler)
 
 
 def _branch(tree: _Tree, namespace: str) -> Handler:
@@ -356,10 +349,12 @@ def _branch(tree: _Tree, namespace: str) -> Handler:
     return _item(walk, tree[_EACH]) if _EACH in tree else walk
 
 
-def _item(walk: Handler, size: int) -> Handler:
+def _item(walk: Handler, template: Slots) -> Handler:
+    place = len(template)
+
     def begin(element: _Element, slots: Slots) -> None:
-        item: Slots = [None] * (size + 1)
-        slots[size].append(item)
+        item = template.copy()
+        slots[place].append(item)
         walk(element, item)
 
     return begin
@@ -373,34 +368,79 @@ def _all(handlers: Sequence[Handler]) -> Handler:
     return apply
 
 
-def _keep(slot: int, convert: Convert) -> Handler:
-    def keep(element: _Element, slots: Slots) -> None:
+def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> Handler:
+    """Return what to do at an element: of several, the first one counts."""
+
+    def count(_: _Element, slots: Slots) -> None:
+        slots[slot] += 1
+
+    def keep_first(element: _Element, slots: Slots) -> None:
         if slots[slot] is None:
             slots[slot] = convert(element)
 
-    return keep
+    def keep_text(element: _Element, slots: Slots) -> None:
+        slots[slot] = element.text
 
+    def keep(element: _Element, slots: Slots) -> None:
+        slots[slot] = convert(element)
 
-def _count(slot: int) -> Handler:
-    def count(_: _Element, slots: Slots) -> None:
-        slots[slot] = (slots[slot] or 0) + 1
-
-    return count
+    if conversion == "count":
+        return count
+    if repeats:
+        return keep_first
+    return keep_text if conversion == "text" else keep
 
 
 def _applies(message: MessageDefinition, column: Column) -> bool:
     """Say whether this version has the element of a column, with a text where a text is read."""
-    path = column.path
-    if message.root == "Document":
-        names = [child.name for child in _children(message)]
-        path = f"{names[0]}/{path}" if len(names) == 1 else ""
-    element = message.element(path) if path else None
-    if element is None:
+    elements = _elements(message, column.path)
+    if not elements:
         return False
-    compound = isinstance(message.types.get(element.type), ComplexType)
+    compound = isinstance(message.types.get(elements[-1].type), ComplexType)
     return compound == (column.conversion in COMPOUND) or column.conversion == "count"
 
 
-def _children(message: MessageDefinition) -> list[ElementDefinition]:
-    definition = message.types[message.root_type]
+def _repeats(message: MessageDefinition, path: str) -> bool:
+    """Say whether an element can be there more than once."""
+    return any(element.maximum != 1 for element in _elements(message, path))
+
+
+def _exclude_each_other(message: MessageDefinition, columns: Sequence[Column]) -> bool:
+    """Say whether at most one of some elements can be there, since a choice parts their paths."""
+    common = _common(columns)
+    if _repeats(message, "/".join(common)) or any(_repeats(message, column.path) for column in columns):
+        return False
+    parents = _elements(message, "/".join(common))
+    parent = message.types.get(parents[-1].type) if parents else _below_document(message)
+    return isinstance(parent, ComplexType) and parent.content.kind == "choice"
+
+
+def _common(columns: Sequence[Column]) -> list[str]:
+    steps = zip(*(column.path.split("/") for column in columns), strict=False)
+    return [names[0] for names in takewhile(lambda names: len(set(names)) == 1, steps)]
+
+
+def _elements(message: MessageDefinition, path: str) -> list[ElementDefinition]:
+    """Return the elements along a path, empty when this version lacks one; paths begin below the message element."""
+    found: list[ElementDefinition] = []
+    parent = _below_document(message)
+    for name in path.split("/") if path else ():
+        element = next((child for child in _children(parent) if child.name == name), None)
+        if element is None:
+            return []
+        found.append(element)
+        parent = message.types.get(element.type)
+    return found
+
+
+def _below_document(message: MessageDefinition) -> TypeDefinition | None:
+    """Return the type of the message element, whatever its name is: the only child of the document, or the header."""
+    top = message.types.get(message.root_type)
+    if message.root != "Document":
+        return top
+    children = _children(top)
+    return message.types.get(children[0].type) if len(children) == 1 else None
+
+
+def _children(definition: TypeDefinition | None) -> list[ElementDefinition]:
     return list(definition.content.elements()) if isinstance(definition, ComplexType) else []

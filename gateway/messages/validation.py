@@ -76,7 +76,11 @@ class Validator:
 
     def is_valid(self, parsed: ParsedMessage) -> bool:
         """Say whether header and document satisfy their schemas; fast, and all that a valid message costs."""
-        return all(self._schema(definition).validate(element) for definition, element in parsed.parts)
+        for definition, element in parsed.parts:
+            schema = self._schemas.get(definition) or self._schema(definition)
+            if not schema.validate(element):
+                return False
+        return True
 
     def violations(self, parsed: ParsedMessage) -> tuple[Violation, ...]:
         """Return what is wrong with header and document, at most 100 violations; empty when they are valid.
