@@ -1,0 +1,223 @@
+"""The status board: live on a terminal, plain lines elsewhere; and the summary at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from gateway.demo import summary
+from gateway.demo.play import Progress
+from gateway.model.reports import StatusEvent
+
+_EVERY_SECONDS = 0.1
+_LINE_EVERY_SECONDS = 1.0
+_LATEST = 9
+_RATE_SECONDS = 3.0
+_SHOWN_PARKED = 12
+_SHOWN_FINDINGS = 40
+
+_COLOURS = {
+    "settled": "green",
+    "affirmed": "green",
+    "matched": "cyan",
+    "sent": "blue",
+    "accepted": "blue",
+    "partially_settled": "yellow",
+    "unmatched": "yellow",
+    "pending": "yellow",
+    "failing": "red",
+    "rejected": "red",
+    "disaffirmed": "red",
+    "reversed": "magenta",
+    "cancelled": "magenta",
+    "withdrawn": "magenta",
+    "cancellation_requested": "magenta",
+    "cancellation_pending": "magenta",
+}
+_COLUMN_COLOURS = {"settled": "green", "affirmed": "green", "partial": "yellow", "rejected": "red", "alerted": "yellow"}
+
+
+class Board:
+    """Show progress; a context manager. ``live`` moves in place, otherwise a line a second is printed."""
+
+    def __init__(self, console: Console, *, live: bool) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=False) if live else None
+        self._shown_at = 0.0
+        self._phase = ""
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def announce(self, text: str) -> None:
+        """Say what is happening before there is anything to show."""
+        if self._live is not None:
+            self._live.update(Text(text, style="dim"), refresh=True)
+        else:
+            self._console.print(text, markup=False, highlight=False)
+
+    def show(self, progress: Progress) -> None:
+        """Show where the day is, at most a few times a second."""
+        now = time.monotonic()
+        changed = progress.phase != self._phase
+        if not changed and now - self._shown_at < (_EVERY_SECONDS if self._live else _LINE_EVERY_SECONDS):
+            return
+        self._shown_at, self._phase = now, progress.phase
+        if self._live is not None:
+            self._live.update(board(progress), refresh=True)
+        else:
+            self._console.print(line(progress), markup=False, highlight=False)
+
+
+def line(progress: Progress) -> str:
+    """Return one line of progress."""
+    return (
+        f"{progress.seconds:6.1f} s  {progress.phase:<18} {progress.events} events, {progress.sent} sent, "
+        f"{progress.ended}/{len(progress.day.expected)} ended, {sum(progress.upstream.parked.values())} parked"
+    )
+
+
+def board(progress: Progress) -> RenderableType:
+    """Draw the whole board."""
+    lower = Table.grid(expand=True, padding=(0, 1))
+    lower.add_column(ratio=3)
+    lower.add_column(ratio=2)
+    lower.add_row(_latest(progress), _parked(summary.parked(progress)))
+    return Group(_head(progress), _counterparties(progress), lower)
+
+
+def _head(progress: Progress) -> RenderableType:
+    trades = len(progress.day.trades)
+    expected = len(progress.day.expected)
+    events = sum(len(trade.events) for trade in progress.day.trades)
+    grid = Table.grid(expand=True, padding=(0, 2))
+    for ratio in (3, 4, 3):
+        grid.add_column(ratio=ratio)
+    rates = _rates(progress)
+    for name, done, whole, rate in (
+        ("published", progress.events, events, f"{rates[0]:.0f} events a second"),
+        ("sent", progress.sent, expected, f"{rates[1]:.0f} messages a second"),
+        ("at their end", progress.ended, expected, f"{rates[2]:.0f} status events a second"),
+    ):
+        grid.add_row(f"{name} [bold]{done:,}[/] of {whole:,}", ProgressBar(whole, min(done, whole)), f"[dim]{rate}[/]")
+    title = f"[bold]gateway demo[/]  {trades:,} trades  {progress.seconds:.0f} s  [cyan]{progress.phase}[/]"
+    return Panel(grid, title=title, title_align="left", box=box.ROUNDED)
+
+
+def _rates(progress: Progress) -> tuple[float, float, float]:
+    points = progress.rates
+    if len(points) < 2:
+        return (0.0, 0.0, 0.0)
+    last = points[-1]
+    first = next((point for point in points if last[0] - point[0] <= _RATE_SECONDS), points[0])
+    elapsed = max(last[0] - first[0], 0.05)
+    return ((last[1] - first[1]) / elapsed, (last[2] - first[2]) / elapsed, (last[3] - first[3]) / elapsed)
+
+
+def _counterparties(progress: Progress) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, expand=True, show_footer=True, padding=(0, 1))
+    known = {item.bic: item for item in progress.day.tables.counterparties}
+    found = summary.by_counterparty(progress)
+    table.add_column("counterparty", "all", footer_style="bold")
+    table.add_column("speaks", style="dim")
+    for name in summary.COLUMNS:
+        total = sum(row[name] for row in found.values())
+        table.add_column(name, f"{total:,}", justify="right", footer_style="bold", style=_COLUMN_COLOURS.get(name))
+    for bic, row in found.items():
+        item = known[bic]
+        speaks = f"{item.versions['settlement_instruction']}, {item.carrier}"
+        table.add_row(item.name, speaks, *(f"{count:,}" if count else "[dim]·[/]" for count in row.values()))
+    return table
+
+
+def _latest(progress: Progress) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, expand=True, title="latest", title_justify="left", show_header=False)
+    table.add_column("at", no_wrap=True, style="dim")
+    table.add_column("trade", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("why", ratio=1, no_wrap=True, overflow="ellipsis", style="dim")
+    for event in reversed(list(progress.upstream.latest)[-_LATEST:]):
+        at = f"{event.occurred_at.astimezone():%H:%M:%S}"
+        if isinstance(event, StatusEvent):
+            changes = ", ".join(f"{change.axis} {change.after}" for change in event.changes)
+            reasons = [reason.code or reason.proprietary or "" for change in event.changes for reason in change.reasons]
+            why = f"{event.cause.message_definition or event.cause.kind}  {changes} {' '.join(filter(None, reasons))}"
+            style = _COLOURS.get(event.headline, "white")
+            table.add_row(at, event.trade_id, Text(event.headline.replace("_", " "), style=style), Text(why))
+        else:
+            table.add_row(
+                at, event.trade_id or "-", Text("parked", style="bold red"), Text(f"{event.code}  {event.text}")
+            )
+    return table
+
+
+def _parked(found: Mapping[str, int]) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, expand=True, title="parked", title_justify="left", show_header=False)
+    table.add_column("count", justify="right", no_wrap=True)
+    table.add_column("code", ratio=1, no_wrap=True, overflow="ellipsis")
+    for name, count in list(found.items())[:_SHOWN_PARKED]:
+        table.add_row(str(count), Text(name, style="red"))
+    if len(found) > _SHOWN_PARKED:
+        table.add_row("", f"[dim]and {len(found) - _SHOWN_PARKED} codes more[/]")
+    return table
+
+
+def report(found: Mapping[str, Any], last_lines: Mapping[str, list[str]]) -> RenderableType:
+    """Draw the summary of a finished day; after a failure with what is wrong and the logs."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    numbers = "  ".join(f"{found[name]:,} {name}" for name in summary.COLUMNS)
+    grid.add_row("trades", f"{found['trades']:,} in {found['seconds']:g} s, seed {found['seed']}")
+    grid.add_row("became", numbers)
+    grid.add_row(
+        "stand at", "  ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in found["headlines"].items())
+    )
+    grid.add_row("parked", "  ".join(f"{count:,} {name}" for name, count in found["parked"].items()) or "nothing")
+    for name, values in found["latency_milliseconds"].items():
+        shown = "  ".join(f"{key} {value:,.0f} ms" for key, value in values.items())
+        scripted = "  (with the delays of the simulated counterparties)" if "final" in name else ""
+        grid.add_row(name.replace("_", " "), shown + scripted)
+    books = found["books"]
+    ours, theirs, upstream = books["publisher"], books["counterparties"], books["upstream"]
+    grid.add_row("publisher's book", f"{ours['events']:,} events, {ours['expected']:,} messages expected of them")
+    grid.add_row(
+        "counterparties' books",
+        f"{theirs['arrived']:,} messages arrived, {theirs['repeated']:,} of them again; {theirs['answers']:,} answers",
+    )
+    grid.add_row("upstream's book", f"{upstream['events']:,} events about {upstream['instructions']:,} instructions")
+    if found["history"]:
+        proven = "proven" if found["history"]["proven"] else "NOT proven"
+        history = found["history"]
+        grid.add_row("history", f"{history['entries']:,} entries of {history['instructions']:,} instructions {proven}")
+    if found["passed"]:
+        end = Text("Every trade ended where it should; nothing was lost, nothing doubled.", style="bold green")
+        return Panel(Group(grid, Text(), end), title="the day", title_align="left", box=box.ROUNDED)
+    wrong = Table.grid(padding=(0, 2))
+    for finding in found["findings"][:_SHOWN_FINDINGS]:
+        wrong.add_row(Text(finding["trade_id"] or "", style="bold"), Text(finding["text"]))
+    if len(found["findings"]) > _SHOWN_FINDINGS:
+        wrong.add_row("", f"and {len(found['findings']) - _SHOWN_FINDINGS} more")
+    parts: list[RenderableType] = [grid, Text(), Text("Not as it should be:", style="bold red"), wrong]
+    for name, lines in last_lines.items():
+        said = Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
+        parts += [Text(), Text(f"{name}: {', '.join(found['logs'][name])}", style="bold"), said]
+    return Panel(Group(*parts), title="the day", title_align="left", box=box.ROUNDED, border_style="red")

@@ -1,0 +1,364 @@
+"""A believable day of trades, and where each of them has to end. Pure: the draw comes from a seed, the date is given.
+
+The tables are in ``schemas/demo/day.toml``. Every trade follows a course: acts, done in order, with the answers that
+the simulated counterparty is told to give; so the end of each trade is known before it begins.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.messages.schema_files import data_directory
+from gateway.model.currencies import DECIMALS
+from gateway.model.facts import Dialogue
+from gateway.model.references import transaction_id
+
+_DIALOGUES = {"instruct": Dialogue.SETTLEMENT, "confirm": Dialogue.CONFIRMATION}
+_FREE_SHARE = 0.15
+_RECEIVE_SHARE = 0.5
+
+
+class Counterparty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A simulated counterparty: its carrier, the versions it expects, and those it answers with."""
+
+    bic: str
+    name: str
+    carrier: Literal["kafka", "folder"]
+    versions: dict[str, str]
+    answers: tuple[str, ...] = ()
+
+
+class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where securities settle (``place``), with whom, in which currency, how many business days after the trade."""
+
+    place: str
+    currency: str
+    days: int
+    counterparty: str
+    agents: tuple[str, ...]
+    mic: str | None = None
+
+
+class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A security and its usual price: of a share in the market's currency, of a bond in per cent."""
+
+    isin: str
+    name: str
+    price: str
+    bond: bool = False
+
+
+class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One event of a trade; ``ends`` are the headlines at one of which its instruction has to stay.
+
+    It is published ``after`` seconds and once a headline of the trade was ``when``; without either, with the one before.
+    """
+
+    do: Literal["instruct", "confirm", "cancel", "repeat", "conflict", "bytes"]
+    script: str = ""
+    wrong: str = ""
+    when: str = ""
+    after: float = 0.0
+    number: int = 1
+    ends: tuple[str, ...] = ()
+
+
+class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens to one trade, and the exceptions and alerts that have to come of it, no more and no fewer."""
+
+    name: str
+    share: int
+    acts: tuple[Act, ...]
+    parked: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
+    counterparty: str | None = None
+    payment: Literal["against", "free"] | None = None
+    early: bool = False
+
+
+class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of ``schemas/demo/day.toml``."""
+
+    own_bic: str
+    counterparties: tuple[Counterparty, ...]
+    markets: dict[str, Market]
+    securities: dict[str, tuple[Security, ...]]
+    courses: tuple[Course, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One instruction or confirmation that a trade has to bring about."""
+
+    transaction_id: str
+    dialogue: Dialogue
+    counterparty: str
+    script: str
+    ends: tuple[str, ...]
+    event: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A trade with its events (documents without ``occurred_at``, which is stamped when they are published)."""
+
+    trade_id: str
+    source: str
+    counterparty: str
+    course: Course
+    events: tuple[dict[str, Any], ...]
+    expected: tuple[Expected, ...]
+
+    @property
+    def key(self) -> bytes:
+        """Return the Kafka key: events of one trade stay in order."""
+        return f"{self.source}/{self.trade_id}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The trades of a day in the order in which they begin."""
+
+    tables: Tables
+    trades: tuple[Trade, ...]
+    expected: dict[str, Expected] = field(default_factory=dict)
+
+
+def read_tables(path: Path | None = None) -> Tables:
+    """Read the tables of the day."""
+    text = (path or data_directory() / "demo" / "day.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), Tables)
+
+
+def make_day(tables: Tables, trades: int, seed: int, today: date) -> Day:
+    """Draw a day of so many trades; the same arguments give the same day."""
+    draw = random.Random(seed)
+    courses = _courses(tables.courses, trades, draw)
+    made = tuple(_Maker(tables, draw, today, number, course).trade() for number, course in enumerate(courses, start=1))
+    return Day(tables, made, {item.transaction_id: item for trade in made for item in trade.expected})
+
+
+def _courses(known: tuple[Course, ...], count: int, draw: random.Random) -> list[Course]:
+    """Choose courses: each at least once while there is room, the rest by share; early ones come first."""
+    if count < len(known):
+        chosen = [known[number * len(known) // count] for number in range(count)]
+    else:
+        chosen = list(known) + draw.choices(known, [course.share for course in known], k=count - len(known))
+    draw.shuffle(chosen)
+    return sorted(chosen, key=lambda course: not course.early)
+
+
+class _Maker:
+    """Make one trade: its terms are drawn once, its events are written from them."""
+
+    def __init__(self, tables: Tables, draw: random.Random, today: date, number: int, course: Course) -> None:
+        self._tables = tables
+        self._draw = draw
+        self._course = course
+        wanted = course.counterparty
+        name, self._market = draw.choice(
+            [(name, market) for name, market in tables.markets.items() if wanted in (None, market.counterparty)]
+        )
+        self._security = draw.choice(tables.securities[name])
+        self._counterparty = self._market.counterparty
+        self._trade_id = f"{today:%y%m%d}-{number:05d}"
+        self._source = "fixed-income-desk" if self._security.bond else "equities-desk"
+        self._payment = course.payment or ("free" if draw.random() < _FREE_SHARE else "against")
+        self._receives = draw.random() < _RECEIVE_SHARE
+        self._agent = draw.choice(self._market.agents)
+        self._dates = {
+            "trade_date": today.isoformat(),
+            "settlement_date": _business_days_after(today, self._market.days).isoformat(),
+        }
+        usual = Decimal(self._security.price)
+        moved = usual * Decimal(str(round(draw.uniform(0.97, 1.03), 4)))
+        self._price = moved.quantize(usual if usual == usual.to_integral_value() else Decimal("0.0001"))
+        self._accrued = Decimal(0)
+        if self._security.bond:
+            self._quantity = Decimal(draw.randrange(50, 5_000) * 1_000)
+            self._days_accrued = draw.randrange(1, 180)
+            self._accrued = self._money(self._quantity * Decimal("0.03") * self._days_accrued / 365)
+            self._gross = self._money(self._quantity * self._price / 100)
+        else:
+            self._quantity = Decimal(draw.choice((50, 100, 250, 400, 750, 1_000, 2_500, 6_000, 12_000)))
+            self._gross = self._money(self._quantity * self._price)
+        self._commission = self._money(self._gross * Decimal("0.0005"))
+
+    def trade(self) -> Trade:
+        events: list[dict[str, Any]] = []
+        expected = []
+        for place, act in enumerate(self._course.acts):
+            event = _WRITERS[act.do](self, act, events)
+            event |= {} if act.do in ("repeat", "conflict", "bytes") else self._head(act, place)
+            event = _MISTAKES[act.wrong](self, event) if act.wrong else event
+            events.append(event)
+            if act.ends:
+                dialogue = _DIALOGUES[act.do]
+                identity = transaction_id(
+                    self._tables.own_bic, self._source, self._trade_id, dialogue, event["instruction_number"]
+                )
+                expected.append(Expected(identity, dialogue, self._counterparty, act.script, act.ends, event))
+        return Trade(self._trade_id, self._source, self._counterparty, self._course, tuple(events), tuple(expected))
+
+    # Events -------------------------------------------------------------------------------------------------------
+
+    def _head(self, act: Act, place: int) -> dict[str, Any]:
+        return {
+            "event_id": f"{self._trade_id}-{place + 1}",
+            "source": self._source,
+            "trade_id": self._trade_id,
+            "instruction_number": act.number,
+            "counterparty": self._counterparty,
+        }
+
+    def _instruct(self, act: Act, _: list[dict[str, Any]]) -> dict[str, Any]:
+        event: dict[str, Any] = {
+            "schema": "instruct_settlement/1",
+            "movement": "receive" if self._receives else "deliver",
+            "payment": self._payment,
+            **self._what(),
+            "safekeeping_account": f"{self._counterparty[:4]}-{self._draw.randrange(1000, 9999)}",
+            "place_of_settlement": self._market.place,
+            "delivering_parties" if self._receives else "receiving_parties": self._chain(),
+            "transaction_type": "TRAD",
+            "common_reference": f"COM{self._draw.randrange(10**9):09d}",
+            "settlement_conditions": ["NOMC"] if self._draw.random() < 0.1 else [],
+            "partial_settlement": self._draw.choice(("PART", "NPAR")),
+            "priority": self._draw.choice((2, 3, 4)),
+        }
+        if self._payment == "against":
+            event["settlement_amount"] = self._amount(self._net())
+        if self._security.bond:
+            kind = "PARV" if self._price == 100 else "PREM" if self._price > 100 else "DISC"
+            event["price"] = {"rate": str(self._price), "type": kind}
+            event["other_amounts"] = {"accrued_interest": self._amount(self._accrued)}
+        if act.script:
+            event["processing_text"] = f"SIM:{act.script}"
+        return event
+
+    def _confirm(self, act: Act, _: list[dict[str, Any]]) -> dict[str, Any]:
+        us, them = {"bic": self._tables.own_bic}, {"bic": self._agent}
+        price = {"amount": {"value": str(self._price), "currency": self._market.currency}, "type": "ACTU"}
+        accrued = {"accrued_interest": self._amount(self._accrued)} if self._security.bond else {}
+        return accrued | {
+            "schema": "confirm_trade/1",
+            "side": "buy" if self._receives else "sell",
+            "payment": "against",
+            **self._what(),
+            "price": {"rate": str(self._price)} if self._security.bond else price,
+            "gross_amount": self._amount(self._gross),
+            "net_amount": self._amount(self._net()),
+            "commission": {"type": "BRKR", "amount": self._amount(self._commission)},
+            "buyer": us if self._receives else them,
+            "seller": them if self._receives else us,
+            "processing_text": f"SIM:{act.script}",
+        }
+
+    def _cancel(self, _: Act, __: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"schema": "cancel_settlement/1", "reason": "CANI"}
+
+    def _repeat(self, _: Act, events: list[dict[str, Any]]) -> dict[str, Any]:
+        return dict(events[-1])
+
+    def _conflict(self, _: Act, events: list[dict[str, Any]]) -> dict[str, Any]:
+        return events[-1] | {"priority": 9}
+
+    def _bytes(self, _: Act, __: list[dict[str, Any]]) -> dict[str, Any]:
+        return {}
+
+    # Parts of events ------------------------------------------------------------------------------------------------
+
+    def _what(self) -> dict[str, Any]:
+        kind = "face_amount" if self._security.bond else "unit"
+        what: dict[str, Any] = {
+            "isin": self._security.isin,
+            "security_description": self._security.name,
+            "quantity": {"type": kind, "value": str(self._quantity)},
+            **self._dates,
+        }
+        if self._market.mic:
+            what["place_of_trade"] = {"type": "EXCH", "market": self._market.mic}
+        if self._security.bond:
+            what["accrued_days"] = self._days_accrued
+        return what
+
+    def _chain(self) -> list[dict[str, Any]]:
+        chain: list[dict[str, Any]] = [
+            {"bic": self._agent, "safekeeping_account": f"{self._draw.randrange(10**7):07d}"}
+        ]
+        if self._draw.random() < 0.3:
+            chain.append({"name": "Example Asset Management", "address": {"town": "Luxembourg", "country": "LU"}})
+        return chain
+
+    def _net(self) -> Decimal:
+        """Return what is paid: the buyer pays the commission on top, the seller gets less for it."""
+        return self._gross + self._accrued + (self._commission if self._receives else -self._commission)
+
+    def _money(self, value: Decimal) -> Decimal:
+        return value.quantize(Decimal(1).scaleb(-DECIMALS[self._market.currency]))
+
+    def _amount(self, value: Decimal) -> dict[str, str]:
+        return {"value": str(value), "currency": self._market.currency}
+
+    # Mistakes, made on purpose --------------------------------------------------------------------------------------
+
+    def _wrong_isin(self, event: dict[str, Any]) -> dict[str, Any]:
+        isin = event["isin"]
+        return event | {"isin": isin[:-1] + str((int(isin[-1]) + 1) % 10)}
+
+    def _wrong_decimals(self, event: dict[str, Any]) -> dict[str, Any]:
+        amount = event["settlement_amount"]
+        return event | {"settlement_amount": amount | {"value": str(Decimal(amount["value"]) + Decimal("0.005"))}}
+
+    def _other_counterparty(self, event: dict[str, Any]) -> dict[str, Any]:
+        others = [item.bic for item in self._tables.counterparties if item.bic != self._counterparty]
+        return event | {"counterparty": self._draw.choice(others)}
+
+    def _wrong_version(self, event: dict[str, Any]) -> dict[str, Any]:
+        return event | {"unique_transaction_identifier": f"529900T8BM49AURSDO55{self._trade_id.replace('-', '')}"}
+
+    def _wrong_field(self, event: dict[str, Any]) -> dict[str, Any]:
+        return {("prioritty" if name == "priority" else name): value for name, value in event.items()}
+
+
+_WRITERS: Mapping[str, Callable[[_Maker, Act, list[dict[str, Any]]], dict[str, Any]]] = {
+    "instruct": _Maker._instruct,
+    "confirm": _Maker._confirm,
+    "cancel": _Maker._cancel,
+    "repeat": _Maker._repeat,
+    "conflict": _Maker._conflict,
+    "bytes": _Maker._bytes,
+}
+_MISTAKES: Mapping[str, Callable[[_Maker, dict[str, Any]], dict[str, Any]]] = {
+    "isin": _Maker._wrong_isin,
+    "decimals": _Maker._wrong_decimals,
+    "counterparty": lambda _, event: event | {"counterparty": "NOBODEFFXXX"},
+    "other counterparty": _Maker._other_counterparty,
+    "version": _Maker._wrong_version,
+    "field": _Maker._wrong_field,
+    "code": lambda _, event: event | {"transaction_type": "ZZZZ"},
+}
+
+
+def content_of(event: Mapping[str, Any], now: datetime) -> bytes:
+    """Return the bytes of an event that happens now; an empty one becomes bytes that nobody can decode."""
+    if not event:
+        return b"\xff\xfe{not an event" + str(now.timestamp()).encode()
+    return msgspec.json.encode(dict(event) | {"occurred_at": now})
+
+
+def _business_days_after(day: date, count: int) -> date:
+    following = (day + timedelta(days=number) for number in itertools.count(1))
+    weekdays = (candidate for candidate in following if candidate.weekday() < 5)
+    return next(itertools.islice(weekdays, count - 1, None))
