@@ -180,6 +180,7 @@ class Gateway:
             try:
                 async with consumer:
                     self._consumer = consumer
+                    await consumer.start()  # joined the group: from here on events are taken in
                     self.condition.intake = "running"
                     await IntakeLoop(intake, consumer, self._signals, self._settings, self._clock).run()
             except Exception as error:

@@ -76,14 +76,18 @@ class EmbeddedBroker:
     @property
     def process_id(self) -> int | None:
         """Return the child's process id while it runs."""
-        return self._process.pid if self._process is not None else None
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self) -> Self:
         """Start the child and wait until it accepts connections (about 20 ms)."""
         url = f"tcp://{self.bootstrap_servers}"
         command = [str(_binary()), "broker", "--listener-url", url, "--advertised-listener-url", url, "--silent"]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C at the terminal is for whoever started it, who ends it last
         )
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
