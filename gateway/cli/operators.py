@@ -30,6 +30,7 @@ from gateway.store.views import CommandRefused, CommandView
 T = TypeVar("T")
 
 _PAGE = 200
+_WIDE = 120  # columns of a terminal on which a list shows everything
 _LOOK_AGAIN_SECONDS = 0.1
 _REFUSED = 1
 _NO_ANSWER = 3
@@ -338,7 +339,7 @@ def _list(
     page: Callable[[Connection, int | None, int], list[Any]],
     before: int | None,
     limit: int,
-    table: Callable[[list[Any]], Any],
+    table: Callable[..., Any],
     as_json: bool,
     nothing: str,
 ) -> None:
@@ -362,7 +363,8 @@ def _list(
         finally:
             await ledger.close()
         if not as_json:
-            _console().print(table(gathered) if gathered else nothing)
+            console = _console()
+            console.print(table(gathered, wide=console.width >= _WIDE) if gathered else nothing)
 
     asyncio.run(go())
 

@@ -26,6 +26,26 @@ from gateway.store.views import (
 _GOOD = {"settled", "matched", "affirmed", "confirmed", "accepted", "sent", "released", "done", "applied"}
 _BAD = {"rejected", "failing", "unmatched", "refused", "parked", "in_doubt", "disaffirmed", "denied", "open"}
 
+_WHOLE = {
+    "transaction",
+    "counterparty",
+    "status",
+    "what",
+    "ISIN",
+    "settles",
+    "changed",
+    "since",
+    "code",
+    "time (UTC)",
+    "",
+}  # never folded
+_WHAT = {
+    ("deliver", "against"): "DVP",
+    ("receive", "against"): "RVP",
+    ("deliver", "free"): "DFP",
+    ("receive", "free"): "RFP",
+}
+
 
 def _coloured(word: str | None) -> Text:
     text = word or ""
@@ -48,60 +68,56 @@ def _trade(source: str | None, trade_id: str | None, number: int | None) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
         right = column in {"id", "quantity", "amount", "line", "#"}
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
-    return table
-
-
-def instruction_table(rows: Sequence[InstructionSummary]) -> Table:
-    """Return the table of a list; no account numbers."""
-    table = _table(
-        "id",
-        "transaction",
-        "trade",
-        "counterparty",
-        "status",
-        "what",
-        "ISIN",
-        "quantity",
-        "amount",
-        "settles",
-        "changed",
-    )
-    for row in rows:
-        what = "confirmation" if row.dialogue == "confirmation" else f"{row.movement or ''} {row.payment or ''}".strip()
-        table.add_row(
-            str(row.id),
-            row.transaction_id,
-            Text(_trade(row.source, row.trade_id, row.instruction_number)),
-            row.counterparty,
-            _coloured(row.headline),
-            what,
-            row.isin or "",
-            _number(row.quantity),
-            f"{_number(row.amount)} {row.currency or ''}".strip(),
-            str(row.settlement_date or ""),
-            _time(row.updated_at),
+        table.add_column(
+            column, justify="right" if right else "left", overflow="fold", no_wrap=column in _WHOLE or right
         )
     return table
 
 
-def parked_table(rows: Sequence[ParkedSummary]) -> Table:
-    """Return the table of parked items."""
-    table = _table("id", "code", "stage", "state", "trade", "counterparty", "since", "why")
+def instruction_table(rows: Sequence[InstructionSummary], *, wide: bool = True) -> Table:
+    """Return the table of a list, without account numbers; where it is not ``wide``, only what tells and matters."""
+    names = "id transaction trade counterparty status what ISIN quantity changed amount settles"
+    columns = (names if wide else "transaction trade counterparty status amount settles").split()
+    table = _table(*columns)
     for row in rows:
-        table.add_row(
-            str(row.id),
-            row.code,
-            row.stage,
-            _coloured(row.state),
-            Text(_trade(row.source, row.trade_id, row.instruction_number)),
-            row.counterparty or "",
-            _time(row.created_at),
-            Text(row.text),
-        )
+        what = _WHAT.get((row.movement or "", row.payment or ""), row.movement or "")
+        cells: dict[str, str | Text] = {
+            "id": str(row.id),
+            "transaction": row.transaction_id,
+            "trade": _trade(row.source, row.trade_id, row.instruction_number),
+            "counterparty": row.counterparty,
+            "status": _coloured(row.headline),
+            "what": f"confirm {what}".rstrip() if row.dialogue == "confirmation" else what,
+            "ISIN": row.isin or "",
+            "quantity": _number(row.quantity),
+            "amount": f"{_number(row.amount)} {row.currency or ''}".strip(),
+            "settles": str(row.settlement_date or ""),
+            "changed": row.updated_at.strftime("%m-%d %H:%M:%S"),
+        }
+        table.add_row(*(cells[column] for column in columns))
+    return table
+
+
+def parked_table(rows: Sequence[ParkedSummary], *, wide: bool = True) -> Table:
+    """Return the table of parked items; where it is not ``wide``, only what tells and matters."""
+    names = "id code stage state trade counterparty since why"
+    columns = (names if wide else "id code trade why").split()
+    table = _table(*columns)
+    for row in rows:
+        cells: dict[str, Text] = {
+            "id": Text(str(row.id)),
+            "code": Text(row.code),
+            "stage": Text(row.stage),
+            "state": _coloured(row.state),
+            "trade": Text(_trade(row.source, row.trade_id, row.instruction_number)),
+            "counterparty": Text(row.counterparty or ""),
+            "since": Text(_time(row.created_at)),
+            "why": Text(row.text),
+        }
+        table.add_row(*(cells[column] for column in columns))
     return table
 
 
