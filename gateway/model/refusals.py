@@ -23,6 +23,7 @@ from gateway.model.vocabulary import RULES, Event
 
 _VALUE_LENGTH = 140
 _MAGNITUDE = 100
+_DEPTH = 20  # no event is nested deeper; paths further down would grow without bound
 _CONTROLS = {number: f"\\u{number:04x}" for number in (*range(32), 127)}  # NUL among them, which no ledger takes
 
 
@@ -228,7 +229,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\],:\n]')
 
 def with_lines(violations: Sequence[Violation], content: bytes) -> tuple[Violation, ...]:
     """Add to each violation the line of the field it speaks of, or of the nearest thing around it."""
-    lines = _lines(content)
+    lines = _lines(content) if any(found.path and not found.line for found in violations) else {}
 
     def line(path: str) -> int:
         while path and path not in lines:
@@ -248,6 +249,8 @@ def _lines(content: bytes) -> dict[str, int]:
         if token == b"\n":
             line += 1
         elif token in b"{[":
+            if len(stack) == _DEPTH:
+                return lines
             stack.append((path, 0 if token == b"[" else None))
             if token == b"[":
                 path = f"{path}[0]"
