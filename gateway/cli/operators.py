@@ -17,13 +17,13 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from sqlalchemy import Connection
 
 from gateway.cli import story
 from gateway.cli.store import AsJson, ConfigFile, StoreUrl, ledger_url
 from gateway.errors import ConfigError
 from gateway.model.reports import encode
 from gateway.store import Ledger, queries
+from gateway.store.queries import Snapshot
 from gateway.store.verification import verify_history, verify_witness
 from gateway.store.views import CommandRefused, CommandView
 
@@ -71,7 +71,7 @@ def list_instructions(
     """List instructions and confirmations, newest first."""
     changed = None if since is None else since.replace(tzinfo=since.tzinfo or UTC)
 
-    def page(connection: Connection, start: int | None, size: int) -> list[Any]:
+    def page(connection: Snapshot, start: int | None, size: int) -> list[Any]:
         return queries.list_instructions(
             connection,
             headline=headline,
@@ -103,7 +103,7 @@ def show_instruction(
 ) -> None:
     """Show the whole story: event, messages, attempts, replies, status over time, what was parked."""
 
-    def work(connection: Connection) -> tuple[list[Any], list[Any]]:
+    def work(connection: Snapshot) -> tuple[list[Any], list[Any]]:
         stories = queries.show_instruction(connection, identifier, content=content)
         return stories, [] if stories else queries.list_parked(connection, state=None, trade=identifier)
 
@@ -140,7 +140,7 @@ def list_parked(
 ) -> None:
     """List what is parked, newest first."""
 
-    def page(connection: Connection, start: int | None, size: int) -> list[Any]:
+    def page(connection: Snapshot, start: int | None, size: int) -> list[Any]:
         return queries.list_parked(
             connection,
             state=None if closed else "open",
@@ -168,7 +168,7 @@ def show_parked(
 ) -> None:
     """Show a parked item: every violation, what it holds, what was done about it."""
 
-    def work(connection: Connection) -> tuple[Any, bytes | None]:
+    def work(connection: Snapshot) -> tuple[Any, bytes | None]:
         original = queries.original_content(connection, parked_id) if save is not None else None
         return queries.show_parked(connection, parked_id, content=content), original
 
@@ -323,7 +323,7 @@ def _told(path: Path) -> Iterator[tuple[str, int, str]]:
 # Ledger and output ----------------------------------------------------------------------------------------------------
 
 
-def _ask(url: str, work: Callable[[Connection], T]) -> T:
+def _ask(url: str, work: Callable[[Snapshot], T]) -> T:
     async def go() -> T:
         ledger = await Ledger.open(url, exclusive=False)
         try:
@@ -336,7 +336,7 @@ def _ask(url: str, work: Callable[[Connection], T]) -> T:
 
 def _list(
     url: str,
-    page: Callable[[Connection, int | None, int], list[Any]],
+    page: Callable[[Snapshot, int | None, int], list[Any]],
     before: int | None,
     limit: int,
     table: Callable[..., Any],

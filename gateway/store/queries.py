@@ -35,6 +35,7 @@ from gateway.store.views import (
     Story,
 )
 
+Snapshot = Connection  # what a query runs on, for callers that need not know the library
 COMMANDS = ("repair", "release", "discard")
 _MANY_SOURCES = 200
 
