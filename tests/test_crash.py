@@ -1,13 +1,15 @@
 """The running gateway is killed at random moments and at every labelled point; afterwards three books agree.
 
-Five kills by default; ``GATEWAY_TEST_FULL=1`` does all points and fifty kills over a few thousand trades, on both stores.
+Five kills by default; ``GATEWAY_TEST_FULL=1`` does every point and fifty kills over a few thousand trades, on both stores.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,37 +35,47 @@ async def kill_and_judge(path: FullPath, kills: int, trades: int) -> dict[str, i
     labelled = [f"{point}:{chance.randint(1, 2)}" for point in POINTS]
     chance.shuffle(labelled)
     plan = (labelled + [""] * kills)[:kills] if kills >= len(POINTS) else [*labelled[: kills - 1], ""]
-    batches = [list(range(trades))[index :: kills + 1] for index in range(kills + 1)]
-    done = 0
+    numbers = itertools.count()
     async with path:
         for number, point in enumerate(plan):
-            # What a label needs to be passed: fresh trades, published while the gateway is up.
             gateway = path.start_gateway(f"kill{number}", kill_at=point)
-            if not point or point.endswith(":2"):
+            if not point:
                 await asyncio.to_thread(gateway.await_ready)
-            publishing = asyncio.create_task(path.publish(batches[number], a_second=60))
-            if point:
-                died = await asyncio.to_thread(gateway.await_death, 60)
-                assert died, f"the gateway never passed {point}"
-            else:
-                await asyncio.to_thread(_outlast, gateway.process, chance.uniform(0.05, 1.0))
-                gateway.kill()
-            done += 1
-            await publishing
+            moment = chance.uniform(0.05, 1.5)
+            trickle = asyncio.create_task(_trickle(path, numbers, trades // kills))
+            try:
+                if point:
+                    died = await asyncio.to_thread(gateway.await_death, 60)
+                    assert died, f"the gateway never passed {point}"
+                else:
+                    await asyncio.to_thread(_outlast, gateway.process, moment)
+                    gateway.kill()
+            finally:
+                trickle.cancel()
+                await asyncio.gather(trickle, return_exceptions=True)
         last = path.start_gateway("last")
-        await path.publish(batches[kills], a_second=400)
+        await path.publish(itertools.islice(numbers, max(trades - len(path.published), 10)))
         await path.settle_down(60 + trades / 20)
         books = await path.judge()
         assert last.stop() == 0
         ledger = await Ledger.open(path.url, exclusive=False)
         assert all(right for _, right in (await ledger.durability()).values())
         await ledger.close()
-    assert done == kills
     return books
 
 
+async def _trickle(path: FullPath, numbers: Iterator[int], share: int) -> None:
+    """Publish a share of the trades in handfuls, and then more and more slowly, until cancelled between two of them."""
+    sent = 0
+    while True:
+        # Shielded: a handful that has begun is published whole, so that the publisher's list is true.
+        await asyncio.shield(path.publish(itertools.islice(numbers, 8)))
+        sent += 8
+        await asyncio.sleep(0.1 if sent < share else 0.5)
+
+
 def _outlast(process: object, seconds: float) -> None:
-    """Let the gateway work for a random while before the kill: the moment is the test's input, not its synchronisation."""
+    """Let the gateway work for a while: the random moment of the kill is the test's input, not its synchronisation."""
     import subprocess
 
     assert isinstance(process, subprocess.Popen)
@@ -79,7 +91,7 @@ async def test_killed_gateway_loses_and_doubles_nothing_on_sqlite(embedded_broke
     path = FullPath(tmp_path, kafka, f"sqlite:///{tmp_path}/ledger.db")
     books = await kill_and_judge(path, KILLS, TRADES)
     print(books)
-    assert books["trades"] == TRADES
+    assert books["trades"] >= TRADES
 
 
 @pytest.mark.backend
@@ -89,4 +101,4 @@ async def test_killed_gateway_loses_and_doubles_nothing_on_postgresql(
     path = FullPath(tmp_path, KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), postgres_database)
     books = await kill_and_judge(path, KILLS, TRADES)
     print(books)
-    assert books["trades"] == TRADES
+    assert books["trades"] >= TRADES
