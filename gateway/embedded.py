@@ -54,11 +54,13 @@ class EmbeddedBroker:
     """Run the embedded broker as a child process on the loopback interface; a context manager.
 
     ``bootstrap_servers`` is ``127.0.0.1:port``. Raises ConfigError when it is not installed, BusUnavailable when it
-    does not start. ``kill`` and a second ``start`` on the same port give an empty broker.
+    does not start. ``kill`` and a second ``start`` on the same port give an empty broker. In its ``own_session`` it does
+    not hear Ctrl-C at the terminal: whoever started it ends it.
     """
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, *, own_session: bool = False) -> None:
         self.port = port if port is not None else free_port()
+        self._own_session = own_session
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -87,7 +89,7 @@ class EmbeddedBroker:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C at the terminal is for whoever started it, who ends it last
+            start_new_session=self._own_session,
         )
         deadline = time.monotonic() + _READY_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:

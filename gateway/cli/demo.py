@@ -66,7 +66,7 @@ async def _play(trades: int, seed: int, folder: Path, picture: Path | None, *, k
             play = Play(stage, day, screen.show)
             verdict = await play.run(keep=keep)
             found = summary(play.progress, verdict, stage, seed)
-            screen.__exit__(None, None, None)
+            screen.close()
             last_lines = {} if found["passed"] else {child.name: child.last_lines() for child in stage.children}
             if as_json:
                 print(json.dumps(found), flush=True)

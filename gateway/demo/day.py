@@ -61,7 +61,7 @@ class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One event of a trade; ``ends`` are the headlines at one of which its instruction has to stay.
 
-    It is published ``after`` seconds and once a headline of the trade was ``when``; without either, with the one before.
+    It is published ``after`` seconds and once the trade had the headline ``when``; without either, with the last one.
     """
 
     do: Literal["instruct", "confirm", "cancel", "repeat", "conflict", "bytes"]

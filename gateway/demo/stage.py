@@ -130,7 +130,7 @@ class Stage:
 
     def _connect(self) -> KafkaSettings:
         if self.embedded:
-            self._broker = EmbeddedBroker().start()
+            self._broker = EmbeddedBroker(own_session=True).start()
             assert self._broker.process_id is not None
             self._tell_keeper(self._broker.process_id)
             return self._broker.settings
