@@ -94,8 +94,9 @@ def remove(event: Any, path: str) -> None:
     else:
         chosen = range(len(event[name])) if index == "]" else [int(index[:-1])]
         for item in [event[name][number] for number in chosen if number < len(event[name])]:
-            remove(item, rest)
-            if not item:
+            if rest:
+                remove(item, rest)
+            if not rest or not item:
                 event[name].remove(item)
 
 

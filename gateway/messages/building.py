@@ -348,7 +348,14 @@ class _Compiler:
         by_step: dict[str, list[_Entry]] = {}
         for entry in entries:
             by_step.setdefault(entry.path[0] if entry.path else "", []).append(entry)
-        return _Block(model, [slot for step, inner in by_step.items() for slot in self._slots(model, step, inner)])
+        slots = [slot for step, inner in by_step.items() for slot in self._slots(model, step, inner)]
+        claimed: set[tuple[Step, ...]] = set()
+        for slot in slots:
+            if slot.steps and slot.steps in claimed:
+                tags = "/".join(step.tag for step in slot.steps)
+                raise ConfigError(f"{self._table.name}: two rows claim the element {tags}")
+            claimed.add(slot.steps)
+        return _Block(model, slots)
 
     def _slots(self, model: type, step: str, entries: Sequence[_Entry]) -> Iterator[_Slot]:
         name, bracket, index = step.rstrip("]").partition("[")
@@ -454,7 +461,6 @@ class MessageWriter:
         names = list(sources)
         entries: dict[str, list[_Entry]] = {name: [] for name in names}
         placed = place(table, message)
-        _check_coverage(table, [row for row, _ in placed], sources[names[0]])
         for row, steps in placed:
             if row.conversion == "internal":
                 continue
@@ -465,6 +471,7 @@ class MessageWriter:
             entries[source].append(_Entry(row, steps, path, condition))
         compiler = _Compiler(table, message)
         self._blocks = [compiler.block(sources[name], entries[name]) for name in names]
+        _check_coverage(table, [row for row, _ in placed], sources[names[0]])
         self._shapes: dict[object, _Shape] = {}
 
     def write(self, *sources: Any) -> str:
