@@ -40,7 +40,7 @@ def _code(_: str, argument: str, codes: Codes) -> Convert:
 
 
 def _decimal(element: _Element) -> Decimal:
-    return Decimal((element.text or "").strip())
+    return Decimal(element.text or "")  # white space around it is allowed
 
 
 def _quantity(_: str, argument: str, codes: Codes) -> Convert:
@@ -123,8 +123,8 @@ def _status(namespace: str, argument: str, codes: Codes) -> Convert:
     the text beside it; or, under a proprietary status, ``PrtryRsn`` repeated.
     """
     words = {f"{{{namespace}}}{name}": word for name, word in codes[argument].items()}
-    reason, proprietary_reason, text, proprietary_status, code, proprietary, identification = (
-        f"{{{namespace}}}{name}" for name in ("Rsn", "PrtryRsn", "AddtlRsnInf", "PrtrySts", "Cd", "Prtry", "Id")
+    reason, proprietary_reason, text, proprietary_status, code, identification = (
+        f"{{{namespace}}}{name}" for name in ("Rsn", "PrtryRsn", "AddtlRsnInf", "PrtrySts", "Cd", "Id")
     )
 
     def one_reason(element: _Element) -> Reason:
@@ -133,23 +133,23 @@ def _status(namespace: str, argument: str, codes: Codes) -> Convert:
             tag = part.tag
             if tag == text:
                 its_text = part.text
-            elif tag == identification:
+            elif tag == identification:  # the reason is the proprietary identification itself
                 its_own = part.text
-            else:
-                for leaf in part:  # of the choice between code and proprietary, or of a proprietary Rsn
-                    tag = leaf.tag
-                    if tag == code:
-                        its_code = leaf.text
-                    elif tag == identification:
-                        its_own = leaf.text
-                    elif tag == proprietary:
-                        its_own = leaf[0].text
+                break
+            else:  # a code or a proprietary identification, whose Id comes first
+                leaf = part[0]
+                tag = leaf.tag
+                if tag == code:
+                    its_code = leaf.text
+                else:
+                    its_own = leaf.text if tag == identification else leaf[0].text
         return Reason(its_code, its_own, its_text)
 
     def convert(element: _Element) -> StatusValue | None:
-        if not len(element):
-            return None  # some versions allow a choice to be empty
-        chosen = element[0]
+        try:
+            chosen = element[0]
+        except IndexError:  # some versions allow a choice to be empty
+            return None
         word = words.get(chosen.tag)
         if word is None:
             raise _unknown(chosen, _name(chosen), codes[argument])
@@ -162,7 +162,7 @@ def _status(namespace: str, argument: str, codes: Codes) -> Convert:
             elif tag == text:
                 beside = part.text
             elif tag == proprietary_status:
-                own = one_reason(part).proprietary
+                own = part[0].text
         if beside is not None:
             last = reasons.pop() if reasons else Reason()
             reasons.append(Reason(last.code, last.proprietary, beside))

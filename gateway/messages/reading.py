@@ -247,7 +247,7 @@ class _CompiledTable:
         self._each = bool(table.each)
         if self._each:
             _at(tree, table.each.split("/"))[_EACH] = self._template
-        self._walk = _branch(tree, message.namespace)
+        self._walk = _branch(tree, message, _below_document(message))
 
     @staticmethod
     def _slot(base: Mapping[str, int], name: str, table: str) -> int:
@@ -329,15 +329,25 @@ def _at(tree: _Tree, steps: Iterable[str]) -> _Tree:
     return tree
 
 
-def _branch(tree: _Tree, namespace: str) -> Handler:
-    """Turn a tree of paths into a function that walks an element once and fills the slots."""
+def _branch(tree: _Tree, message: MessageDefinition, parent: TypeDefinition | None) -> Handler:
+    """Turn a tree of paths below a type into a function that walks an element once and fills the slots.
+
+    Making an element known to Python is what reading costs, so that it looks at as few as the schema allows: at the
+    only one of a choice, and at none after the last one that is wanted.
+    """
     known: dict[str, Handler] = {}
-    for name, below in tree.items():
-        if name not in (_HERE, _EACH):
+    final: Handler | None = None
+    children = _children(parent)
+    for child in children:
+        below = tree.get(child.name)
+        if below is not None:
             handlers = list(below.get(_HERE, ()))
-            if any(step not in (_HERE, _EACH) for step in below) or _EACH in below:
-                handlers.append(_branch(below, namespace))
-            known[f"{{{namespace}}}{name}"] = handlers[0] if len(handlers) == 1 else _all(handlers)
+            if len(below) > (_HERE in below):
+                handlers.append(_branch(below, message, message.types.get(child.type)))
+            final = handlers[0] if len(handlers) == 1 else _all(handlers)
+            known[f"{{{message.namespace}}}{child.name}"] = final
+            if child.maximum != 1:
+                final = None
     look_up = known.get
 
     def walk(element: _Element, slots: Slots) -> None:
@@ -345,8 +355,27 @@ def _branch(tree: _Tree, namespace: str) -> Handler:
             handler = look_up(child.tag)
             if handler is not None:
                 handler(child, slots)
+                if handler is final:
+                    break
 
-    return _item(walk, tree[_EACH]) if _EACH in tree else walk
+    def walk_choice(element: _Element, slots: Slots) -> None:
+        try:
+            child = element[0]
+        except IndexError:  # some versions allow a choice to be empty
+            return
+        handler = look_up(child.tag)
+        if handler is not None:
+            handler(child, slots)
+
+    chosen = walk_choice if _holds_one(parent) else walk
+    return _item(chosen, tree[_EACH]) if _EACH in tree else chosen
+
+
+def _holds_one(parent: TypeDefinition | None) -> bool:
+    """Say whether a type is a choice of single elements."""
+    if not isinstance(parent, ComplexType) or parent.content.kind != "choice":
+        return False
+    return all(getattr(item, "maximum", None) == 1 for item in parent.content.items)
 
 
 def _item(walk: Handler, template: Slots) -> Handler:
