@@ -54,8 +54,8 @@ class EmbeddedBroker:
     """Run the embedded broker as a child process on the loopback interface; a context manager.
 
     ``bootstrap_servers`` is ``127.0.0.1:port``. Raises ConfigError when it is not installed, BusUnavailable when it
-    does not start. ``kill`` and a second ``start`` on the same port give an empty broker. In its ``own_session`` it does
-    not hear Ctrl-C at the terminal: whoever started it ends it.
+    does not start. ``kill`` and a second ``start`` on the same port give an empty broker. In its ``own_session`` it
+    does not hear Ctrl-C at the terminal: whoever started it ends it.
     """
 
     def __init__(self, port: int | None = None, *, own_session: bool = False) -> None:

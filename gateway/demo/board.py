@@ -186,13 +186,10 @@ def report(found: Mapping[str, Any], last_lines: Mapping[str, list[str]]) -> Ren
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column()
-    numbers = "  ".join(f"{found[name]:,} {name}" for name in summary.COLUMNS)
     grid.add_row("trades", f"{found['trades']:,} in {found['seconds']:g} s, seed {found['seed']}")
-    grid.add_row("became", numbers)
-    grid.add_row(
-        "stand at", "  ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in found["headlines"].items())
-    )
-    grid.add_row("parked", "  ".join(f"{count:,} {name}" for name, count in found["parked"].items()) or "nothing")
+    grid.add_row("became", _spread({name: found[name] for name in summary.COLUMNS}))
+    grid.add_row("stand at", _spread(found["headlines"]))
+    grid.add_row("parked", _spread(found["parked"]) or "nothing")
     for name, values in found["latency_milliseconds"].items():
         shown = "  ".join(f"{key} {value:,.0f} ms" for key, value in values.items())
         scripted = "  (with the delays of the simulated counterparties)" if "final" in name else ""
@@ -222,3 +219,9 @@ def report(found: Mapping[str, Any], last_lines: Mapping[str, list[str]]) -> Ren
         said = Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
         parts += [Text(), Text(f"{name}: {', '.join(found['logs'][name])}", style="bold"), said]
     return Panel(Group(*parts), title="the day", title_align="left", box=box.ROUNDED, border_style="red")
+
+
+def _spread(found: Mapping[str, int]) -> Text:
+    """Write counts in a row; no line break comes between a count and its name."""
+    no_break = "\N{NO-BREAK SPACE}"
+    return Text("  ".join(f"{count:,}{no_break}{name.replace('_', no_break)}" for name, count in found.items()))
