@@ -116,7 +116,11 @@ class SqliteRunner:
         if exclusive:
             self._lock_file = _lock(path)
         self._engine = create_engine(
-            f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 10.0}, pool_size=2, max_overflow=2
+            f"sqlite:///{path}",
+            connect_args={"check_same_thread": False, "timeout": 10.0},
+            pool_size=2,
+            max_overflow=2,
+            hide_parameters=True,  # they are payloads and accounts, and errors are logged
         )
         event.listen(self._engine, "connect", _prepare_sqlite)
         self.dialect = self._engine.dialect
@@ -214,6 +218,7 @@ class PostgresRunner:
             pool_size=pool,
             max_overflow=2,
             pool_timeout=10,
+            hide_parameters=True,
             connect_args={"timeout": 10, "server_settings": {"synchronous_commit": "on", "timezone": "UTC"}},
         )
         self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
