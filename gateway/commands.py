@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway.errors import GatewayError
+from gateway import lifecycle
+from gateway.errors import GatewayError, StoreUnavailable
 from gateway.intake import Intake, report
 from gateway.model.facts import Delivery
 from gateway.model.reports import Cause
-from gateway.store import ArchiveState, CommandRow, OutboxState, ParkedRow, Unit
+from gateway.store import ArchiveState, CommandRow, InstructionRow, NewEvent, OutboxState, ParkedRow, Unit
 
 if TYPE_CHECKING:
     from gateway.pace import Clock, Signals
@@ -56,9 +57,15 @@ class Commands:
     async def _execute(self, command: CommandRow) -> None:
         try:
             answer, code = await self._carry_out(command), "done"
-        except Refusal as refusal:
-            answer, code = refusal.text, "refused"
-            text = refusal.text
+        except StoreUnavailable:
+            raise
+        except GatewayError as error:
+            answer, code = error.text, "refused"
+        except Exception as error:  # one command that cannot be carried out must not keep the others waiting
+            log.exception("command.failed", command=command.id, kind=command.kind, parked=command.parked_id)
+            answer, code = f"the command cannot be carried out: {type(error).__name__} [internal_error]", "refused"
+        if code == "refused":
+            text = answer
             await self._ledger.write(self._clock(), lambda unit: unit.answer_command(command.id, "refused", text))
         log.info(
             "command.done" if code == "done" else "command.refused",
@@ -102,10 +109,8 @@ class Commands:
             raise Refusal(f"the event is still refused: {found}")
         new = item.event
         decoded = event.trade_id is not None
-        if decoded and (new.source, new.event_id, new.trade_id) != (
-            event.source,
-            _plain(event.event_id),
-            event.trade_id,
+        if decoded and not (
+            (new.source, new.trade_id) == (event.source, event.trade_id) and event.event_id in _kept_as(event, new)
         ):
             raise Refusal("a repair keeps source, event_id and trade_id; send anything else as a new event")
 
@@ -137,14 +142,14 @@ class Commands:
         item = self._intake.prepare(
             event.content, topic=event.topic, partition=event.partition, offset=event.offset, row=event_row
         )
-        result = await self._ledger.write(self._clock(), lambda unit: self._intake.write_one(unit, item))
+        [result] = await self._intake.record([item])
         report(result)
         self._signals.notify(result.channel or "publication")
 
 
-def _plain(event_id: str) -> str:
-    """Return the identifier an event came with; a conflicting one is kept with its digest behind it."""
-    return event_id.partition("#")[0]
+def _kept_as(event: NewEvent, new: NewEvent) -> tuple[str, str]:
+    """Return the identifiers under which an event may be kept: its own, or with its digest behind it (a conflict)."""
+    return new.event_id, f"{new.event_id}#{event.digest.hex()[:16]}"
 
 
 def _still_open(unit: Unit, command: CommandRow) -> ParkedRow:
@@ -162,6 +167,33 @@ def _discard_event(unit: Unit, command: CommandRow, parked: ParkedRow) -> str:
     return "discarded; later events of the trade go on"
 
 
+# Where a parked message stands once an operator has dealt with it; what may have arrived stays in doubt.
+_RELEASED = {Delivery.REFUSED: Delivery.RECORDED, Delivery.PARKED: Delivery.IN_DOUBT}
+_DISCARDED = {Delivery.REFUSED: Delivery.WITHDRAWN, Delivery.PARKED: Delivery.IN_DOUBT}
+
+
+def _move(
+    unit: Unit,
+    command: CommandRow,
+    row: InstructionRow,
+    entry: tuple[int, str, int, int, int],
+    action: str,
+    ways: dict[Delivery, Delivery],
+) -> None:
+    advance = lifecycle.Advance(row.state)
+    if entry[1] != "cancellation" and row.state.delivery in ways:
+        advance = lifecycle.advance_delivery(row.state, ways[row.state.delivery])
+    unit.move(
+        row,
+        advance.state,
+        lifecycle.headline(advance.state),
+        action=action,
+        actor=command.actor,
+        cause=Cause("command", str(command.id)),
+        changes=advance.changes,
+    )
+
+
 def _release_send(unit: Unit, command: CommandRow, parked: ParkedRow) -> str:
     assert parked.document_id is not None
     assert parked.instruction_id is not None
@@ -171,8 +203,7 @@ def _release_send(unit: Unit, command: CommandRow, parked: ParkedRow) -> str:
     entry = next(item for item in unit.open_outbox(parked.instruction_id) if item[0] == parked.document_id)
     unit.set_outbox(parked.document_id, OutboxState.READY, entry[3], entry[4])
     unit.close_parked(parked.id, "released", command.actor, command.reason)
-    cause = Cause("command", str(command.id))
-    unit.move(row, row.state, row.headline, action="send_released", actor=command.actor, cause=cause, publish=False)
+    _move(unit, command, row, entry, "send_released", _RELEASED)
     return "released: it is sent again"
 
 
@@ -183,8 +214,7 @@ def _discard_send(unit: Unit, command: CommandRow, parked: ParkedRow) -> str:
     entry = next(item for item in unit.open_outbox(parked.instruction_id) if item[0] == parked.document_id)
     unit.set_outbox(parked.document_id, OutboxState.WITHDRAWN, entry[3], entry[4])
     unit.close_parked(parked.id, "discarded", command.actor, command.reason)
-    cause = Cause("command", str(command.id))
-    unit.move(row, row.state, row.headline, action="send_discarded", actor=command.actor, cause=cause)
+    _move(unit, command, row, entry, "send_discarded", _DISCARDED)
     return "discarded: it is not sent; later items of the trade go on"
 
 

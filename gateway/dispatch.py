@@ -132,6 +132,10 @@ class Dispatch:
             claimed = []
             for row in unit.eligible(self._channel, limit):
                 mark = row.in_doubt > 0
+                if mark and self._proved(unit, row):
+                    unit.set_outbox(row.document_id, OutboxState.DONE, row.attempts, row.in_doubt)
+                    self._signals.notify(self._channel)  # what waited behind it has its turn
+                    continue
                 content: bytes | None = None
                 if mark and not self._profile.refuses_repeated_transaction:
                     try:
@@ -158,6 +162,12 @@ class Dispatch:
         if claimed is None:
             raise LeaseLost(f"channel {self._channel}: another process holds the lease")
         return claimed
+
+    @staticmethod
+    def _proved(unit: Unit, send: SendRow) -> bool:
+        """Tell whether a reply has proved meanwhile that what is in doubt arrived."""
+        row = unit.lock([send.instruction_id])[send.instruction_id]
+        return send.role != "cancellation" and row.state.delivery is Delivery.SENT
 
     async def _settle(self, claimed: Sequence[Claimed], outcomes: Sequence[Outcome], started: datetime) -> None:
         """Record how the attempts ended, and move the delivery of their instructions."""
@@ -204,7 +214,6 @@ class Dispatch:
             if send.role != "cancellation":
                 _deliver(unit, row, Delivery.IN_DOUBT, evidence, send.message_definition)
             if number >= self._profile.limits.max_attempts:
-                unit.set_outbox(send.document_id, OutboxState.PARKED, number, send.in_doubt + 1)
                 self._park(
                     unit, send, "send_attempts_exhausted", outcome, row=row, number=number, in_doubt=send.in_doubt + 1
                 )
@@ -216,7 +225,7 @@ class Dispatch:
         else:
             unit.end_attempt(send.document_id, number, "refused", outcome.code, None)
             self._park(unit, send, outcome.code, outcome, row=row, number=number, in_doubt=send.in_doubt)
-            if send.role != "cancellation":
+            if send.role != "cancellation" and not send.in_doubt:
                 _deliver(unit, row, Delivery.REFUSED, evidence, send.message_definition)
 
     def _park(
@@ -232,7 +241,11 @@ class Dispatch:
     ) -> None:
         row = row or unit.lock([send.instruction_id])[send.instruction_id]
         attempts = send.attempts if number is None else number
-        unit.set_outbox(send.document_id, OutboxState.PARKED, attempts, send.in_doubt if in_doubt is None else in_doubt)
+        doubts = send.in_doubt if in_doubt is None else in_doubt
+        unit.set_outbox(send.document_id, OutboxState.PARKED, attempts, doubts)
+        if doubts and send.role != "cancellation":
+            # An earlier attempt may have arrived, whatever was said of this one.
+            _deliver(unit, row, Delivery.PARKED, f"{send.business_message_id}/{attempts}", send.message_definition)
         unit.park(
             Parking(
                 stage="send",

@@ -201,7 +201,7 @@ class Intake:
             return self._park(unit, replace(item, event=conflict), _conflict(event))
         open_items = [] if item.row is not None else waiting.get(_key(event) or 0, [])
         if isinstance(item.parsed, CancelSettlement) and item.failure is None:
-            covered = [entry for entry in open_items if entry[2] == event.instruction_number and entry[3] is not None]
+            covered = _instructions(unit, open_items, event.instruction_number)
             if covered and item.transaction not in existing:
                 return self._cancel_parked(unit, item, covered)
         if open_items:
@@ -364,6 +364,19 @@ def _undecoded(content: bytes, topic: str, partition: int, offset: int, now: dat
         trade_id=stated.trade_id if told else None,
         instruction_number=stated.instruction_number if told else None,
     )
+
+
+def _instructions(
+    unit: Unit, open_items: list[tuple[int, str, int | None, int | None]], number: int | None
+) -> list[tuple[int, str, int | None, int | None]]:
+    """Pick the parked settlement instructions of a number: a confirmation or a cancellation is not what is meant."""
+    return [
+        entry
+        for entry in open_items
+        if entry[2] == number
+        and entry[3] is not None
+        and (unit.stored_event(entry[3]).kind or "").startswith("instruct_settlement/")
+    ]
 
 
 def _key(event: NewEvent) -> int | None:
