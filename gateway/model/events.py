@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -364,8 +364,10 @@ TRADE_EVENT: TypeAdapter[TradeEvent] = TypeAdapter(Annotated[TradeEvent, Field(d
 """All kinds at once, told apart by ``schema``: the JSON Schema of the topic."""
 
 _SCHEMA = re.compile(rb'"schema"\s*:\s*"([a-z_]+/[0-9]+)"')
-_LONG_NUMBER = re.compile(rb"[:,\[]\s*-?[0-9][0-9.eE+-]{15}")  # longer than a binary float can hold
+_LONG_DIGITS = re.compile(rb"[0-9][0-9.eE+-]{15}")  # longer than a binary float can hold: cheap to look for
+_LONG_NUMBER = re.compile(rb"[:,\[]\s*-?[0-9][0-9.eE+-]{15}")  # ... and no text
 _KEY = re.compile(rb'"\s*:')
+_SPACED_KEY = re.compile(rb'"\s+:')
 _decode = msgspec.json.Decoder(float_hook=str).decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -392,15 +394,25 @@ def _is_plain(content: bytes) -> bool:
     Keys are counted before and after decoding. Without a backslash a quote stands only where a string begins or ends,
     so that the counts are equal only when no key was lost.
     """
-    if len(content) > MAX_EVENT_BYTES or b"\\" in content or _LONG_NUMBER.search(content):
+    if len(content) > MAX_EVENT_BYTES or b"\\" in content:
         return False
+    if _LONG_DIGITS.search(content) and _LONG_NUMBER.search(content):
+        return False
+    compact = _canonical(content)
+    if compact is None or b"null" in compact or b"[]" in compact:
+        return False
+    if _SPACED_KEY.search(content):
+        return len(_KEY.findall(content)) == compact.count(b'":')
+    return content.count(b'":') == compact.count(b'":')
+
+
+@lru_cache(maxsize=4)  # an event is parsed and then digested
+def _canonical(content: bytes) -> bytes | None:
+    """Return the JSON without white space and with its keys sorted, numbers as they were written; None for no JSON."""
     try:
-        compact = _encode_sorted(_decode(content))
-        return (
-            b"null" not in compact and b"[]" not in compact and len(_KEY.findall(content)) == len(_KEY.findall(compact))
-        )
+        return _encode_sorted(_decode(content))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+        return None
 
 
 def _parse_with_care(content: bytes) -> TradeEvent:
@@ -427,6 +439,4 @@ def event_digest(content: bytes) -> bytes:
 
     Bytes that are no JSON are digested as they are.
     """
-    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        content = _encode_sorted(_decode(content))
-    return hashlib.sha256(content).digest()
+    return hashlib.sha256(_canonical(content) or content).digest()
