@@ -159,7 +159,7 @@ class Replies:
             )
         except StoreUnavailable:
             raise
-        except StoreError as error:
+        except Exception as error:  # whatever it is: it stands alone in the end, and is parked, never lost
             if isinstance(error, Conflict) and len(batch) == 1:
                 raise
             if len(batch) > 1:
@@ -167,7 +167,12 @@ class Replies:
                 await self._apply(batch[:middle])
                 await self._apply(batch[middle:])
                 return
-            refused = MessageError(f"the ledger refuses this reply: {error.text}", code="reply_refused_by_ledger")
+            log.exception("reply.not_applied", archive=batch[0].waiting.archive_id, channel=self._channel)
+            if isinstance(error, StoreError):
+                refused = MessageError(f"the ledger refuses this reply: {error.text}", code="reply_refused_by_ledger")
+            else:
+                text = f"this reply cannot be applied: {type(error).__name__}"
+                refused = MessageError(text, code="internal_error")
             parked = [Read(batch[0].waiting, batch[0].document_digest, failure=refused)]
             results = await self._ledger.write(self._clock(), lambda unit: self._write(unit, parked))
         for result in results:
