@@ -156,7 +156,7 @@ class Gateway:
         settings, clock, signals = self._settings, self._clock, self._signals
         intake = Intake(ledger, messages, settings, clock)
         publication = Publication(ledger, bus, settings, signals, clock)
-        commands = Commands(ledger, intake, signals, clock, settings.loops.poll_seconds)
+        commands = Commands(ledger, intake, signals, clock, max(1.0, settings.loops.poll_seconds))
         tasks = [
             asyncio.create_task(self._intake(bus, intake), name="intake"),
             asyncio.create_task(self._leased(ledger, PUBLICATION, lambda _: publication.run()), name=PUBLICATION),

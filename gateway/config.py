@@ -10,6 +10,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -117,11 +118,11 @@ class Settings(BaseSettings):
 
     def profile(self, bic: str) -> Profile | None:
         """Return the profile of a counterparty; a BIC of 8 characters is that of its head office (``XXX``)."""
-        return next((p for p in self.counterparties if p.bic[:8] == bic[:8] and _branch(p.bic) == _branch(bic)), None)
+        return self._profiles.get(bic if len(bic) == 11 else f"{bic}XXX")
 
-
-def _branch(bic: str) -> str:
-    return bic[8:] or "XXX"
+    @cached_property
+    def _profiles(self) -> dict[str, Profile]:
+        return {f"{profile.bic:X<11}": profile for profile in self.counterparties}
 
 
 def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from gateway.model.profile import Profile
 
 log = structlog.get_logger("gateway.replies")
+
+_FRESH = 1_000  # archived replies kept at hand; more wait in the archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Replies:
         self._signals = signals
         self._clock = clock
         self._backoff = Backoff(loops.retry_initial_seconds, loops.retry_maximum_seconds)
+        self._fresh: deque[WaitingReply] = deque()
 
     async def receive(self, transport: Transport) -> None:
         """Archive what the carrier brings, then let go of it there; until the stop."""
@@ -117,6 +121,8 @@ class Replies:
         for item, number in zip(incoming, numbers, strict=True):
             if number is None:
                 log.info("reply.repeated_bytes", channel=self._channel, carrier_key=item.carrier_key)
+            elif len(self._fresh) < _FRESH:  # what does not fit is found in the archive
+                self._fresh.append(WaitingReply(number, item.content, item.carrier_key))
         passed("replies.archived")
         await transport.acknowledge(incoming)
         passed("replies.acknowledged")
@@ -134,8 +140,11 @@ class Replies:
 
     async def apply_waiting(self) -> int:
         """Apply one batch of waiting replies; returns how many there were."""
-        now = self._clock()
-        waiting = await self._ledger.read(now, lambda unit: unit.waiting_replies(self._channel, self._loops.batch))
+        if self._fresh:  # archived by this process a moment ago: they need not be read back
+            waiting = [self._fresh.popleft() for _ in range(min(len(self._fresh), self._loops.batch))]
+        else:
+            now = self._clock()
+            waiting = await self._ledger.read(now, lambda unit: unit.waiting_replies(self._channel, self._loops.batch))
         if waiting:
             await self._apply([self._read(item) for item in waiting])
             passed("replies.applied")
