@@ -34,8 +34,8 @@ class Violation:
     """State one thing that is wrong with an event, a message or a configuration.
 
     ``code`` is stable and has a runbook entry; ``path`` is a field path (``settlement_amount.currency``) or an element
+    path (``/Document/SctiesSttlmTxInstr/TxId``); ``line`` counts from 1; ``rule`` says the constraint in words, with the
     allowed values; ``value`` is the offending text, cut to 140 characters; ``text`` is the whole sentence.
-    allowed values; ``value`` is the offending text, cut to 140 characters; ``text`` is the whole sentence to read.
     """
 
     code: str
