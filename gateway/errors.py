@@ -34,7 +34,7 @@ class Violation:
     """State one thing that is wrong with an event, a message or a configuration.
 
     ``code`` is stable and has a runbook entry; ``path`` is a field path (``settlement_amount.currency``) or an element
-    path (``/Document/SctiesSttlmTxInstr/TxId``); ``line`` counts from 1; ``rule`` says the constraint in words, with the
+    path (``/Document/SctiesSttlmTxInstr/TxId``); ``line`` counts from 1; ``rule`` says the constraint in words with the
     allowed values; ``value`` is the offending text, cut to 140 characters; ``text`` is the whole sentence.
     """
 
