@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import re
 import shutil
 import signal
 import sys
@@ -15,6 +17,8 @@ from typing import Annotated, Any
 import structlog
 import typer
 from rich.console import Console
+
+from gateway.errors import GatewayError
 
 _INTERRUPTED = 130
 
@@ -34,13 +38,21 @@ def demo(
 
     The broker is embedded unless GATEWAY_KAFKA__BOOTSTRAP_SERVERS names one.
     """
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger("warning"),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     place = folder or Path(tempfile.mkdtemp(prefix="gateway-demo-"))
     passed = False
     try:
         passed = asyncio.run(_play(trades, seed, place.resolve(), picture, keep=keep, as_json=as_json))
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise typer.Exit(_INTERRUPTED) from None
+    except GatewayError as error:
+        if not as_json:
+            raise
+        print(json.dumps({"passed": False, "code": error.code, "text": error.text}))
+        raise typer.Exit(2) from error
     finally:
         if folder is None and (passed or not any(place.iterdir())):
             shutil.rmtree(place, ignore_errors=True)
@@ -119,9 +131,11 @@ async def _until_asked(stage: Any) -> None:
 
 
 def _save(picture: Path, *parts: Any) -> None:
-    import io
+    from rich._export_format import CONSOLE_SVG_FORMAT
 
     console = Console(record=True, width=132, file=io.StringIO(), force_terminal=True)
     for part in parts:
         console.print(part)
-    console.save_svg(str(picture), title="gateway demo")
+    # Without the fonts that it would fetch from the network: any monospaced one will do.
+    frame = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    console.save_svg(str(picture), title="gateway demo", code_format=frame)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from rich import box
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.demo import summary
-from gateway.demo.play import Progress
+from gateway.demo.play import MOVING, Progress
 from gateway.model.reports import StatusEvent
 
 _EVERY_SECONDS = 0.1
@@ -124,27 +125,30 @@ def _head(progress: Progress) -> RenderableType:
 
 
 def _rates(progress: Progress) -> tuple[float, float, float]:
+    """Return the rates of the last seconds, and of the whole day once it is over."""
     points = progress.rates
     if len(points) < 2:
         return (0.0, 0.0, 0.0)
+    over = progress.phase not in MOVING
     last = points[-1]
-    first = next((point for point in points if last[0] - point[0] <= _RATE_SECONDS), points[0])
+    first = points[0] if over else next(point for point in points if last[0] - point[0] <= _RATE_SECONDS)
     elapsed = max(last[0] - first[0], 0.05)
     return ((last[1] - first[1]) / elapsed, (last[2] - first[2]) / elapsed, (last[3] - first[3]) / elapsed)
 
 
 def _counterparties(progress: Progress) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, expand=True, show_footer=True, padding=(0, 1))
+    table = Table(box=box.SIMPLE_HEAD, expand=True, show_footer=True, padding=0)
     known = {item.bic: item for item in progress.day.tables.counterparties}
     found = summary.by_counterparty(progress)
-    table.add_column("counterparty", "all", footer_style="bold")
-    table.add_column("speaks", style="dim")
+    table.add_column("counterparty", "all", footer_style="bold", no_wrap=True, min_width=12)
+    table.add_column("sese.023", style="dim", no_wrap=True, min_width=13)
     for name in summary.COLUMNS:
         total = sum(row[name] for row in found.values())
-        table.add_column(name, f"{total:,}", justify="right", footer_style="bold", style=_COLUMN_COLOURS.get(name))
+        colour = _COLUMN_COLOURS.get(name)
+        table.add_column(name, f"{total:,}", justify="right", footer_style="bold", style=colour, no_wrap=True)
     for bic, row in found.items():
         item = known[bic]
-        speaks = f"{item.versions['settlement_instruction']}, {item.carrier}"
+        speaks = f"{item.versions['settlement_instruction'].removeprefix('sese.023.')} {item.carrier}"
         table.add_row(item.name, speaks, *(f"{count:,}" if count else "[dim]·[/]" for count in row.values()))
     return table
 
@@ -188,7 +192,7 @@ def report(found: Mapping[str, Any], last_lines: Mapping[str, list[str]]) -> Ren
     grid.add_column()
     grid.add_row("trades", f"{found['trades']:,} in {found['seconds']:g} s, seed {found['seed']}")
     grid.add_row("became", _spread({name: found[name] for name in summary.COLUMNS}))
-    grid.add_row("stand at", _spread(found["headlines"]))
+    grid.add_row("stand at", _spread({name.replace("_", " "): count for name, count in found["headlines"].items()}))
     grid.add_row("parked", _spread(found["parked"]) or "nothing")
     for name, values in found["latency_milliseconds"].items():
         shown = "  ".join(f"{key} {value:,.0f} ms" for key, value in values.items())
@@ -221,7 +225,6 @@ def report(found: Mapping[str, Any], last_lines: Mapping[str, list[str]]) -> Ren
     return Panel(Group(*parts), title="the day", title_align="left", box=box.ROUNDED, border_style="red")
 
 
-def _spread(found: Mapping[str, int]) -> Text:
-    """Write counts in a row; no line break comes between a count and its name."""
-    no_break = "\N{NO-BREAK SPACE}"
-    return Text("  ".join(f"{count:,}{no_break}{name.replace('_', no_break)}" for name, count in found.items()))
+def _spread(found: Mapping[str, int]) -> RenderableType:
+    """Write counts side by side; no line break comes between a count and its name."""
+    return Columns([Text(f"{count:,} {name}", no_wrap=True) for name, count in found.items()], padding=(0, 2))

@@ -21,6 +21,8 @@ from gateway.store import Ledger
 from gateway.store.verification import verify_history, verify_witness
 from gateway.store.views import Verification
 
+MOVING = ("publishing", "settling")
+
 _TICK_SECONDS = 0.05
 _USUAL_RATE, _HIGHEST_RATE, _USUAL_SECONDS = 40.0, 150.0, 8.0
 _MOUNT_SECONDS = 5.0
@@ -39,7 +41,7 @@ class Progress:
     first_event_at: dict[str, datetime] = field(default_factory=dict)  # trade/event -> when it was published
     mounted_at: datetime | None = None
     phase: str = "starting"
-    rates: deque[tuple[float, int, int, int]] = field(default_factory=lambda: deque(maxlen=240))
+    rates: deque[tuple[float, int, int, int]] = field(default_factory=lambda: deque(maxlen=20_000))
 
     @property
     def seconds(self) -> float:
@@ -102,9 +104,9 @@ class Play:
             async with bus.consumer(names, f"{self._stage.kafka.group}.demo", assigned=True) as consumer:
                 listening = asyncio.create_task(self._listen(consumer))
                 try:
-                    progress.phase = "publishing"
+                    progress.phase = MOVING[0]
                     await self._publish_all(bus, listening)
-                    progress.phase = "settling"
+                    progress.phase = MOVING[1]
                     stalled = await self._until_ended(bus, listening)
                     seconds = progress.seconds
                     progress.phase = "checking the books"

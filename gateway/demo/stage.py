@@ -112,10 +112,10 @@ class Stage:
     # Start ----------------------------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        for name in ("books", "logs"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._keeper = _start_keeper()
         self.kafka = self._connect()
+        for name in ("books", "logs"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.console_port = free_port()
         self.config.write_text(_toml(self._configuration()), encoding="utf-8")
         async with Bus(self.kafka) as bus:
