@@ -183,6 +183,7 @@ def test_a_marked_repeat_is_no_fault_and_an_unmarked_one_is() -> None:
         (heard(SETTLED), (replace(ARRIVED, terms=ARRIVED.terms | {"amount": "1"}),), "other terms: amount"),
         (heard(SETTLED), (replace(ARRIVED, valid=False),), "is invalid"),
         (heard(SETTLED), (ARRIVED, replace(ARRIVED, transaction_id="NOBODYS")), "is of no trade of the day"),
+        (heard(SETTLED), (ARRIVED, replace(ARRIVED, dialogue="cancellation")), "was requested 1 times, not 0"),
         (heard(), (ARRIVED,), "upstream was told nothing"),
         (heard(replace(SETTLED, headline="matched")), (ARRIVED,), "ended matched, not settled"),
         (heard(replace(SETTLED, settled_amount=())), (ARRIVED,), "the amount 0 is settled"),

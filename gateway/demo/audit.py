@@ -43,7 +43,8 @@ def audit(
             findings.append(Finding(trade.trade_id, text))
         for expected in trade.expected:
             heard = upstream.instructions.get(expected.transaction_id)
-            wrong = _judge(expected, set(trade.course.alerts), heard, arrived[expected.transaction_id])
+            cancellations = trade.cancellations(expected)
+            wrong = _judge(expected, cancellations, set(trade.course.alerts), heard, arrived[expected.transaction_id])
             findings += [Finding(trade.trade_id, text) for text in wrong]
     findings += [
         Finding(heard.trade_id, f"upstream was told of the unexpected instruction {transaction}")
@@ -92,7 +93,11 @@ def _strange(day: Day, bic: str, entry: BookEntry) -> Iterator[str]:
 
 
 def _judge(
-    expected: Expected, alerts: set[str], heard: Heard | None, arrived: Sequence[tuple[str, BookEntry]]
+    expected: Expected,
+    cancellations: int,
+    alerts: set[str],
+    heard: Heard | None,
+    arrived: Sequence[tuple[str, BookEntry]],
 ) -> Iterator[str]:
     """Compare one instruction in all three books."""
     if heard is None:
@@ -109,6 +114,9 @@ def _judge(
         return
     if len(firsts) != 1:
         yield f"reached a counterparty {len(firsts)} times"
+    requests = sum(entry.dialogue == _CANCELLATION and entry.repeat is None for _, entry in arrived)
+    if requests != cancellations:
+        yield f"its cancellation was requested {requests} times, not {cancellations}"
     for bic, entry in firsts:
         if bic != expected.counterparty:
             yield f"reached {bic}, not {expected.counterparty}"

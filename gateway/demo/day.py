@@ -125,6 +125,16 @@ class Trade:
         """Return the Kafka key: events of one trade stay in order."""
         return f"{self.source}/{self.trade_id}".encode()
 
+    def cancellations(self, expected: Expected) -> int:
+        """Count the requests to cancel an instruction that have to reach its counterparty."""
+        return sum(
+            event.get("schema") == "cancel_settlement/1"
+            and expected.dialogue is Dialogue.SETTLEMENT
+            and event["instruction_number"] == expected.event["instruction_number"]
+            and event["counterparty"] == expected.counterparty
+            for event in self.events
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Day:
