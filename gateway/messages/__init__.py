@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from xml.sax.saxutils import escape
 
 from gateway.errors import ConfigError, Violation
 from gateway.messages import header
-from gateway.messages.building import MessageWriter
+from gateway.messages.building import MessageWriter, instant
 from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition
 from gateway.messages.mapping import Table, elements_below
 from gateway.messages.mapping import parse_table as parse_mapping
@@ -25,6 +26,7 @@ from gateway.model.profile import Profile
 
 _HEADER = "header"
 _NO_TERMS = Terms()
+_IDENTIFIER, _MOMENT = "IDENTIFIER", datetime.fromtimestamp(0, UTC)  # stand for the values that differ between messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Messages:
         self._reader = Reader(self._validator, catalogue, readings)
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
         self._tables = {table.event: table for table in mappings}
+        self._headings: dict[tuple[str, str, str], str] = {}
         self._writers: dict[str, tuple[MessageWriter, str, str]] = {}
         for profile in profiles:
             for table in mappings:
@@ -95,10 +98,10 @@ class Messages:
         definition: str = getattr(profile.versions, table.version)
         writer, opening, closing = self._writer(table, profile)
         document = writer.write(event, identity, instructed or _NO_TERMS)
-        fields = header.HeaderFields(
-            self._own_bic, profile.bic, identity.business_message_id, definition, identity.created_at
+        heading = self._heading(profile, definition) % (
+            escape(identity.business_message_id),
+            instant(identity.created_at),
         )
-        heading = self._write_header(fields, profile.versions.header)
         content = header.envelope(heading, f"{opening}{document}{closing}")
         self._validate(content)
         return BuiltMessage(content, definition, identity.business_message_id, event.terms())
@@ -122,6 +125,17 @@ class Messages:
         parsed = self._validator.parse(content)
         if not self._validator.is_valid(parsed):
             raise invalid(parsed, self._validator)
+
+    def _heading(self, profile: Profile, definition: str) -> str:
+        """Return the header that all messages of one definition to one counterparty share, as a text template."""
+        key = profile.bic, profile.versions.header, definition
+        template = self._headings.get(key)
+        if template is None:
+            fields = header.HeaderFields(self._own_bic, profile.bic, _IDENTIFIER, definition, _MOMENT)
+            text = self._write_header(fields, profile.versions.header).replace("%", "%%")
+            text = text.replace(f">{_IDENTIFIER}<", ">%s<").replace(f">{instant(_MOMENT)}<", ">%s<")
+            template = self._headings[key] = text
+        return template
 
     def _write_header(self, fields: header.HeaderFields, definition: str) -> str:
         writer, opening, closing = self._writers.get(definition) or self._compile(self._tables[_HEADER], definition)
