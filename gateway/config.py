@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from gateway.errors import ConfigError, Violation
 from gateway.model.connections import KafkaSettings
@@ -23,6 +25,8 @@ from gateway.model.profile import Profile
 
 _PREFIX = "GATEWAY_"
 _NESTED = "__"
+_LEDGER = re.compile(r"sqlite:///.|postgresql(\+asyncpg)?://.")
+_UNION = "channel"  # the part of a location behind it tells which carrier was tried, and is no key
 
 
 class _Section(BaseModel):
@@ -41,6 +45,13 @@ class StoreSettings(_Section):
 
     url: SecretStr = SecretStr("sqlite:///var/ledger.db")
     pool: int = Field(default=4, ge=2, le=50, description="PostgreSQL connections of this process")
+
+    @field_validator("url")
+    @classmethod
+    def _names_a_ledger(cls, url: SecretStr) -> SecretStr:
+        if not _LEDGER.match(url.get_secret_value()):  # the value stays unsaid: it may hold a password
+            raise ValueError("is sqlite:///PATH or postgresql://USER@HOST/DATABASE")
+        return url
 
 
 class LoggingSettings(_Section):
@@ -146,19 +157,50 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
     values.update(overrides or {})
     values.pop("simulator", None)  # the same file may tell the simulator what it needs; the gateway does not read it
     try:
-        return Settings(**values)
+        settings = Settings(**values)
+        violations = _unknown_variables()
+        if not violations:
+            return settings
+        cause: Exception | None = None
+    except SettingsError:  # its text and cause may quote a secret
+        whole = (_PREFIX + name.upper() for name in Settings.model_fields)
+        given = ", ".join(name for name in whole if name in os.environ)
+        text = f"environment variable {given}: a whole section or list is given as JSON"
+        raise ConfigError(text) from None
     except ValidationError as error:
-        violations = tuple(_violation(source, detail) for detail in error.errors())
-        listed = "\n".join(f"  {violation.text}" for violation in violations)
-        raise ConfigError(f"{source}: {len(violations)} mistake(s)\n{listed}", violations=violations) from error
+        cause, violations = error, _unknown_variables() + _violations(source, error)
+    listed = "\n".join(f"  {violation.text}" for violation in violations)
+    raise ConfigError(f"{source}: {len(violations)} mistake(s)\n{listed}", violations=violations) from cause
+
+
+def _unknown_variables() -> tuple[Violation, ...]:
+    """Find environment variables that are meant for the settings and name no section of them."""
+    found = []
+    for name in sorted(os.environ):
+        section, nested, _ = name.removeprefix(_PREFIX).partition(_NESTED)
+        if name.startswith(_PREFIX) and nested and section.lower() not in Settings.model_fields:
+            near = difflib.get_close_matches(section.lower(), Settings.model_fields, n=1)
+            known = [_PREFIX + field.upper() + _NESTED for field in near or Settings.model_fields]
+            rule = f"no such section; {'did you mean' if near else 'known are'} {', '.join(known)}..."
+            text = f"environment variable {name}: {rule}"
+            found.append(Violation("configuration_invalid", section.lower(), rule, None, text))
+    return tuple(found)
+
+
+def _violations(source: str, error: ValidationError) -> tuple[Violation, ...]:
+    details = error.errors()
+    inside = {detail["loc"][0] for detail in details if len(detail["loc"]) > 1}
+    # A list whose items are wrong is also said to be too short: an echo.
+    told = [detail for detail in details if detail["loc"] not in {(name,) for name in inside}]
+    return tuple(_violation(source, detail) for detail in told)
 
 
 def _violation(source: str, detail: Any) -> Violation:
     location = [str(part) for part in detail["loc"]]
-    key = ".".join(location)
+    key = ".".join(part for before, part in pairwise(["", *location]) if before != _UNION)
     variable = _PREFIX + _NESTED.join(part.upper() for part in location)
     where = f"environment variable {variable}" if variable in os.environ else source
-    rule = detail["msg"]
+    rule = detail["msg"].removeprefix("Value error, ")
     value: str | None = None
     if detail["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])
@@ -173,12 +215,18 @@ def _violation(source: str, detail: Any) -> Violation:
 
 
 def _known_keys(location: list[str]) -> list[str]:
-    model: Any = Settings
-    for part in location:
-        if part.isdigit() or not hasattr(model, "model_fields"):
-            continue
-        field = model.model_fields.get(part)
-        if field is None:
-            continue
-        model = next((a for a in (field.annotation, *get_args(field.annotation)) if hasattr(a, "model_fields")), model)
-    return sorted(getattr(model, "model_fields", {}))
+    models: list[Any] = [Settings]
+    for before, part in pairwise(["", *location]):
+        if before == _UNION:
+            models = [model for model in models if model.model_fields["carrier"].default == part]
+        elif not part.isdigit():
+            fields = [model.model_fields[part] for model in models if part in model.model_fields]
+            models = [
+                model for field in fields for model in _within(field.annotation) if hasattr(model, "model_fields")
+            ]
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _within(annotation: Any) -> list[Any]:
+    inner = get_args(annotation)
+    return [found for part in inner for found in _within(part)] if inner else [annotation]

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from gateway.errors import ConfigError, Conflict, StoreError, StoreUnavailable
@@ -247,7 +247,10 @@ class PostgresRunner:
 
 def open_runner(url: str, *, pool: int = 4, exclusive: bool = True) -> SqliteRunner | PostgresRunner:
     """Open the backend that a URL names: ``sqlite:///PATH`` or ``postgresql://...``. Raises ConfigError for others."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigError("store.url: is no address; use sqlite:///PATH or postgresql://HOST/DATABASE") from None
     if parsed.get_backend_name() == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
             raise ConfigError(
