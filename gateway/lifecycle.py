@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 from gateway.errors import IllegalTransition
@@ -25,7 +26,6 @@ from gateway.model.facts import (
     CancellationAdvice,
     Change,
     ConfirmationAnswer,
-    ConfirmationStatus,
     Delivery,
     Dialogue,
     Difference,
@@ -119,7 +119,7 @@ def advance(
     elif sources[evidence.source_id] != evidence.archive_id:
         return Advance(state)  # one message may bear several facts, but then under one archive number
     step = _Step(state, evidence, terms)
-    apply = _APPLY.get((state.dialogue, type(fact)))
+    apply = _application(state.dialogue, type(fact))
     if apply is None:
         axis, status = _first_word(fact)
         raise _illegal(state, axis, step.value(axis), status)
@@ -478,16 +478,17 @@ def _confirmation_answer(step: _Step, fact: ConfirmationAnswer, _: tuple[Differe
     step.say("affirmation", fact.status)
 
 
-def _confirmation_status(step: _Step, fact: ConfirmationStatus, _: tuple[Difference, ...]) -> None:
+def _statuses(step: _Step, fact: Any, _: tuple[Difference, ...]) -> None:
+    """Apply a fact that is made of statuses, each named for its axis."""
     step.prove_delivery()
-    if fact.processing is not None:
-        step.say("processing", fact.processing)
-    if fact.matching is not None:
-        step.say("matching", fact.matching)
-    if fact.affirmation is not None:
-        step.say("affirmation", fact.affirmation)
-    if fact.cancellation is not None:
-        _cancellation_advice(step, CancellationAdvice(fact.cancellation), ())
+    for axis in fact.__dataclass_fields__:
+        status = getattr(fact, axis)
+        if status is None:
+            continue
+        if axis == "cancellation":
+            _cancellation_advice(step, CancellationAdvice(status), ())
+        else:
+            step.say(axis, status)
 
 
 def _message_rejection(step: _Step, fact: MessageRejection, _: tuple[Difference, ...]) -> None:
@@ -523,10 +524,18 @@ def _first_word(fact: Fact) -> tuple[str, str]:
 _APPLY: Final[Mapping[tuple[Dialogue, type], Callable[[_Step, Any, tuple[Difference, ...]], None]]] = {
     (Dialogue.SETTLEMENT, StatusAdvice): _status_advice,
     (Dialogue.SETTLEMENT, SettlementConfirmation): _settlement_confirmation,
-    (Dialogue.SETTLEMENT, CancellationAdvice): _cancellation_advice,
-    (Dialogue.SETTLEMENT, MessageRejection): _message_rejection,
     (Dialogue.CONFIRMATION, ConfirmationAnswer): _confirmation_answer,
-    (Dialogue.CONFIRMATION, ConfirmationStatus): _confirmation_status,
-    (Dialogue.CONFIRMATION, CancellationAdvice): _cancellation_advice,
-    (Dialogue.CONFIRMATION, MessageRejection): _message_rejection,
+    **{(dialogue, CancellationAdvice): _cancellation_advice for dialogue in Dialogue},
+    **{(dialogue, MessageRejection): _message_rejection for dialogue in Dialogue},
 }
+
+
+@cache
+def _application(dialogue: Dialogue, kind: type) -> Callable[[_Step, Any, tuple[Difference, ...]], None] | None:
+    """Find how a kind of fact is applied in a dialogue; None where it belongs to another one.
+
+    One that is made of statuses needs no code of its own, only rows in the dialogue's table for each of its axes.
+    """
+    fields = kind.__dataclass_fields__  # type: ignore[attr-defined]  # facts are dataclasses
+    table_has = all((dialogue, axis) in TRANSITIONS for axis in fields)
+    return _APPLY.get((dialogue, kind)) or (_statuses if table_has else None)
