@@ -16,8 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from gateway.errors import IllegalTransition
 from gateway.model.facts import (
@@ -52,6 +51,7 @@ from gateway.model.transitions import (
     REVERSAL,
     SETTLED,
     STATUS,
+    TRANSITIONS,
     WAYS,
     Cause,
     lifecycle_page,
@@ -119,7 +119,7 @@ def advance(
     elif sources[evidence.source_id] != evidence.archive_id:
         return Advance(state)  # one message may bear several facts, but then under one archive number
     step = _Step(state, evidence, terms)
-    apply = _application(state.dialogue, type(fact))
+    apply = _APPLY.get((state.dialogue, type(fact)))
     if apply is None:
         axis, status = _first_word(fact)
         raise _illegal(state, axis, step.value(axis), status)
@@ -521,21 +521,17 @@ def _first_word(fact: Fact) -> tuple[str, str]:
     return "processing", NOTHING
 
 
+def _is_of_statuses(dialogue: Dialogue, kind: Any) -> bool:
+    """Tell whether every field of a kind of fact is an axis of the dialogue."""
+    return all((dialogue, axis) in TRANSITIONS for axis in kind.__dataclass_fields__)
+
+
+# What is made of statuses needs no code of its own, only rows in the dialogue's table for each of its axes.
 _APPLY: Final[Mapping[tuple[Dialogue, type], Callable[[_Step, Any, tuple[Difference, ...]], None]]] = {
+    **{(d, kind): _statuses for d in Dialogue for kind in get_args(Fact) if _is_of_statuses(d, kind)},
+    **{(dialogue, CancellationAdvice): _cancellation_advice for dialogue in Dialogue},
+    **{(dialogue, MessageRejection): _message_rejection for dialogue in Dialogue},
     (Dialogue.SETTLEMENT, StatusAdvice): _status_advice,
     (Dialogue.SETTLEMENT, SettlementConfirmation): _settlement_confirmation,
     (Dialogue.CONFIRMATION, ConfirmationAnswer): _confirmation_answer,
-    **{(dialogue, CancellationAdvice): _cancellation_advice for dialogue in Dialogue},
-    **{(dialogue, MessageRejection): _message_rejection for dialogue in Dialogue},
 }
-
-
-@cache
-def _application(dialogue: Dialogue, kind: type) -> Callable[[_Step, Any, tuple[Difference, ...]], None] | None:
-    """Find how a kind of fact is applied in a dialogue; None where it belongs to another one.
-
-    One that is made of statuses needs no code of its own, only rows in the dialogue's table for each of its axes.
-    """
-    fields = kind.__dataclass_fields__  # type: ignore[attr-defined]  # facts are dataclasses
-    table_has = all((dialogue, axis) in TRANSITIONS for axis in fields)
-    return _APPLY.get((dialogue, kind)) or (_statuses if table_has else None)
