@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from gateway.errors import ConfigError, Violation
 from gateway.messages import header
-from gateway.messages.building import MessageWriter, instant
+from gateway.messages.building import MessageWriter
 from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition
 from gateway.messages.mapping import Table, elements_below
 from gateway.messages.mapping import parse_table as parse_mapping
@@ -20,6 +20,7 @@ from gateway.messages.reading import Reader, invalid
 from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.schema_files import read_tables
 from gateway.messages.validation import Validator
+from gateway.messages.writing import instant
 from gateway.model.events import EVENT_KINDS, TradeEvent
 from gateway.model.facts import Reply, Terms
 from gateway.model.profile import Profile
