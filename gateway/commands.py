@@ -73,7 +73,7 @@ class Commands:
             kind=command.kind,
             parked=command.parked_id,
             actor=command.actor,
-            answer=answer,
+            answer=answer if code == "done" else None,  # a refusal may quote what is wrong with the event
         )
         for name in ("publication", "commands"):
             self._signals.notify(name)
