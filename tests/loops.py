@@ -27,7 +27,7 @@ from gateway.commands import Commands
 from gateway.config import Settings
 from gateway.dispatch import Dispatch, LeaseView
 from gateway.errors import InDoubt, NotSent, Refused
-from gateway.intake import Intake, Recorded
+from gateway.intake import Intake, Recorded, report
 from gateway.messages import Messages
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS
@@ -264,7 +264,10 @@ class Loops:
             content = event if isinstance(event, bytes) else json.dumps(event).encode()
             items.append(self.intake.prepare(content, topic="trade.events", partition=0, offset=self._offset))
             self._offset += 1
-        return await self.intake.record(items)
+        results = await self.intake.record(items)
+        for result in results:
+            report(result)
+        return results
 
     # Sending ---
 

@@ -199,7 +199,8 @@ async def test_a_fault_of_ours_parks_the_event_and_never_its_partition(
         raise ZeroDivisionError
 
     monkeypatch.setattr(type(loops.messages), "definition_for", fail)
-    assert outcomes(await loops.take_in(instruct(), cancel("T2"))) == ["parked", "parked"]
+    with capture_logs():
+        assert outcomes(await loops.take_in(instruct(), cancel("T2"))) == ["parked", "parked"]
     assert {item.summary.code for item in await loops.parked()} == {"internal_error", "cancel_unknown_instruction"}
 
 
@@ -404,8 +405,9 @@ async def test_a_held_event_that_the_ledger_refuses_is_parked_in_its_turn_and_do
     await loops.take_in(instruct("T1", isin="DE0007164601"), instruct("T1", 2))
     await loops.take_in(instruct("T2", isin="DE0007164601"), instruct("T2", 2))
     await refuse_rows(loops.ledger, "instruction", "NEW.trade_id = 'T1'")
-    for item in await loops.parked():
-        await loops.command("discard", item.summary.id)
+    with capture_logs():
+        for item in await loops.parked():
+            await loops.command("discard", item.summary.id)
     item = await loops.only_parked()
     assert (item.summary.trade_id, item.summary.code) == ("T1", "event_refused_by_ledger")
     assert await loops.headline("T2", 2) == "recorded"

@@ -7,7 +7,9 @@ from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
+from gateway import lifecycle
 from gateway.errors import StoreUnavailable
 from gateway.messages.schema_files import read_tables
 from gateway.model.facts import Dialogue
@@ -288,7 +290,9 @@ async def test_a_reply_that_the_ledger_refuses_is_isolated_and_parked(loops: Loo
             )
         )
     )
-    await loops.hear(*(status(MATCHED, transaction(f"T{n}"), identifier=f"STATUS{n}") for n in range(10)))
+    with capture_logs() as logs:
+        await loops.hear(*(status(MATCHED, transaction(f"T{n}"), identifier=f"STATUS{n}") for n in range(10)))
+    assert [line["event"] for line in logs].count("reply.not_applied") == 1
     assert await parked_code(loops) == "reply_refused_by_ledger"
     assert [await loops.headline(f"T{number}") for number in range(10)] == ["matched"] * 3 + ["sent"] + ["matched"] * 6
 
@@ -297,16 +301,17 @@ async def test_a_fault_of_ours_parks_the_reply_and_never_its_channel(
     loops: Loops, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await sent(loops, instruct(), instruct("T2"))
-    real = __import__("gateway.lifecycle").lifecycle.headline
+    real = lifecycle.headline
 
     def fail(state: object) -> str:
         if getattr(state, "axes", None) and "inferred_matching" in state.axes:  # type: ignore[attr-defined]
             raise ZeroDivisionError
-        return real(state)  # type: ignore[no-any-return]
+        return real(state)  # type: ignore[arg-type]
 
     monkeypatch.setattr("gateway.lifecycle.headline", fail)
     inferred = status("<IfrrdMtchgSts><Mtchd/></IfrrdMtchgSts>", transaction("T2"), identifier="STATUS2")
-    await loops.hear(status(MATCHED), inferred)
+    with capture_logs():
+        await loops.hear(status(MATCHED), inferred)
     assert await parked_code(loops) == "internal_error"
     assert await loops.headline() == "matched"
 
