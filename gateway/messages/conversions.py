@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.errors import UnreadableMessage
@@ -55,20 +57,34 @@ def _yes_no(*_: Any) -> Convert:
     return lambda element: (element.text or "").strip() in ("true", "1")
 
 
+def _aware(value: datetime) -> datetime:
+    """Return an instant with its zone; raises ``OverflowError`` where it is beyond the calendar in UTC."""
+    if value.tzinfo is None:
+        return value.replace(tzinfo=UTC)
+    if value.year in (MINYEAR, MAXYEAR):
+        value.astimezone(UTC)
+    return value
+
+
+def _usual_instant(text: str) -> datetime:
+    return _aware(datetime.fromisoformat(text))
+
+
+@lru_cache(256)  # a day's messages speak of a few dates
+def _usual_date(text: str) -> date:
+    return date.fromisoformat(text) if len(text) == _DATE_LENGTH else datetime.fromisoformat(text).date()
+
+
 def _instant(*_: Any) -> Convert:
     def convert(element: _Element) -> datetime:
         try:
             value = datetime.fromisoformat(element.text or "")
         except ValueError:
             value = _unusual_instant(element)
-        if value.tzinfo is None:
-            return value.replace(tzinfo=UTC)
-        if value.year in (MINYEAR, MAXYEAR):
-            try:
-                value.astimezone(UTC)
-            except OverflowError:
-                raise _unrepresentable(element) from None
-        return value
+        try:
+            return _aware(value)
+        except OverflowError:
+            raise _unrepresentable(element) from None
 
     return convert
 
@@ -76,13 +92,14 @@ def _instant(*_: Any) -> Convert:
 def _date(*_: Any) -> Convert:
     def convert(element: _Element) -> date:
         try:
-            return date.fromisoformat(element.text or "")
+            return _usual_date(element.text or "")
         except ValueError:
             return _unusual_instant(element).date()
 
     return convert
 
 
+_DATE_LENGTH = 10
 _INSTANT = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(T(?P<hour>[0-9]{2})(?P<minutes>:[0-9]{2}:[0-9]{2})(\.(?P<fraction>[0-9]+))?)?(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})?"
@@ -199,3 +216,30 @@ CONVERSIONS: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "count": _text,  # how often the element is there
 }
 COMPOUND: Final = frozenset({"status"})  # read an element with elements below; the others read a text
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A value that a function makes of an element's text, once it is there."""
+
+    convert: Callable[[str], Any]
+    element: Any
+
+
+def _later(convert: Callable[[str], Any]) -> Callable[..., Convert]:
+    return lambda *_: partial(Later, convert)
+
+
+# The same for texts that are not there yet: what is made has a ``Later`` in the place of each value. Only the usual
+# form of a value is understood; for any other, the function raises an error and the element has to be converted.
+CONVERSIONS_LATER: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
+    "text": _text,
+    "code": lambda _, argument, codes: partial(Later, codes[argument].__getitem__),
+    "status": _status,  # made of texts, which stay what they are
+    "quantity": lambda _, argument, codes: lambda element: Quantity(cast("Decimal", Later(Decimal, element)), argument),
+    "amount": lambda *_: lambda element: Amount(cast("Decimal", Later(Decimal, element)), element.get("Ccy") or ""),
+    "date": _later(_usual_date),
+    "instant": _later(_usual_instant),
+    "yes_no": _later({"true": True, "1": True, "false": False, "0": False}.__getitem__),
+    "count": _text,
+}

@@ -25,6 +25,7 @@ _DEFINITION = re.compile(r"[a-z]{4}\.[0-9]{3}\.[0-9]{3}\.[0-9]{2}$")
 _WHITE_SPACE = (b"\n", b" ", b"\r", b"\t")
 _RESOURCE_LIMIT = 114  # XML_ERR_RESOURCE_LIMIT: below ten megabytes only depth and entities reach it
 _VALUE_LIMIT = 140
+_PAIR = 2  # the usual envelope: a header and a document side by side
 
 Identify = Callable[[str], str | None]
 
@@ -78,6 +79,7 @@ class Parser:
     def __init__(self, identify: Identify, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> None:
         self._identify = identify
         self._places: dict[str, _Place] = {}
+        self._pairs: dict[tuple[str, str, str], tuple[str, str]] = {}  # tags of root, header and document beside it
         self._max_bytes = max_bytes
         self._max_depth = max_depth
         self._too_deep = etree.XPath("boolean(/" + "*/" * max_depth + "*)") if max_depth < MAX_DEPTH else None
@@ -98,7 +100,22 @@ class Parser:
         ``xml_forbidden``, ``envelope_unknown``, ``envelope_ambiguous``, ``definition_unknown``.
         """
         root, line_offset = self._root(content)
-        return self._open(root, line_offset)
+        if len(root) != _PAIR:
+            return self._open(root, line_offset)
+        header, document = root
+        tags = root.tag, header.tag, document.tag
+        known = self._pairs.get(tags)
+        if known is not None:
+            message, heading = known
+            return ParsedMessage(
+                message, heading, header, document, ((heading, header), (message, document)), line_offset
+            )
+        parsed = self._open(root, line_offset)
+        match parsed.parts:
+            case ((heading, first), (message, second)) if first is parsed.header and second is parsed.document:
+                if first is header and second is document and len(self._pairs) < _PLACES_KEPT:
+                    self._pairs[tags] = message, heading
+        return parsed
 
     def envelope_references(self, content: bytes) -> EnvelopeReferences:
         """Say what can be had of a message that is to be parked, whatever is wrong with it; empty when it is no XML."""

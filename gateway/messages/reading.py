@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import ConfigError, InvalidMessage, UnreadableMessage
 from gateway.messages.catalogue import ComplexType
-from gateway.messages.conversions import COMPOUND, CONVERSIONS, Convert
+from gateway.messages.conversions import COMPOUND, CONVERSIONS, CONVERSIONS_LATER, Convert
 from gateway.messages.parsing import ParsedMessage, unreadable
+from gateway.messages.shapes import Shapes
 from gateway.model import facts
 from gateway.model.facts import Fact, Reason, References, Reply, StatusValue
 
@@ -110,6 +111,8 @@ class Reader:
         self._catalogue = catalogue
         self._tables = {table.family: table for table in tables}
         self._compiled: dict[str, _CompiledTable] = {}
+        self._compiled_later: dict[str, _CompiledTable] = {}
+        self._shapes = Shapes(self._extract)
 
     def reads(self, definition_id: str) -> bool:
         """Say whether there is a table for a message definition."""
@@ -124,16 +127,19 @@ class Reader:
         parsed = self._validator.parse(content)
         if not self._validator.is_valid(parsed):
             raise invalid(parsed, self._validator)
-        return self.extract(parsed)
+        return self._shapes.read(content, parsed)
 
     def extract(self, parsed: ParsedMessage) -> Reply:
         """Return what a valid message says. Raises ``UnreadableMessage`` where there is no way to say it."""
+        return self._extract(parsed)
+
+    def _extract(self, parsed: ParsedMessage, later: bool = False) -> Reply:
         definition, document = parsed.message_definition, parsed.document
-        compiled = None if definition is None else self._compile(definition)
+        compiled = None if definition is None else self._compile(definition, later)
         if definition is None or compiled is None or document is None:
             raise self._not_read(definition)
         shared, items = compiled.walk(document[0])
-        header = self._header_table(parsed)
+        header = self._header_table(parsed, later)
         if header is None or parsed.header is None:
             reply, related = compiled.reply(shared), None
         else:
@@ -162,20 +168,21 @@ class Reader:
             prefix = prefix.rpartition(".")[0]
         return None
 
-    def _header_table(self, parsed: ParsedMessage) -> _CompiledTable | None:
+    def _header_table(self, parsed: ParsedMessage, later: bool) -> _CompiledTable | None:
         definition = parsed.header_definition
         if definition is None and parsed.header is not None and len(parsed.header):
             # An envelope's own header that holds the elements of the ISO 20022 one, as on FedNow and RTP.
             definition = self._catalogue.identify(parsed.header[0].tag.rpartition("}")[0][1:])
-        return None if definition is None else self._compile(definition)
+        return None if definition is None else self._compile(definition, later)
 
-    def _compile(self, definition_id: str) -> _CompiledTable | None:
-        compiled = self._compiled.get(definition_id)
+    def _compile(self, definition_id: str, later: bool) -> _CompiledTable | None:
+        kept = self._compiled_later if later else self._compiled
+        compiled = kept.get(definition_id)
         if compiled is None:
             table = self._table(definition_id)
             if table is not None:
-                compiled = _CompiledTable(table, self._catalogue.message(definition_id))
-                self._compiled[definition_id] = compiled
+                message = self._catalogue.message(definition_id)
+                compiled = kept[definition_id] = _CompiledTable(table, message, later=later)
         return compiled
 
 
@@ -201,10 +208,11 @@ class _CompiledTable:
     """A table compiled for one version: nested look-ups by tag, so that a message is walked once.
 
     The walk fills a list of slots: one for each field of the references, then of the fact, then of the reply, so that
-    each of them is made from a slice; then spare ones for what must be chosen from or put together afterwards.
+    each of them is made from a slice; then spare ones for what must be chosen from or put together afterwards. With
+    ``later`` their values are still to be converted.
     """
 
-    def __init__(self, table: ReadingTable, message: MessageDefinition) -> None:
+    def __init__(self, table: ReadingTable, message: MessageDefinition, *, later: bool = False) -> None:
         fact_class = getattr(facts, table.fact, None) if table.fact else None
         if table.fact and fact_class is None:
             raise ConfigError(f"{table.name}: there is no fact '{table.fact}'", code="reading_table_invalid")
@@ -224,6 +232,7 @@ class _CompiledTable:
         self._own_reply: list[tuple[int, int]] = []  # position in the reply, slot
         for constant, value in table.constants.items():
             self._template[self._slot(base, constant, table.name)] = value
+        conversions = CONVERSIONS_LATER if later else CONVERSIONS
         tree: _Tree = {}
         for name, columns in _by_field(table, message).items():
             field_name, _, part = name.removeprefix("references.").removeprefix("reply.").partition(".")
@@ -241,7 +250,7 @@ class _CompiledTable:
             if name.startswith("reply."):
                 self._own_reply.append((_REPLY_FIELDS.index(field_name), slot))
             for column, place in zip(columns, slots, strict=True):
-                convert = CONVERSIONS[column.conversion](message.namespace, column.argument, table.codes)
+                convert = conversions[column.conversion](message.namespace, column.argument, table.codes)
                 handler = _handler(place, column.conversion, convert, repeats=_repeats(message, column.path))
                 _at(tree, column.path.split("/")).setdefault(_HERE, []).append(handler)
         self._each = bool(table.each)
