@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from gateway.cli.events import app
 from gateway.errors import EventError, Violation
 from gateway.model.events import EVENT_KINDS, ConfirmTrade, InstructSettlement, event_digest, parse_event
-from gateway.model.facts import Amount, Dialogue, Quantity
+from gateway.model.facts import Amount, Quantity
+from gateway.model.transitions import Dialogue
 from tests.examples import document, encode
 
 INSTRUCT = "instruct_settlement/1"
@@ -139,6 +140,20 @@ def test_a_field_that_breaks_its_rule_is_named(fields: dict[str, Any], path: str
     assert violations[path].code == code
     assert len(violations) == 1
     assert "\x00" not in (violations[path].value or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "path"),
+    [
+        (INSTRUCT, {"linkages": ["text"]}, "linkages[0]"),
+        ("confirm_trade/1", {"order_ids": [{}]}, "order_ids[0]"),
+        (INSTRUCT, {"trade_conditions": [12]}, "trade_conditions[0]"),
+        (INSTRUCT, {"instruction_number": 10**30}, "instruction_number"),
+    ],
+)
+def test_what_is_of_another_kind_is_named(kind: str, fields: dict[str, Any], path: str) -> None:
+    assert path in refused(document(kind, minimal=True) | fields)
+    assert event_digest(encode(document(kind, minimal=True) | fields))
 
 
 @pytest.mark.parametrize(

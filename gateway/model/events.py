@@ -7,6 +7,7 @@ within a major version only optional fields are added. ``parse_event`` refuses w
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -18,6 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gateway.errors import EventError
 from gateway.model import examples, facts, refusals
+from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import (
     AccountOwner,
     Amount,
@@ -56,6 +58,8 @@ from gateway.model.vocabulary import (
 )
 
 MAX_EVENT_BYTES = 1_000_000
+CANCELLATION = "cancellation"
+"""The role of an event whose message is about an instruction that is there; the others begin one."""
 
 
 def _settles_before_trade(event: InstructSettlement | ConfirmTrade) -> bool:
@@ -77,7 +81,8 @@ class InstructSettlement(Event):
     that depository. ``settlement_amount`` is credited on delivery and debited on receipt.
     """
 
-    dialogue: ClassVar[facts.Dialogue] = facts.Dialogue.SETTLEMENT
+    dialogue: ClassVar[Dialogue] = Dialogue.SETTLEMENT
+    role: ClassVar[str] = "instruction"
 
     event_schema: Literal["instruct_settlement/1"] = Field(alias="schema")
     movement: Literal["deliver", "receive"]
@@ -208,7 +213,8 @@ class InstructSettlement(Event):
 class CancelSettlement(Event):
     """Cancel the settlement instruction of this trade that has this ``instruction_number``."""
 
-    dialogue: ClassVar[facts.Dialogue] = facts.Dialogue.SETTLEMENT
+    dialogue: ClassVar[Dialogue] = Dialogue.SETTLEMENT
+    role: ClassVar[str] = CANCELLATION
 
     event_schema: Literal["cancel_settlement/1"] = Field(alias="schema")
     reason: Code
@@ -226,7 +232,8 @@ class CancelSettlement(Event):
 class ConfirmTrade(Event):
     """Confirm the economics of an execution to the other side, who answers whether it agrees."""
 
-    dialogue: ClassVar[facts.Dialogue] = facts.Dialogue.CONFIRMATION
+    dialogue: ClassVar[Dialogue] = Dialogue.CONFIRMATION
+    role: ClassVar[str] = "confirmation"
 
     event_schema: Literal["confirm_trade/1"] = Field(alias="schema")
     side: Literal["buy", "sell"]
@@ -411,7 +418,7 @@ def _canonical(content: bytes) -> bytes | None:
     """Return the JSON without white space and with its keys sorted, numbers as they were written; None for no JSON."""
     try:
         return _encode_sorted(_decode(content))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
 
 
@@ -425,7 +432,7 @@ def _parse_with_care(content: bytes) -> TradeEvent:
             violations.append(refusals.unknown_schema(document, list(EVENT_KINDS)))
         else:
             try:
-                event = kind.model.model_validate_json(msgspec.json.encode(document))
+                event = kind.model.model_validate_json(json.dumps(document))
             except ValidationError as error:
                 violations += refusals.explain(document, kind.model, error)
             else:

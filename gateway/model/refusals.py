@@ -131,7 +131,8 @@ def _without_echoes(document: dict[str, Any], details: list[ErrorDetails]) -> li
     """Drop what a union of text and object says of the branch that the value was not meant for."""
     kept = []
     for detail in details:
-        value, inside = detail["input"], _path(document, detail) != ".".join(map(str, detail["loc"]))
+        value, last = detail["input"], detail["loc"][-1] if detail["loc"] else ""
+        inside = isinstance(last, str) and not _path(document, detail).endswith(last)  # it names a branch
         if inside and detail["type"] == "model_type" and isinstance(value, str):
             continue
         if inside and detail["type"] == "string_type" and isinstance(value, dict):
