@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -31,9 +30,9 @@ from gateway.intake import Intake, Recorded, report
 from gateway.messages import Messages
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS
-from gateway.model.facts import Dialogue
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
+from gateway.model.transitions import Dialogue
 from gateway.pace import Signals
 from gateway.replies import Replies
 from gateway.store import Ledger, queries, tables
@@ -614,8 +613,3 @@ def affirmation(transaction_id: str, *, identifier: str = "AFFIRMED1", **heading
         "<Sts><AffirmSts><Cd>AFFI</Cd></AffirmSts></Sts>"
     )
     return envelope("setr.030.001.03", f"<SctiesTradConfRspn>{body}</SctiesTradConfRspn>", identifier, **heading)
-
-
-def decimal(value: str) -> Decimal:
-    """Return an amount or quantity."""
-    return Decimal(value)
