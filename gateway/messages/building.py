@@ -8,8 +8,8 @@ the table is compiled, and refused when an event gives it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -23,10 +23,8 @@ from gateway.messages.writing import (
     Form,
     Location,
     Piece,
-    Question,
-    Questions,
     Value,
-    asking,
+    Writer,
     form,
     form_of_codes,
     value_at,
@@ -34,7 +32,9 @@ from gateway.messages.writing import (
 )
 
 _SHAPES_KEPT = 512  # of one message version; a busy desk uses a few dozen
-_VALUES_OF_A_SHAPE = 500  # a larger message is as rare as it is long, and not worth the memory
+_SHAPES_ALIKE = 16  # that give the same fields of the event and differ within them: they are tried one by one
+_SHAPES_SEEN = 10_000  # once, so far
+_PIECES_OF_A_SHAPE = 1000  # a larger message is as rare as it is long, and not worth the memory
 _NOTHING = (None, ())
 
 _Place = tuple[tuple[int, int, str], ...]
@@ -100,19 +100,6 @@ def _found(value: Any, path: Location, before: Location = ()) -> Iterator[tuple[
     yield (*before, *path), value
 
 
-@dataclass(slots=True)
-class _State:
-    """A step towards the shape: ask, and go on to what the answer leads to; the last one has the writer instead.
-
-    An answer that was given once leads to None: a shape is only worth a function when it comes again.
-    """
-
-    questions: list[Question]
-    ask: Callable[..., object]
-    following: dict[object, _State | None] = field(default_factory=dict)
-    write: Callable[..., str] | None = None
-
-
 class MessageWriter:
     """Write one version of a message from its sources: the event, and what the gateway adds.
 
@@ -124,43 +111,49 @@ class MessageWriter:
         self._message = message
         placed = place(table, message)
         compiler = _Compiler(table, message, sources)
-        self._lines = [compiler.line(row, steps) for row, steps in placed if row.conversion != "internal"]
-        compiler.check_elements(self._lines)
+        lines = [compiler.line(row, steps) for row, steps in placed if row.conversion != "internal"]
+        compiler.check_elements(lines)
         _check_coverage(table, [row for row, _ in placed], next(iter(sources.values())))
-        used = {line.location[0] for line in self._lines}
-        self._unused = [number for number in range(len(sources)) if number not in used]
-        conditions = {
-            line.condition for line in self._lines if line.row.condition and line.row.condition[1] is not None
-        }
-        self._questions = Questions(
-            frozenset(tuple(EACH if isinstance(s, int) and n else s for n, s in enumerate(c)) for c in conditions)
+        conditions = [line.condition for line in lines if line.row.condition and line.row.condition[1] is not None]
+        self._conditions = frozenset(
+            tuple(EACH if number and isinstance(step, int) else step for number, step in enumerate(condition))
+            for condition in conditions
         )
-        self._first: _State | None = None
+        self._lines: dict[tuple[int, str], list[_Line]] = {}
+        for line in lines:
+            self._lines.setdefault((int(line.location[0]), str(line.location[1])), []).append(line)
+        self._seen: set[int] = set()
+        self._shapes: dict[object, list[Writer]] = {}
         self._kept = 0
 
     def write(self, *sources: Any) -> str:
-        """Return what is below the root element; ``finish`` makes it XML.
-
-        Raises ``BuildError`` with all that this version has no place for.
-        """
-        state = self._first
-        while state is not None:
-            if state.write is not None:
-                try:
-                    return state.write(*sources)
-                except KeyError:  # a code that this version does not have
-                    break
-            state = state.following.get(state.ask(*sources))
+        """Return the XML below the root element. Raises ``BuildError`` with all that this version has no place for."""
+        given = getattr(sources[0], "__pydantic_fields_set__", ())
+        shapes = self._shapes.get(frozenset(given))
+        if shapes is not None:
+            try:
+                for number, write in enumerate(shapes):
+                    if (text := write(*sources)) is not None:
+                        if number:
+                            shapes.insert(0, shapes.pop(number))
+                        return text
+            except KeyError:
+                pass  # a code that this version does not have: say so
         pieces = self._pieces(sources)
-        if len(pieces) <= _VALUES_OF_A_SHAPE * 2:
-            self._learn(pieces, sources)
+        self._learn(pieces, sources)
         return "".join([piece if isinstance(piece, str) else piece.form.render(piece.value) for piece in pieces])
 
     def _pieces(self, sources: Sequence[Any]) -> list[Piece]:
         """Apply the rows to an event: its tags in the order of the schema, with the values between them."""
         lacking: list[Violation] = []
         placed: list[tuple[_Place, list[Piece]]] = []
-        for line in self._lines:
+        given = (
+            line
+            for (source, name), lines in self._lines.items()
+            if getattr(sources[source], name) not in _NOTHING
+            for line in lines
+        )
+        for line in given:
             for location, value in line.values(sources):
                 if line.steps is None or (line.form.codes is not None and value not in line.form.codes):
                     lacking.append(_violation(self._message, line, value))
@@ -172,26 +165,25 @@ class MessageWriter:
         return _joined(placed)
 
     def _learn(self, pieces: Sequence[Piece], sources: Sequence[Any]) -> None:
-        """Remember a shape; when it comes the second time, make the functions that recognise and write it."""
-        if self._first is None or self._kept >= _SHAPES_KEPT:
-            self._kept = 0
-            self._first = self._state(self._questions.first(sources), sources)
-        state = self._first
-        answer = state.ask(*sources)
-        while (following := state.following.get(answer)) is not None:
-            state, answer = following, following.ask(*sources)
-        if answer not in state.following:
-            state.following[answer] = None
-            self._kept += 1
-            return
-        while questions := self._questions.next(state.questions, sources):
-            state.following[answer] = following = self._state(questions, sources)
-            state, answer = following, following.ask(*sources)
-        state.following[answer] = _State([], state.ask, write=writer(pieces, sources))
+        """Remember a shape; when it comes the second time, make the function that writes it.
 
-    def _state(self, questions: list[Question], sources: Sequence[Any]) -> _State:
-        asked = [question for question in questions if question.location[0] not in self._unused]
-        return _State(asked, asking(asked, sources))
+        What is remembered is bounded: an upstream with ever new shapes is served without functions.
+        """
+        if len(pieces) > _PIECES_OF_A_SHAPE:
+            return
+        shape = hash(tuple(piece if isinstance(piece, str) else piece.location for piece in pieces))
+        if shape not in self._seen:
+            if len(self._seen) >= _SHAPES_SEEN:
+                self._seen.clear()
+            self._seen.add(shape)
+            return
+        if self._kept >= _SHAPES_KEPT:
+            self._kept = 0
+            self._shapes.clear()
+        self._kept += 1
+        shapes = self._shapes.setdefault(frozenset(getattr(sources[0], "__pydantic_fields_set__", ())), [])
+        shapes.insert(0, writer(pieces, self._conditions, sources))
+        del shapes[_SHAPES_ALIKE:]
 
 
 def _joined(placed: Sequence[tuple[_Place, list[Piece]]]) -> list[Piece]:

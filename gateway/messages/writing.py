@@ -1,9 +1,8 @@
 """Make the functions that write messages of one shape.
 
 Which fields an event gives, how long its lists are and which codes are proprietary decide its shape: the tags of its
-message, and where in the event each value stands. For a shape that comes again, two kinds of functions are made as
-Python source and compiled: those that recognise it (``asking``), and the one that writes it (``writer``), the tags as
-constants with the values between them.
+message, and where in the event each value stands. For a shape that comes again a function is made as Python source and
+compiled. It checks that an event has the shape, and joins the tags, which are constants, with the values between them.
 
 The source is made of names of fields, tags of the schema dictionary, numbers and the forms below. Nothing that an event
 says gets into it.
@@ -11,7 +10,7 @@ says gets into it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -21,7 +20,7 @@ from xml.sax.saxutils import escape
 
 from pydantic import BaseModel
 
-from gateway.messages.sources import Kind, fields_of
+from gateway.messages.sources import Kind, fields_of, kind_of
 
 EACH = "[]"
 
@@ -34,7 +33,9 @@ Location = tuple[str | int, ...]
 
 def instant(moment: datetime) -> str:
     """Write an instant in UTC with milliseconds and ``Z``, the form that every header version accepts."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def decimal(value: Decimal) -> str:
@@ -89,6 +90,7 @@ class Value:
 
 
 Piece = str | Value
+Writer = Callable[..., str | None]
 
 
 # --- source -----------------------------------------------------------------------------------------------------------
@@ -102,20 +104,24 @@ def _compiled(parameters: str, lines: Sequence[str], result: str, **names: objec
     return function
 
 
-_shared_compiled = lru_cache(maxsize=256)(_compiled)
-
-
 @dataclass(slots=True)
 class _Body:
-    """The lines of a function over the sources, and the names that it has given to the fields of objects."""
+    """The lines of a function over the sources, the names that it has given to the fields of objects, its constants."""
 
     sources: Sequence[Any]
     lines: list[str] = field(default_factory=list)
     named: dict[Location, str] = field(default_factory=dict)
+    constants: dict[str, object] = field(default_factory=dict)
 
-    @property
-    def parameters(self) -> str:
-        return ", ".join(f"s{number}" for number in range(len(self.sources)))
+    def constant(self, value: object) -> str:
+        """Name a constant."""
+        name = f"c{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+    def check(self, holds: str) -> None:
+        """Go on only where this holds."""
+        self.lines.append(f"if not ({holds}): return None")
 
     def expression(self, location: Location) -> str:
         """Write how to get at a value."""
@@ -142,21 +148,28 @@ def value_at(sources: Sequence[Any], location: Sequence[str | int]) -> Any:
     return value
 
 
-def writer(pieces: Sequence[Piece], sources: Sequence[Any]) -> Callable[..., str]:
-    """Make the function from sources of this shape to text. It raises ``KeyError`` for a code without a text."""
+# --- functions --------------------------------------------------------------------------------------------------------
+
+
+def writer(pieces: Sequence[Piece], conditions: frozenset[Location], sources: Sequence[Any]) -> Writer:
+    """Make the function from sources to text for the shape that these sources have.
+
+    It returns None for sources of another shape. It raises ``KeyError`` for a code without a text. ``conditions`` are
+    the places of values that decide by themselves what is written.
+    """
     body = _Body(sources)
+    for number, source in enumerate(sources):
+        if any(not isinstance(piece, str) and piece.location[0] == number for piece in pieces):
+            _check_object((number,), source, conditions, body)
     parts: list[str] = []
     texts: list[str] = []
-    codes: dict[str, object] = {}
     for piece in pieces:
         if isinstance(piece, str):
             parts.append(repr(piece))
             continue
         value = body.expression(piece.location)
         if piece.form.codes is not None:
-            name = f"c{len(codes)}"
-            codes[name] = dict(piece.form.codes)
-            parts.append(piece.form.expression.format(name, value))
+            parts.append(f"{body.constant(dict(piece.form.codes))}[{value}]")
         elif piece.form.expression:
             parts.append(piece.form.expression.format(value))
         else:
@@ -165,87 +178,40 @@ def writer(pieces: Sequence[Piece], sources: Sequence[Any]) -> Callable[..., str
             parts.append(texts[-1])
     if texts:
         names = f"{', '.join(texts)},"
-        body.lines.append(f"all = ''.join(({names}))")
-        body.lines.append(f"if '&' in all or '<' in all or '>' in all: {names} = map(escape, ({names}))")
-    return _compiled(body.parameters, body.lines, f"''.join(({', '.join(parts)},))", **codes)
+        body.lines.append(f"said = ''.join(({names}))")
+        body.lines.append(f"if '&' in said or '<' in said or '>' in said: {names} = map(escape, ({names}))")
+    parameters = ", ".join(f"s{number}" for number in range(len(sources)))
+    return _compiled(parameters, body.lines, f"''.join(({', '.join(parts)},))", **body.constants)
 
 
-# --- what to ask an event ---------------------------------------------------------------------------------------------
+def _check_object(location: Location, value: Any, conditions: frozenset[Location], body: _Body) -> None:
+    """Check that an object gives the fields that this one gives, and what it holds."""
+    model: type = type(value)
+    kinds = fields_of(model)
+    pattern = tuple(EACH if number and isinstance(step, int) else step for number, step in enumerate(location))
+    if issubclass(model, BaseModel):
+        # pydantic remembers which fields were given; parse_event lets no null and no empty list in.
+        if any(kind.optional or kind.items is not None for kind in kinds.values()):
+            given = body.constant(frozenset(value.model_fields_set))
+            body.check(f"{body.expression(location)}.__pydantic_fields_set__ == {given}")
+    else:
+        for name in (name for name, kind in kinds.items() if kind.optional):
+            wanted = "is" if getattr(value, name) is None else "is not"
+            body.check(f"{body.expression((*location, name))} {wanted} None")
+    for name, kind in kinds.items():
+        here, inner = (*location, name), getattr(value, name)
+        if (*pattern, name) in conditions and inner is not None:
+            body.check(f"{body.expression(here)} == {body.constant(inner)}")
+        if kind.items is not None and inner:
+            body.check(f"len({body.expression(here)}) == {len(inner)}")
+            for number, item in enumerate(inner):
+                _check_value((*here, number), item, kind_of(kind.items), conditions, body)
+        elif inner is not None:
+            _check_value(here, inner, kind, conditions, body)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something that shapes differ in: the fields that an object gives, what a list has, a type, or a value itself."""
-
-    about: str  # fields | items | type | value
-    location: Location
-
-
-@dataclass(frozen=True, slots=True)
-class Questions:
-    """What to ask about sources of these types. ``conditions`` are the places of values that rows depend on."""
-
-    conditions: frozenset[Location]
-
-    def first(self, sources: Sequence[Any]) -> list[Question]:
-        """Return what to ask first."""
-        return [found for number, source in enumerate(sources) for found in self._object((number,), source)]
-
-    def next(self, questions: Sequence[Question], sources: Sequence[Any]) -> list[Question]:
-        """Return what to ask when these questions have been answered as the sources at hand answer them."""
-        following: list[Question] = []
-        for question in questions:
-            value, location = value_at(sources, question.location), question.location
-            if question.about == "fields":
-                following += self._fields(location, value)
-            elif question.about == "type" and not isinstance(value, str):
-                following += self._object(location, value)
-            elif question.about == "items":
-                for number, item in enumerate(value):
-                    if not isinstance(item, str):
-                        following += self._object((*location, number), item)
-        return following
-
-    def _object(self, location: Location, value: Any) -> Iterator[Question]:
-        model: type = type(value)
-        if any(kind.optional or kind.items is not None for kind in fields_of(model).values()):
-            yield Question("fields", location)
-        else:
-            yield from self._fields(location, value)
-
-    def _fields(self, location: Location, value: Any) -> Iterator[Question]:
-        pattern = tuple(EACH if isinstance(step, int) else step for step in location[1:])
-        model: type = type(value)
-        for name, kind in fields_of(model).items():
-            here, inner = (*location, name), getattr(value, name)
-            if inner is None or inner == ():
-                continue
-            if (location[0], *pattern, name) in self.conditions:
-                yield Question("value", here)
-            if kind.items is not None:
-                yield Question("items", here)
-            elif kind.models:
-                yield from [Question("type", here)] if kind.plain else self._object(here, inner)
-
-
-def asking(questions: Sequence[Question], sources: Sequence[Any]) -> Callable[..., object]:
-    """Make the function from sources to their answers, which can be a key."""
-    body = _Body(sources)
-    answers = []
-    for question in questions:
-        value = value_at(sources, question.location)
-        here = body.expression(question.location)
-        if question.about == "items":
-            answers.append(f"(*map(type, {here}),)")
-        elif question.about != "fields":
-            answers.append(here if question.about == "value" else f"type({here})")
-        elif isinstance(value, BaseModel):
-            # pydantic remembers which fields were given; parse_event lets no null and no empty list in.
-            answers.append(f"frozenset({here}.__pydantic_fields_set__)")
-        else:
-            answers += [f"{here}.{name} is None" for name, kind in _optional(type(value))]
-    return _shared_compiled(body.parameters, tuple(body.lines), f"({', '.join(answers)},)" if answers else "()")
-
-
-def _optional(model: type) -> list[tuple[str, Kind]]:
-    return [(name, kind) for name, kind in fields_of(model).items() if kind.optional]
+def _check_value(location: Location, value: Any, kind: Kind, conditions: frozenset[Location], body: _Body) -> None:
+    if kind.plain and kind.models:
+        body.check(f"{body.expression(location)}.__class__ is {body.constant(value.__class__)}")
+    if isinstance(value, kind.models):
+        _check_object(location, value, conditions, body)
