@@ -38,7 +38,7 @@ from gateway.store.migration import upgrade
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-REPLY = ROOT / "bench" / "fixtures" / "sese.024.001.13.xml"
+REPLY = ROOT / "tests" / "messages" / "replies" / "sese.024.001.13_pending.xml"
 
 # The pages whose commands are run, in their order, in one folder a page; the others' are parsed.
 RUN = sorted([*DOCS.glob("howto-*.md"), DOCS / "quickstart.md"])
