@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from random import Random
 
@@ -162,6 +164,16 @@ def test_new_values_are_read_by_the_shape(readers: Readers) -> None:
     assert readers.knows(content)
     assert readers.knows(other)
     readers.agree(other)
+
+
+def test_facts_read_by_a_shape_are_facts_like_others(readers: Readers) -> None:
+    readers.learn(example())
+    reply, parsed = readers.reader.read(example()), readers.validator.parse(example())
+    assert hash(reply) == hash(readers.reader.extract(parsed))
+    assert pickle.loads(pickle.dumps(reply)) == reply
+    assert type(reply) is Reply
+    with pytest.raises(FrozenInstanceError):
+        reply.facts[0][1].isin = "X"  # type: ignore[misc, union-attr]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, make_dataclass, replace
+from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -153,7 +154,10 @@ def _shape(text: str, parsed: ParsedMessage, extract: Extract) -> _Shape | None:
     header, document = nodes.get(parsed.header), nodes.get(parsed.document)
     copy = replace(parsed, header=header, document=document, parts=())  # type: ignore[arg-type]  # read like elements
     reply = extract(copy, True)
-    wanted = sorted({leaf.place for leaf in _texts(reply)})
+    leaves = list(_texts(reply))
+    if None in leaves:
+        return None
+    wanted = sorted({leaf.place for leaf in leaves})
     for place in wanted:
         gaps[place] = "([^<]++)"
     pattern = "".join(f"<{re.escape(tag)}>{gap}" for (tag, _), gap in zip(tags, gaps, strict=True))
@@ -197,7 +201,8 @@ def _recipe(value: Any, numbers: dict[int, int]) -> _Recipe:
             conversions.append((part.convert, numbers[part.element.text.place]))
             return conversions, len(conversions) - 1
         if _is_made(part) and any(True for _ in _texts(part)):
-            steps.append((type(part) if is_dataclass(part) else _tuple, tuple([place(one) for one in _parts(part)])))
+            make = _tuple if isinstance(part, tuple) else _twin(type(part))
+            steps.append((make, tuple([place(one) for one in _parts(part)])))
             return steps, len(steps) - 1
         constants.append(part)
         return constants, len(constants) - 1
@@ -217,6 +222,21 @@ def _recipe(value: Any, numbers: dict[int, int]) -> _Recipe:
         return values[-1]
 
     return follow
+
+
+@cache
+def _twin(frozen: type[Any]) -> Callable[..., Any]:
+    """Return a faster way to make a fact: a frozen class takes five times as long to fill as one of equal slots."""
+    if hasattr(frozen, "__post_init__") or not hasattr(frozen, "__slots__"):
+        return frozen
+    fillable = make_dataclass(frozen.__name__, [each.name for each in fields(frozen)], slots=True)
+
+    def make(*values: Any) -> Any:
+        made = fillable(*values)
+        made.__class__ = frozen
+        return made
+
+    return make
 
 
 def _tuple(*parts: Any) -> tuple[Any, ...]:
