@@ -235,8 +235,8 @@ def party(bic: str, **changes: Any) -> dict[str, Any]:
 
 
 @cache
-def _messages(profiles: tuple[Profile, ...]) -> Messages:
-    return Messages(load_catalogue(), profiles, OWN_BIC)
+def _messages(*profiles: str) -> Messages:
+    return Messages(load_catalogue(), [Profile.model_validate_json(profile) for profile in profiles], OWN_BIC)
 
 
 class Loops:
@@ -246,7 +246,7 @@ class Loops:
         self.ledger = ledger
         self.settings = settings
         self.time = time or Time()
-        self.messages = _messages(settings.counterparties)
+        self.messages = _messages(*(profile.model_dump_json() for profile in settings.counterparties))
         self.wires = {profile.bic: Wire() for profile in settings.counterparties}
         self.intake = Intake(ledger, self.messages, settings, self.time)
         self.commands = Commands(ledger, self.intake, Pacing(self.time), self.time, 0.1)
