@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, make_dataclass, replace
 from functools import cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.messages.conversions import Later
 
@@ -201,7 +201,7 @@ def _recipe(value: Any, numbers: dict[int, int]) -> _Recipe:
             conversions.append((part.convert, numbers[part.element.text.place]))
             return conversions, len(conversions) - 1
         if _is_made(part) and any(True for _ in _texts(part)):
-            make = _tuple if isinstance(part, tuple) else _twin(type(part))
+            make = _tuple if isinstance(part, tuple) else _twin(cast("Hashable", type(part)))
             steps.append((make, tuple([place(one) for one in _parts(part)])))
             return steps, len(steps) - 1
         constants.append(part)
@@ -225,7 +225,7 @@ def _recipe(value: Any, numbers: dict[int, int]) -> _Recipe:
 
 
 @cache
-def _twin(frozen: type[Any]) -> Callable[..., Any]:
+def _twin(frozen: Any) -> Callable[..., Any]:
     """Return a faster way to make a fact: a frozen class takes five times as long to fill as one of equal slots."""
     if hasattr(frozen, "__post_init__") or not hasattr(frozen, "__slots__"):
         return frozen
