@@ -1,16 +1,19 @@
 """The native floor of one instruction: libxml2 and the bare driver, and no Python in between that could be left out.
 
 It parses and validates the outgoing message with its header and one reply, and writes the rows that a run of the
-gateway left in its ledger, the same rows in the same commits (batches of 100), to the same kind of store with full
+gateway has left in its ledger, the same rows in the same commits (batches of 100), to the same kind of store with full
 durability. No Kafka.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,192 +21,22 @@ from typing import Any
 import asyncpg
 from lxml import etree
 
+from bench.books import TABLES, Rows
 from gateway.messages.schema_files import load_catalogue
+from gateway.model.facts import Delivery, State
+from gateway.model.reports import encode
+from gateway.model.transitions import Dialogue
 from gateway.store import tables
 from gateway.store.migration import upgrade
 
 BATCH = 100
 
+Statement = tuple[str, list[tuple[Any, ...]]]
+Commit = list[Statement]
 
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a finished run, by table, each list in the order in which the run wrote it."""
-
-    tables: dict[str, list[tuple[Any, ...]]]
-
-    @property
-    def instructions(self) -> int:
-        """Return how many instructions the run had."""
-        return len(self.tables["instruction"])
-
-
-_ORDER = {
-    "event": "id",
-    "instruction": "id",
-    "document": "id",
-    "outbox": "document_id",
-    "attempt": "document_id, number",
-    "archive": "id",
-    "history": "instruction_id, sequence",
-    "publication": "id",
-}
-
-
-def rows_of(path: Path) -> Rows:
-    """Read the rows of a run from its SQLite ledger."""
-    with sqlite3.connect(path) as connection:
-        return Rows(
-            {name: connection.execute(f"SELECT * FROM {name} ORDER BY {order}").fetchall() for name, order in _ORDER.items()}
-        )
-
-
-@dataclass(frozen=True)
-class Commit:
-    """One transaction of the floor: statements with their rows."""
-
-    statements: list[tuple[str, list[tuple[Any, ...]]]]
-
-
-def _columns(name: str) -> list[str]:
-    return [column.name for column in tables.metadata.tables[name].columns]
-
-
-def _insert(name: str, rows: list[tuple[Any, ...]]) -> tuple[str, list[tuple[Any, ...]]]:
-    columns = _columns(name)
-    quoted = ", ".join(f'"{column}"' for column in columns)
-    return f"INSERT INTO {name} ({quoted}) VALUES ({', '.join('?' * len(columns))})", rows
-
-
-def commits(rows: Rows) -> Iterator[Commit]:
-    """Give the transactions of the run, six a batch: intake, attempts, outcomes, archive, apply, published.
-
-    The gateway updates rows that it wrote before with the values the finished run holds; the floor writes the same final
-    values twice, which costs the store the same.
-    """
-    all_rows = rows.tables
-    by_instruction: dict[int, list[tuple[Any, ...]]] = {}
-    for row in all_rows["history"]:
-        by_instruction.setdefault(row[0], []).append(row)
-    publications: dict[int, list[tuple[Any, ...]]] = {}
-    for row in all_rows["publication"]:
-        publications.setdefault(row[4], []).append(row)
-    attempts = {row[0]: row for row in all_rows["attempt"]}
-    outboxes = {row[0]: row for row in all_rows["outbox"]}
-    documents = all_rows["document"]
-    instructions = {row[0]: row for row in all_rows["instruction"]}
-    replies = {row[11]: row for row in all_rows["archive"]}
-    update_instruction = (
-        "UPDATE instruction SET state=?, headline=?, sequence=?, head_hash=?, account_servicer_transaction_id=?, "
-        "updated_at=? WHERE id=?"
-    )
-    update_outbox = "UPDATE outbox SET state=?, attempts=?, in_doubt=? WHERE document_id=?"
-    end_attempt = "UPDATE attempt SET ended_at=?, outcome=?, code=?, reference=? WHERE document_id=? AND number=?"
-    update_archive = (
-        "UPDATE archive SET state=?, message_definition=?, business_message_id=?, document_digest=?, instruction_id=? "
-        "WHERE id=?"
-    )
-    for start in range(0, len(documents), BATCH):
-        part = documents[start : start + BATCH]
-        numbers = [row[1] for row in part]
-        changed = [
-            (row[13], row[14], row[15], row[16], row[17], row[19], row[0]) for row in (instructions[n] for n in numbers)
-        ]
-        events = all_rows["event"][start : start + BATCH]
-        first = [by_instruction[n][0] for n in numbers]
-        second = [by_instruction[n][1] for n in numbers]
-        third = [entry for n in numbers for entry in by_instruction[n][2:]]
-        sent = [publications[n][0] for n in numbers]
-        answered = [entry for n in numbers for entry in publications[n][1:]]
-        unpublished = lambda entries: [(*entry[:7], None) for entry in entries]  # noqa: E731  # said once, used twice
-        waiting = [(*outboxes[row[0]][:4], 0, 0, 0) for row in part]
-        started = [(*attempts[row[0]][:7], None, None, None, None) for row in part]
-        arrived = [(*replies[n][:6], 0, 0, None, None, None, None, None) for n in numbers]
-        yield Commit(
-            [
-                _insert("event", events),
-                _insert("instruction", [instructions[n] for n in numbers]),
-                _insert("document", part),
-                _insert("outbox", waiting),
-                _insert("history", first),
-            ]
-        )
-        yield Commit([_insert("attempt", started), (update_outbox, [(1, 1, 0, row[0]) for row in part])])
-        yield Commit(
-            [
-                _insert("history", second),
-                _insert("publication", unpublished(sent)),
-                (update_instruction, changed),
-                (end_attempt, [(*attempts[row[0]][7:11], row[0], 1) for row in part]),
-                (update_outbox, [(3, 1, 0, row[0]) for row in part]),
-            ]
-        )
-        yield Commit([_insert("archive", arrived)])
-        yield Commit(
-            [
-                _insert("history", third),
-                _insert("publication", unpublished(answered)),
-                (update_instruction, changed),
-                (update_archive, [(*replies[n][6:7], *replies[n][8:12], replies[n][0]) for n in numbers]),
-            ]
-        )
-        yield Commit(
-            [("UPDATE publication SET published_at=? WHERE id=?", [(entry[7], entry[0]) for entry in (*sent, *answered)])]
-        )
-
-
-def sqlite_writer(path: Path) -> Callable[[Sequence[Commit]], None]:
-    """Return a function that writes commits with the bare sqlite3 driver, WAL and synchronous FULL."""
-    asyncio.run(upgrade(f"sqlite:///{path}"))
-    connection = sqlite3.connect(path, isolation_level=None)
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-32000", "temp_store=MEMORY"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-    def write(batch: Sequence[Commit]) -> None:
-        for commit in batch:
-            connection.execute("BEGIN IMMEDIATE")
-            for statement, rows in commit.statements:
-                if rows:
-                    connection.executemany(statement, rows)
-            connection.execute("COMMIT")
-
-    return write
-
-
-def _numbered(statement: str) -> str:
-    parts = statement.split("?")
-    return "".join(part + (f"${i}" if i < len(parts) else "") for i, part in enumerate(parts, 1))
-
-
-def postgres_rows(rows: Rows) -> Rows:
-    """Give dates and decimals the types that asyncpg wants."""
-    from datetime import date
-    from decimal import Decimal
-
-    converted = dict(rows.tables)
-    converted["instruction"] = [
-        (
-            *row[:8],
-            date.fromisoformat(row[8]) if row[8] else None,
-            Decimal(row[9]) if row[9] else None,
-            Decimal(row[10]) if row[10] else None,
-            *row[11:],
-        )
-        for row in rows.tables["instruction"]
-    ]
-    return Rows(converted)
-
-
-async def write_postgres(url: str, batches: Sequence[Commit]) -> None:
-    """Write commits with the bare asyncpg driver."""
-    connection = await asyncpg.connect(url)
-    try:
-        for commit in batches:
-            async with connection.transaction():
-                for statement, rows in commit.statements:
-                    if rows:
-                        await connection.executemany(_numbered(statement), rows)
-    finally:
-        await connection.close()
+_COLUMNS = {name: [column.name for column in tables.metadata.tables[name].columns] for name in TABLES}
+_RECORDED = encode(State(Dialogue.SETTLEMENT))
+_SENT = encode(State(Dialogue.SETTLEMENT, Delivery.SENT))
 
 
 class Judge:
@@ -215,27 +48,243 @@ class Judge:
         self._parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
 
     def parse(self, content: bytes) -> list[tuple[etree.XMLSchema, Any]]:
-        """Parse a message and find the schema of its header and its document."""
+        """Parse a message; returns the schema and the element of its header and of its document."""
         root = etree.fromstring(content, self._parser)
-        return [(self.schema(child.tag), child) for child in root]
+        return [(self._schemas.get(child.tag) or self._compile(child.tag), child) for child in root]
 
-    def schema(self, tag: str) -> etree.XMLSchema:
-        """Return the compiled schema of a root element's namespace."""
-        found = self._schemas.get(tag)
-        if found is None:
-            definition = tag[1:].partition("}")[0].rpartition(":")[2]
-            found = self._schemas[tag] = etree.XMLSchema(etree.fromstring(self._catalogue.xsd(definition)))
-        return found
+    def _compile(self, tag: str) -> etree.XMLSchema:
+        definition = tag[1:].partition("}")[0].rpartition(":")[2]
+        schema = self._schemas[tag] = etree.XMLSchema(etree.fromstring(self._catalogue.xsd(definition)))
+        return schema
 
     def __call__(self, content: bytes) -> None:
-        """Parse and validate; raises when invalid."""
+        """Parse and validate; raises ValueError for what is not valid."""
         for schema, element in self.parse(content):
             if not schema.validate(element):
                 raise ValueError(schema.error_log)
 
 
-def elapsed(work: Callable[[], object]) -> float:
-    """Return the seconds that work takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def _index(table: str, column: str) -> int:
+    return _COLUMNS[table].index(column)
+
+
+def _insert(table: str, rows: list[tuple[Any, ...]]) -> Statement:
+    columns = _COLUMNS[table]
+    quoted = ", ".join(f'"{column}"' for column in columns)
+    return f"INSERT INTO {table} ({quoted}) VALUES ({', '.join('?' * len(columns))})", rows
+
+
+def _with(table: str, row: tuple[Any, ...], **values: Any) -> tuple[Any, ...]:
+    """Return a row as it was before, with other values in some columns."""
+    changed = list(row)
+    for column, value in values.items():
+        changed[_index(table, column)] = value
+    return tuple(changed)
+
+
+def _update(table: str, columns: Sequence[str], rows: list[tuple[Any, ...]], keys: Sequence[str]) -> Statement:
+    """Set columns to what the rows hold."""
+    places = [_index(table, name) for name in (*columns, *keys)]
+    assignments = ", ".join(f"{name}=?" for name in columns)
+    condition = " AND ".join(f"{key}=?" for key in keys)
+    return f"UPDATE {table} SET {assignments} WHERE {condition}", [tuple(row[i] for i in places) for row in rows]
+
+
+def commits(rows: Rows) -> list[Commit]:
+    """Return the transactions of a run, six a batch: intake, attempts, outcomes, archive, apply, published."""
+    of_instruction = {
+        table: _grouped(rows[table], _index(table, "instruction_id"))
+        for table in ("history", "publication", "archive", "outbox", "document")
+    }
+    attempts = _grouped(rows["attempt"], _index("attempt", "document_id"))
+    found: list[Commit] = []
+    for start in range(0, len(rows["instruction"]), BATCH):
+        part = rows["instruction"][start : start + BATCH]
+
+        def take(table: str, part: list[tuple[Any, ...]] = part) -> list[tuple[Any, ...]]:
+            return [row for instruction in part for row in of_instruction[table][instruction[0]]]
+
+        found += _batch(
+            rows["event"][start : start + BATCH],
+            part,
+            [row for document in take("document") for row in attempts[document[0]]],
+            {table: take(table) for table in of_instruction},
+        )
+    return found
+
+
+def _grouped(rows: list[tuple[Any, ...]], place: int) -> dict[Any, list[tuple[Any, ...]]]:
+    groups: dict[Any, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in rows:
+        groups[row[place]].append(row)
+    return groups
+
+
+def _batch(
+    events: list[tuple[Any, ...]], final: list[tuple[Any, ...]], attempts: list[tuple[Any, ...]], rows: Rows
+) -> list[Commit]:
+    """Return the six transactions of one batch; a row that is changed later is first written as it was then."""
+    action, sequence = _index("history", "action"), _index("history", "sequence")
+    told = _index("publication", "status_id")
+    history: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in rows["history"]:
+        history[row[action] if row[action] in ("recorded", "sent") else "applied"].append(row)
+    sent_sequences = {str(row[sequence]) for row in history["sent"]}
+    sent = [row for row in rows["publication"] if row[told].rpartition("-")[2] in sent_sequences]
+    answered = [row for row in rows["publication"] if row[told].rpartition("-")[2] not in sent_sequences]
+    heads = {row[0]: row[_index("history", "hash")] for row in history["recorded"]}
+    heads_sent = {row[0]: row[_index("history", "hash")] for row in history["sent"]}
+    recorded = [
+        _with(
+            "instruction",
+            row,
+            state=_RECORDED,
+            headline="recorded",
+            sequence=1,
+            head_hash=heads[row[0]],
+            account_servicer_transaction_id=None,
+            updated_at=row[_index("instruction", "created_at")],
+        )
+        for row in final
+    ]
+    delivered = [
+        _with("instruction", row, state=_SENT, headline="sent", sequence=2, head_hash=heads_sent.get(row[0], b""))
+        for row in recorded
+    ]
+    waiting = [_with("outbox", row, state=0, attempts=0) for row in rows["outbox"]]
+    sending = [_with("outbox", row, state=1) for row in rows["outbox"]]
+    started = [_with("attempt", row, ended_at=None, outcome=None, code=None, reference=None) for row in attempts]
+    judged = ("state", "message_definition", "business_message_id", "document_digest", "instruction_id")
+    arrived = [_with("archive", row, **dict.fromkeys(judged) | {"state": 0}) for row in rows["archive"]]
+    moved = ("state", "headline", "sequence", "head_hash", "account_servicer_transaction_id", "updated_at")
+    outbox = ("state", "attempts", "in_doubt")
+
+    def unpublished(entries: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        return [_with("publication", row, published_at=None) for row in entries]
+
+    return [
+        [
+            _insert("event", events),
+            _insert("instruction", recorded),
+            _insert("document", rows["document"]),
+            _insert("outbox", waiting),
+            _insert("history", history["recorded"]),
+        ],
+        [_insert("attempt", started), _update("outbox", outbox, sending, ["document_id"])],
+        [
+            _insert("history", history["sent"]),
+            _insert("publication", unpublished(sent)),
+            _update("instruction", moved, delivered, ["id"]),
+            _update("attempt", ("ended_at", "outcome", "code", "reference"), attempts, ["document_id", "number"]),
+            _update("outbox", outbox, rows["outbox"], ["document_id"]),
+        ],
+        [_insert("archive", arrived)],
+        [
+            _insert("history", history["applied"]),
+            _insert("publication", unpublished(answered)),
+            _update("instruction", moved, final, ["id"]),
+            _update("archive", judged, rows["archive"], ["id"]),
+        ],
+        [_update("publication", ["published_at"], rows["publication"], ["id"])],
+    ]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Microseconds an instruction: the whole and its two parts by the clock, and the processor time of this process."""
+
+    microseconds: float
+    libxml2: float
+    store: float
+    cpu_microseconds: float
+
+
+class Floor(ABC):
+    """Replay rounds of a run natively, into one ledger of its own that grows as the run's did."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    def run(self, rows: Rows) -> Replayed:
+        """Judge every message of a round and write its rows."""
+        prepared = commits(rows)
+        outgoing = [bytes(row[_index("document", "content")]) for row in rows["document"]]
+        replies = [bytes(row[_index("archive", "content")]) for row in rows["archive"]]
+        each = 1e6 / len(rows["instruction"])
+        used, started = time.process_time(), time.perf_counter()
+        for content in outgoing:
+            self._judge(content)
+        for content in replies:
+            self._judge(content)
+        judged = time.perf_counter()
+        self._write(prepared)
+        ended, used = time.perf_counter(), time.process_time() - used
+        return Replayed((ended - started) * each, (judged - started) * each, (ended - judged) * each, used * each)
+
+    @abstractmethod
+    def _write(self, prepared: list[Commit]) -> None:
+        """Write the transactions, each committed with full durability."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class SqliteFloor(Floor):
+    """The bare sqlite3 driver, with the settings of the gateway's ledger."""
+
+    def __init__(self, judge: Judge, path: Path) -> None:
+        super().__init__(judge)
+        asyncio.run(upgrade(f"sqlite:///{path}"))
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-32000", "temp_store=MEMORY"):
+            self._connection.execute(f"PRAGMA {pragma}").close()
+
+    def _write(self, prepared: list[Commit]) -> None:
+        connection = self._connection
+        for commit in prepared:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement, rows in commit:
+                if rows:
+                    connection.executemany(statement, rows)
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class PostgresFloor(Floor):
+    """The bare asyncpg driver; the server's durability settings are untouched."""
+
+    def __init__(self, judge: Judge, url: str) -> None:
+        super().__init__(judge)
+        asyncio.run(upgrade(url))
+        self._runner = asyncio.Runner()
+        self._connection = self._runner.run(_connect(url))
+
+    def _write(self, prepared: list[Commit]) -> None:
+        numbered = {statement: _numbered(statement) for commit in prepared for statement, _ in commit}
+
+        async def write() -> None:
+            for commit in prepared:
+                async with self._connection.transaction():
+                    for statement, rows in commit:
+                        if rows:
+                            await self._connection.executemany(numbered[statement], rows)
+
+        self._runner.run(write())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._runner.run(self._connection.close())
+        self._runner.close()
+
+
+async def _connect(url: str) -> Any:
+    return await asyncpg.connect(url.replace("postgresql+asyncpg:", "postgresql:"))
+
+
+def _numbered(statement: str) -> str:
+    numbers = iter(range(1, statement.count("?") + 1))
+    return re.sub(r"\?", lambda _: f"${next(numbers)}", statement)

@@ -1,7 +1,7 @@
 """A counterparty that costs as little as possible: it answers every instruction with one settlement confirmation.
 
-``python -m bench.responder BOOTSTRAP INBOUND_TOPIC OUTBOUND_TOPIC TEMPLATE`` runs until it is ended. ``@TX@`` and ``@ID@``
-in the template become the transaction identification and a business message identifier.
+``python -m bench.responder BOOTSTRAP INBOUND_TOPIC OUTBOUND_TOPIC BIC`` runs until it is ended. It reads nothing but
+the transaction identification, and hands whole batches to the client.
 """
 
 from __future__ import annotations
@@ -9,33 +9,35 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # type: ignore[import-untyped]
+
+from bench import material
+from bench.publisher import send
 
 _TRANSACTION = re.compile(rb"<TxId>([^<]+)</TxId>")
 
 
-async def respond(bootstrap: str, inbound: str, outbound: str, template: bytes) -> None:
-    """Answer until cancelled; says ``ready`` when it listens."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=20)
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=False, linger_ms=2)
+async def _respond(bootstrap: str, inbound: str, outbound: str, bic: str) -> None:
+    template = material.reply(material.CONFIRMATION, "@TX@", "R@TX@", bic)
+    consumer = AIOKafkaConsumer(
+        inbound, bootstrap_servers=bootstrap, fetch_max_wait_ms=20, auto_offset_reset="earliest"
+    )
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=False, max_batch_size=1_000_000)
     await consumer.start()
     await producer.start()
-    partitions = [TopicPartition(inbound, number) for number in consumer.partitions_for_topic(inbound) or {0}]
-    consumer.assign(partitions)
-    await consumer.seek_to_beginning()
     print("ready", flush=True)
     while True:
-        found = await consumer.getmany(timeout_ms=200, max_records=500)
-        for records in found.values():
+        found = await consumer.getmany(timeout_ms=200, max_records=1000)
+        for partition, records in found.items():
+            answers = []
             for record in records:
                 named = _TRANSACTION.search(record.value)
-                if named is None:
-                    continue
-                answer = template.replace(b"@TX@", named[1]).replace(b"@ID@", b"R" + named[1])
-                await producer.send(outbound, answer, key=named[1])
+                if named is not None:
+                    answers.append((named[1], template.replace(b"@TX@", named[1])))
+            if answers:
+                await send(producer, outbound, partition.partition, answers)
 
 
 if __name__ == "__main__":
-    asyncio.run(respond(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]).read_bytes()))
+    asyncio.run(_respond(*sys.argv[1:5]))

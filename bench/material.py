@@ -1,0 +1,53 @@
+"""What the measurements are made with: one event and two replies of realistic size, all invented, in any number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gateway.model.profile import KafkaCarrier, Profile
+from gateway.model.references import business_message_id, transaction_id
+from gateway.model.transitions import Dialogue
+
+FIXTURES = Path(__file__).parent / "fixtures"
+OWN_BIC, CUSTODIAN, BROKER = "OURSGB2LXXX", "CUSTDEFFXXX", "BROKFRPPXXX"
+SOURCE = "equities-desk"
+CONFIRMATION, STATUS_ADVICE = "sese.025.001.12", "sese.024.001.13"
+
+
+def profile(bic: str = CUSTODIAN) -> Profile:
+    """Return the counterparty's profile with the versions that are the default."""
+    carrier = KafkaCarrier(outbound_topic="out", inbound_topic="in")
+    return Profile(bic=bic, name="Custodian", channel=carrier)
+
+
+def event() -> dict[str, Any]:
+    """Return the trade event: a receipt against payment whose message has about 4 KB."""
+    value: dict[str, Any] = json.loads((FIXTURES / "instruct_settlement.json").read_bytes())
+    return value
+
+
+def events(count: int, prefix: str, counterparties: tuple[str, ...] = (CUSTODIAN,)) -> Iterator[bytes]:
+    """Give events of distinct trades, quantities and amounts untouched so that one confirmation fits them all."""
+    template = json.dumps(event() | {"event_id": "@EVENT@", "trade_id": "@TRADE@", "counterparty": "@TO@"})
+    for number in range(count):
+        trade = f"{prefix}-{number:06d}"
+        text = template.replace("@EVENT@", f"E-{trade}").replace("@TRADE@", trade)
+        yield text.replace("@TO@", counterparties[number % len(counterparties)]).encode()
+
+
+def identifiers(trade: str) -> tuple[str, str]:
+    """Return the transaction identification and the business message identifier of a trade's instruction."""
+    transaction = transaction_id(OWN_BIC, SOURCE, trade, Dialogue.SETTLEMENT, 1)
+    return transaction, business_message_id(transaction, f"E-{trade}", "sese.023.001.12")
+
+
+def reply(definition: str, transaction: str, message_id: str, bic: str = CUSTODIAN) -> bytes:
+    """Return a counterparty's reply about a transaction."""
+    template = (FIXTURES / f"{definition}.xml").read_bytes()
+    values = {b"@TRANSACTION@": transaction, b"@MESSAGE@": message_id, b"@FROM@": bic}
+    for name, value in values.items():
+        template = template.replace(name, value.encode())
+    return template

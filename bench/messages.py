@@ -1,0 +1,145 @@
+"""Messages against libxml2: build, validate and read, each beside the native work on the very same bytes.
+
+Processor time of one thread, so that other work on the machine does not count. A round alternates short slices of both
+sides; its ratio is that of the sums.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+from lxml import etree
+
+from bench import material
+from bench.floor import Judge
+from gateway.messages import Identity, Messages
+from gateway.messages.schema_files import load_catalogue
+from gateway.model.events import TradeEvent, parse_event
+
+VARIETY = 200  # distinct messages, so that no cache of one answers for all
+ROUNDS = 5
+
+Item = Any
+Work = Callable[[Item], object]
+
+
+class _Unvalidated(Messages):
+    """Build and serialise only: what is measured against validation alone."""
+
+    def _validate(self, content: bytes) -> None:
+        del content
+
+
+def measure(slices: int) -> dict[str, Any]:
+    """Return each comparison: microseconds of both sides and the ratio of every round, with its bound."""
+    catalogue = load_catalogue()
+    profile = material.profile()
+    messages = Messages(catalogue, [profile], material.OWN_BIC)
+    unvalidated = _Unvalidated(catalogue, [profile], material.OWN_BIC)
+    judge = Judge()
+    now = datetime(2026, 3, 2, 9, 15, 1, 250_000, tzinfo=UTC)
+    instructed: list[tuple[TradeEvent, Identity]] = []
+    for content in material.events(VARIETY, "bench"):
+        event = parse_event(content)
+        instructed.append((event, Identity(*material.identifiers(event.trade_id), now)))
+
+    def build(item: tuple[TradeEvent, Identity]) -> bytes:
+        return messages.build(item[0], profile, item[1]).content
+
+    def build_only(item: tuple[TradeEvent, Identity]) -> bytes:
+        return unvalidated.build(item[0], profile, item[1]).content
+
+    outgoing = [build(item) for item in instructed]
+    assert outgoing == [build_only(item) for item in instructed]
+    parsed = [judge.parse(content) for content in outgoing]
+    confirmations = [_reply(material.CONFIRMATION, identity) for _, identity in instructed]
+    advices = [_reply(material.STATUS_ADVICE, identity) for _, identity in instructed]
+    for content in (*outgoing, *confirmations, *advices):
+        judge(content)
+    comparisons: dict[str, tuple[str, str, float, Work, Sequence[Item], Work, Sequence[Item]]] = {
+        "build": (
+            "build and serialise sese.023",
+            "libxml2 validates it",
+            0.5,
+            build_only,
+            instructed,
+            _validate,
+            parsed,
+        ),
+        "build_checked": (
+            "build, parse and validate sese.023",
+            "libxml2 parses and validates it",
+            1.4,
+            build,
+            instructed,
+            judge,
+            outgoing,
+        ),
+        "read_confirmation": (
+            "read sese.025 into facts, validated",
+            "libxml2 parses and validates it",
+            1.5,
+            messages.read,
+            confirmations,
+            judge,
+            confirmations,
+        ),
+        "read_status_advice": (
+            "read sese.024 into facts, validated",
+            "libxml2 parses and validates it",
+            2.0,
+            messages.read,
+            advices,
+            judge,
+            advices,
+        ),
+    }
+    results: dict[str, Any] = {
+        "bytes": {
+            "event": len(next(material.events(1, "bench"))),
+            "sese.023.001.12": len(outgoing[0]),
+            material.CONFIRMATION: len(confirmations[0]),
+            material.STATUS_ADVICE: len(advices[0]),
+        },
+        "libxml2": ".".join(map(str, etree.LIBXML_VERSION)),
+        "comparisons": {},
+    }
+    for name, (ours_text, native_text, bound, ours, our_items, native, native_items) in comparisons.items():
+        rounds = [_round(ours, our_items, native, native_items, slices) for _ in range(ROUNDS + 1)][1:]
+        results["comparisons"][name] = {
+            "ours": ours_text,
+            "native": native_text,
+            "bound": bound,
+            "ratio": round(median(a / b for a, b in rounds), 3),
+            "ratios": [round(a / b, 3) for a, b in rounds],
+            "microseconds": round(median(a for a, _ in rounds), 1),
+            "native_microseconds": round(median(b for _, b in rounds), 1),
+        }
+    return results
+
+
+def _reply(definition: str, identity: Identity) -> bytes:
+    return material.reply(definition, identity.transaction_id, f"R{identity.transaction_id}")
+
+
+def _validate(parsed: Sequence[tuple[etree.XMLSchema, Any]]) -> None:
+    for schema, element in parsed:
+        schema.validate(element)
+
+
+def _round(ours: Work, our_items: Sequence[Item], native: Work, native_items: Sequence[Item], slices: int) -> Any:
+    """Return microseconds a message of both sides, in alternating slices."""
+    spent = [0.0, 0.0]
+    sides = ((ours, our_items), (native, native_items))
+    for number in range(slices):
+        for side in (0, 1) if number % 2 else (1, 0):
+            work, items = sides[side]
+            started = time.thread_time()
+            for item in items:
+                work(item)
+            spent[side] += time.thread_time() - started
+    return tuple(total / slices / VARIETY * 1e6 for total in spent)
