@@ -8,11 +8,12 @@ ISO 20022 elements that the fields become.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from operator import attrgetter
+from functools import lru_cache
+from operator import itemgetter
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
@@ -22,6 +23,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     StringConstraints,
     WithJsonSchema,
     model_validator,
@@ -54,6 +56,7 @@ def _text(length: int, pattern: str = PRINTABLE_PATTERN) -> StringConstraints:
 
 
 def _check_digit(holds: Any, name: str) -> AfterValidator:
+    @lru_cache(maxsize=65_536)  # the same securities and parties come again and again
     def check(value: str) -> str:
         if not holds(value):
             raise PydanticCustomError("identifier_check_digit", f"{name} whose check digits hold")
@@ -122,7 +125,7 @@ _DECIMAL_SCHEMA = WithJsonSchema(
 )
 
 
-def _exact(places: int, *, signed: bool = False, zero: bool = True) -> BeforeValidator:
+def _exact(places: int, *, signed: bool = False, zero: bool = True) -> PlainValidator:
     usual = re.compile(rf"[0-9]{{1,{_MAX_DIGITS - places}}}(\.[0-9]{{1,{places}}})?", re.ASCII).fullmatch
 
     def read(value: object) -> Decimal:
@@ -130,7 +133,7 @@ def _exact(places: int, *, signed: bool = False, zero: bool = True) -> BeforeVal
             return Decimal(value)
         return _exactly(value, places, signed=signed, zero=zero)
 
-    return BeforeValidator(read)
+    return PlainValidator(read)
 
 
 AmountValue = Annotated[Decimal, _exact(5), _DECIMAL_SCHEMA]
@@ -154,13 +157,19 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def _exactly_one(*names: str) -> Any:
-    """Make the check that exactly one of the named fields is given."""
-    given = attrgetter(*names)
+def _exactly_one(*names: str, beside: Mapping[str, str] | None = None) -> Any:
+    """Make the check that exactly one of the named fields is given, and others only ``beside`` the one they are for."""
+    given = itemgetter(*names)
     absent = len(names) - 1
+    pairs = tuple((beside or {}).items())
 
     def check(item: BaseModel) -> BaseModel:
-        if given(item).count(None) != absent:
+        fields = item.__dict__  # a model's own look-up of attributes takes longer
+        for name, other in pairs:
+            if fields[name] is not None and fields[other] is None:
+                text = "an {name} only beside a {other}"
+                raise PydanticCustomError("event_field_invalid", text, {"name": name, "other": other})
+        if given(fields).count(None) != absent:
             raise PydanticCustomError("event_field_invalid", "exactly one of {names}", {"names": ", ".join(names)})
         return item
 
@@ -175,7 +184,7 @@ class Proprietary(Strict):
     scheme: Text35 | None = None
 
 
-Code = IsoCode | Proprietary
+Code = Annotated[IsoCode | Proprietary, Field(union_mode="left_to_right")]
 """An ISO 20022 code as a string, or a proprietary one as an object."""
 
 Item = TypeVar("Item")
@@ -203,7 +212,8 @@ class Amount(Strict):
 
     @model_validator(mode="after")
     def _decimals_of_the_currency(self) -> Self:
-        if self.value % _SMALLEST[self.currency]:
+        fields = self.__dict__
+        if fields["value"] % _SMALLEST[fields["currency"]]:
             rule = f"at most {DECIMALS[self.currency]} decimals in {self.currency}"
             raise PydanticCustomError("currency_decimals", "{rule}", {"rule": rule})
         return self
@@ -271,13 +281,7 @@ class Party(Strict):
     declaration_text: Text350 | None = None
     contact_text: Text140 | None = None
 
-    _one_identification = _exactly_one("bic", "proprietary", "name")
-
-    @model_validator(mode="after")
-    def _address_of_a_name(self) -> Self:
-        if self.address is not None and self.name is None:
-            raise PydanticCustomError("event_field_invalid", "an address only beside a name")
-        return self
+    _one_identification = _exactly_one("bic", "proprietary", "name", beside={"address": "name"})
 
 
 Chain = Annotated[tuple[Party, ...], Field(max_length=5, strict=False)]
