@@ -78,6 +78,8 @@ def _type(field: FieldInfo) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
+    if field.default_factory is not None:
+        return "none"
     value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
     if value is None:
         return ""

@@ -47,6 +47,7 @@ class Condition:
     ledger: str = "opening"
     intake: str = "starting"
     kafka: str = "connecting"
+    backlog: int = 0  # messages that wait to be sent
     loops: dict[str, str] = field(default_factory=dict)  # name -> holding | waiting | failed: why
 
     @property
@@ -61,6 +62,7 @@ class Condition:
             "ledger": self.ledger,
             "kafka": self.kafka,
             "intake": self.intake,
+            "backlog": self.backlog,
             "loops": dict(sorted(self.loops.items())),
         }
 
@@ -191,6 +193,7 @@ class Gateway:
 
     async def _watch(self, ledger: Ledger, bus: Bus) -> None:
         """Keep the condition true: ask the ledger, and look at what the bus last saw."""
+        above = False
         while not self._signals.stopping.is_set():
             try:
                 await ledger.read(self._clock(), lambda unit: unit.is_here())
@@ -198,9 +201,21 @@ class Gateway:
             except GatewayError as error:
                 self.condition.ledger = f"unavailable: {error.text}"
             self.condition.kafka = "away" if bus.available is False else "connected"
+            above = await self._report_backlog(ledger, above)
             if self.condition.intake in ("running", "partly stopped") and self._consumer is not None:
                 self.condition.intake = "partly stopped" if self._consumer.stopped else "running"
             await self._signals.pause(1.0)
+
+    async def _report_backlog(self, ledger: Ledger, above: bool) -> bool:
+        """Warn once when more messages wait to be sent than they should, and say when it is over."""
+        with contextlib.suppress(GatewayError):
+            self.condition.backlog = await ledger.read(self._clock(), lambda unit: unit.backlog())
+        now_above = self.condition.backlog > self._settings.loops.backlog_limit
+        if now_above and not above:
+            log.warning("backlog.high", messages=self.condition.backlog, limit=self._settings.loops.backlog_limit)
+        elif above and not now_above:
+            log.info("backlog.normal", messages=self.condition.backlog)
+        return now_above
 
     def _channel(
         self, ledger: Ledger, bus: Bus, messages: Messages, profile: Profile

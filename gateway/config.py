@@ -84,7 +84,11 @@ class LoopSettings(_Section):
     lease_seconds: float = Field(default=10.0, ge=1, le=300)
     retry_initial_seconds: float = Field(default=0.2, gt=0)
     retry_maximum_seconds: float = Field(default=30.0, gt=0)
-    backlog_limit: int = Field(default=20_000, ge=100, description="unsent messages at which intake pauses")
+    backlog_limit: int = Field(
+        default=20_000,
+        ge=100,
+        description="unsent messages at which the log warns; intake goes on, only the ledger slows it",
+    )
 
 
 class Settings(BaseSettings):

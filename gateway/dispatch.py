@@ -75,8 +75,8 @@ class Dispatch:
     async def run(self, transport: Transport, lease: LeaseView) -> None:
         """Send what is eligible until the stop. Raises LeaseLost, StoreError; attempts then made are found in doubt."""
         await self._declare_in_doubt(lease.lease)
-        if lease.lease.failures:
-            self._backoff.failures = lease.lease.failures
+        self._backoff.failures = lease.lease.failures
+        self._next_at = lease.lease.next_attempt_at  # the channel's, whoever held it
         while not self._signals.stopping.is_set():
             if self._next_at is not None and (wait := (self._next_at - self._clock()).total_seconds()) > 0:
                 await self._signals.pause(wait)
@@ -85,7 +85,7 @@ class Dispatch:
             if not claimed:
                 await self._signals.wait(self._channel, self._loops.poll_seconds)
                 continue
-            if not lease.is_safe(self._clock(), self._profile.limits.send_timeout_seconds):
+            if self._clock() >= lease.lease.expires_at:
                 # The attempts stay without outcome; the next holder finds them in doubt and marks their repeat.
                 raise LeaseLost(f"channel {self._channel}: the lease may have ended before the send")
             passed("dispatch.claimed")
@@ -311,8 +311,3 @@ class LeaseView:
     """The lease as last renewed; shared by the tasks of one channel."""
 
     lease: Lease
-
-    def is_safe(self, now: datetime, seconds: float) -> bool:
-        """Tell whether the lease will still be ours when a send begun now must have ended."""
-        del seconds  # the carrier bounds the send; what matters is that the lease has not ended when it begins
-        return now < self.lease.expires_at

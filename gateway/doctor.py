@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.bus import Bus
 from gateway.config import Settings, load_settings
-from gateway.errors import BusUnavailable, ConfigError, GatewayError
+from gateway.errors import ConfigError, GatewayError
 from gateway.messages import Messages
 from gateway.messages.schema_files import load_catalogue
 from gateway.store import Ledger
@@ -125,7 +125,7 @@ async def _kafka(settings: Settings, bus: Bus) -> Finding:
     try:
         async with asyncio.timeout(_PROBE_SECONDS):
             await bus.check_topics(names)
-    except BusUnavailable as error:
+    except GatewayError as error:
         return Finding("kafka", False, f"{error.text} [{error.code}]", "check kafka.* and the broker's log")
     except TimeoutError:
         return Finding(

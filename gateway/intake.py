@@ -21,8 +21,8 @@ from gateway import lifecycle
 from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
 from gateway.messages import Identity, Messages
-from gateway.model.events import CancelSettlement, TradeEvent, event_digest, parse_event
-from gateway.model.facts import Dialogue, State
+from gateway.model.events import CANCELLATION, TradeEvent, event_digest, parse_event
+from gateway.model.facts import State
 from gateway.model.references import business_message_id, trade_key, transaction_id
 from gateway.model.reports import Cause
 from gateway.pace import Backoff, Clock, Signals
@@ -125,7 +125,7 @@ class Intake:
         transaction = transaction_id(
             self._own_bic, parsed.source, parsed.trade_id, parsed.dialogue, parsed.instruction_number
         )
-        if isinstance(parsed, CancelSettlement):
+        if parsed.role == CANCELLATION:
             return Prepared(event, parsed, profile, transaction, row=row)  # its message needs the instruction's terms
         try:
             definition = self._messages.definition_for(parsed, profile)
@@ -200,7 +200,7 @@ class Intake:
                 return Recorded("duplicate", event, item.transaction)
             return self._park(unit, replace(item, event=conflict), _conflict(event))
         open_items = [] if item.row is not None else waiting.get(_key(event) or 0, [])
-        if isinstance(item.parsed, CancelSettlement) and item.failure is None:
+        if item.parsed is not None and item.parsed.role == CANCELLATION and item.failure is None:
             covered = _instructions(unit, open_items, event.instruction_number)
             if covered and item.transaction not in existing:
                 return self._cancel_parked(unit, item, covered)
@@ -209,7 +209,7 @@ class Intake:
             return Recorded("held", event, item.transaction)
         if item.failure is not None:
             return self._park(unit, item, item.failure)
-        if isinstance(item.parsed, CancelSettlement):
+        if item.parsed is not None and item.parsed.role == CANCELLATION:
             return self._cancel(unit, item, item.parsed, existing.get(item.transaction))
         if item.transaction in existing:
             row = unit.lock([existing[item.transaction]])[existing[item.transaction]]
@@ -236,7 +236,7 @@ class Intake:
         unit.move(row, state, lifecycle.headline(state), action="recorded", actor=ACTOR, cause=cause, publish=False)
         unit.add_document(
             row,
-            role="instruction" if dialogue is Dialogue.SETTLEMENT else "confirmation",
+            role=item.parsed.role,
             cause=event.event_id,
             message_definition=built.message_definition,
             business_message_id=built.business_message_id,
@@ -246,7 +246,7 @@ class Intake:
         )
         return Recorded("instructed", event, item.transaction, profile.bic)
 
-    def _cancel(self, unit: Unit, item: Prepared, parsed: CancelSettlement, instruction_id: int | None) -> Recorded:
+    def _cancel(self, unit: Unit, item: Prepared, parsed: TradeEvent, instruction_id: int | None) -> Recorded:
         event, profile = item.event, item.profile
         assert profile is not None
         if instruction_id is None:

@@ -26,7 +26,6 @@ from gateway.model.facts import (
     Change,
     ConfirmationAnswer,
     Delivery,
-    Dialogue,
     Difference,
     Fact,
     MessageRejection,
@@ -54,6 +53,7 @@ from gateway.model.transitions import (
     TRANSITIONS,
     WAYS,
     Cause,
+    Dialogue,
     lifecycle_page,
 )
 
@@ -527,7 +527,7 @@ def _is_of_statuses(dialogue: Dialogue, kind: Any) -> bool:
 
 
 # What is made of statuses needs no code of its own, only rows in the dialogue's table for each of its axes.
-_APPLY: Final[Mapping[tuple[Dialogue, type], Callable[[_Step, Any, tuple[Difference, ...]], None]]] = {
+_APPLY: Final[Mapping[tuple[str, type], Callable[[_Step, Any, tuple[Difference, ...]], None]]] = {
     **{(d, kind): _statuses for d in Dialogue for kind in get_args(Fact) if _is_of_statuses(d, kind)},
     **{(dialogue, CancellationAdvice): _cancellation_advice for dialogue in Dialogue},
     **{(dialogue, MessageRejection): _message_rejection for dialogue in Dialogue},

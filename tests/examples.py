@@ -15,7 +15,7 @@ from gateway.messages import BuiltMessage, Identity, Messages
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS, InstructSettlement, TradeEvent, parse_event
 from gateway.model.facts import Terms
-from gateway.model.profile import KafkaCarrier, MessageVersions, Profile
+from gateway.model.profile import KafkaCarrier, Profile
 
 OWN_BIC = "OWNRDEFFXXX"
 IDENTITY = Identity("TX00000000000001", "BM00000000000001", datetime(2026, 3, 2, 8, 15, 1, 500_000, tzinfo=UTC))
@@ -32,7 +32,7 @@ EVERY_VERSION = [(kind, definition) for kind, (_, definitions) in VERSIONS.items
 def profile(definition: str = "sese.023.001.12", header: str = "head.001.001.04") -> Profile:
     """Make a counterparty that speaks one message version."""
     key = next(key for key, definitions in VERSIONS.values() if definition in definitions)
-    versions = MessageVersions(**{key: definition, "header": header})
+    versions = {key: definition, "header": header}
     channel = KafkaCarrier(outbound_topic="out", inbound_topic="in")
     return Profile(bic="CUSTGB2LXXX", name="Custodian", channel=channel, versions=versions)
 

@@ -30,9 +30,10 @@ from gateway.bus import Bus, Message
 from gateway.embedded import free_port
 from gateway.model.connections import KafkaSettings
 from gateway.model.events import EVENT_KINDS
-from gateway.model.facts import Dialogue, State
+from gateway.model.facts import State
 from gateway.model.references import transaction_id
 from gateway.model.reports import settled_sums
+from gateway.model.transitions import Dialogue
 from gateway.simulator.book import BookEntry, Repeat, outcomes, read_book
 from gateway.store import Ledger, tables
 from gateway.store.migration import upgrade
@@ -258,7 +259,7 @@ port = {port}
                 wrong[identifier] = f"{trade}: recorded {state is not None}, arrived {identifier in arrived}"
                 continue
             axes = {name: axis.status.value for name, axis in (state.axes or {}).items()}
-            differing = {name: (value, axes.get(name)) for name, value in outcome.axes.items() if axes.get(name) != value}
+            differing = {k: (value, axes.get(k)) for k, value in outcome.axes.items() if axes.get(k) != value}
             quantities, _ = settled_sums(state)
             settled = sum(quantity.value for quantity in quantities)
             if differing or settled != outcome.settled_quantity:
@@ -348,10 +349,10 @@ class Gateway:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise AssertionError(f"the gateway ended with {self.process.returncode} before it was ready")
-            with contextlib.suppress(OSError):
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ready", timeout=2) as answer:
-                    if json.load(answer)["ready"]:
-                        return
+            url = f"http://127.0.0.1:{self.port}/ready"
+            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+                if json.load(answer)["ready"]:
+                    return
             time.sleep(0.05)
         raise AssertionError("the gateway was not ready in time")
 

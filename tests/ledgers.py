@@ -9,9 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from gateway.model.facts import Amount, Delivery, Dialogue, Quantity, State, Terms
+from gateway.model.facts import Amount, Delivery, Quantity, State, Terms
 from gateway.model.references import transaction_id
 from gateway.model.reports import Cause
+from gateway.model.transitions import Dialogue
 from gateway.store import InstructionRow, Ledger, NewEvent, Unit
 from gateway.store.migration import upgrade
 

@@ -6,6 +6,7 @@ import os
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from gateway.errors import BuildError, ConfigError, EventError, InvalidMessage, UnreadableMessage, Violation
-from gateway.messages import Identity, Messages, terms_of
-from gateway.messages.schema_files import load_catalogue
-from gateway.model.events import EVENT_KINDS, parse_event
+from gateway.messages import Identity, Messages, building, terms_of
+from gateway.messages.building import MessageWriter
+from gateway.messages.mapping import parse_table
+from gateway.messages.schema_files import load_catalogue, read_tables
+from gateway.model.events import EVENT_KINDS, TradeEvent, parse_event
 from gateway.model.facts import Terms
 from tests.examples import (
     EVERY_VERSION,
@@ -38,6 +41,7 @@ from tests.examples import (
 
 GOLDEN = Path(__file__).parent / "golden"
 INSTRUCT = "instruct_settlement/1"
+TABLES = [parse_table(text, name) for name, text in read_tables("mapping", ".map").items()]
 
 
 def text_at(content: bytes, path: str) -> list[str]:
@@ -65,9 +69,10 @@ def test_messages_are_those_that_were_reviewed(kind: str, definition: str, size:
 
 
 @pytest.mark.parametrize(("kind", "definition"), EVERY_VERSION)
-def test_building_twice_gives_the_same_bytes(kind: str, definition: str) -> None:
+def test_building_again_and_again_gives_the_same_bytes(kind: str, definition: str) -> None:
     event = expressible(document(kind), definition)
-    assert build(event, definition) == build(dict(reversed(event.items())), definition)
+    first = build(event, definition)
+    assert all(build(dict(reversed(event.items())), definition) == first for _ in range(4))
 
 
 @pytest.mark.parametrize("header", HEADERS)
@@ -227,6 +232,14 @@ def test_every_code_that_a_version_lacks_is_named_with_those_it_has() -> None:
     assert caught.value.code == "code_not_in_version"
 
 
+def test_a_code_that_a_version_lacks_is_refused_in_an_event_of_a_known_shape() -> None:
+    for _ in range(4):
+        build(document(INSTRUCT), "sese.023.001.12")
+    with pytest.raises(BuildError) as caught:
+        build(document(INSTRUCT) | {"tax_capacity": "ZZZZ"}, "sese.023.001.12")
+    assert [(found.path, found.value) for found in caught.value.violations] == [("tax_capacity", "ZZZZ")]
+
+
 def test_a_value_that_the_schema_refuses_is_named_with_its_element() -> None:
     event = document(INSTRUCT, minimal=True) | {"linkages": [{"pool_id": "P", "message_definition": "xxxx.001.001.01"}]}
     event["place_of_clearing"] = {"bic": "CLRGDEFFXXX"}
@@ -242,10 +255,7 @@ def test_a_value_that_the_schema_refuses_is_named_with_its_element() -> None:
     [("sese.023.001.99", "sese.023.001.99"), ("sese.024.001.13", "sese.024.001.13")],
 )
 def test_a_profile_with_a_version_that_is_not_there_stops_the_start(versions: str, value: str) -> None:
-    wrong = profile()
-    wrong = wrong.model_copy(
-        update={"versions": wrong.versions.model_copy(update={"settlement_instruction": versions})}
-    )
+    wrong = profile().model_copy(update={"versions": {"settlement_instruction": versions}})
     with pytest.raises(ConfigError) as caught:
         Messages(load_catalogue(Path("/nonexistent")), [wrong], OWN_BIC)
     assert value in caught.value.text
@@ -351,6 +361,54 @@ def test_every_event_becomes_a_valid_message_in_every_version_or_names_the_eleme
     stated = [plain(path) for path in leaves(event)]
     assert all(any(path.startswith(found.path) for path in stated) for found in refused)
     assert all(found.code in ("element_not_in_version", "code_not_in_version") for found in refused)
+
+
+@given(events(), st.data())
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+def test_shapes_that_are_known_change_nothing(event: dict[str, Any], data: st.DataObject) -> None:
+    try:
+        parsed = parse_event(encode(event))
+    except EventError:
+        assume(False)
+    definition = data.draw(st.sampled_from([name for kind, name in EVERY_VERSION if kind == parsed.event_schema]))
+    outcomes = [written(new_writer(definition), parsed)] + [written(known_writer(definition), parsed) for _ in range(4)]
+    assert outcomes == outcomes[:1] * 5
+
+
+def new_writer(definition: str) -> MessageWriter:
+    """Make a writer that has seen no event."""
+    kind = next(kind for kind, name in EVERY_VERSION if name == definition)
+    (table,) = (found for found in TABLES if found.event == kind)
+    sources = {"event": EVENT_KINDS[kind].model, "identity": Identity, "instructed": Terms}
+    return MessageWriter(table, load_catalogue().message(definition), sources)
+
+
+known_writer = cache(new_writer)
+
+
+def written(writer: MessageWriter, event: TradeEvent) -> object:
+    """Return what a writer writes, or what it refuses."""
+    try:
+        return writer.write(event, IDENTITY, terms())
+    except BuildError as error:
+        return error.violations
+
+
+def test_ever_new_shapes_are_written_and_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("_SHAPES_KEPT", "_SHAPES_ALIKE", "_SHAPES_SEEN"):
+        monkeypatch.setattr(building, limit, 4)
+    writer = new_writer("sese.023.001.12")
+    for number in [*range(1, 20), *range(1, 20)] * 2:
+        conditions = [{"identification": f"AB{item:02d}", "issuer": "US"} for item in range(number)]
+        event = document(INSTRUCT, minimal=True) | {"trade_conditions": conditions}
+        if number % 2:
+            event["security_description"] = f"Security {number}"
+        for _ in range(number % 4 + 1):
+            text = str(written(writer, parse_event(encode(event))))
+            assert re.findall("<Id>(AB..)</Id>", text) == [item["identification"] for item in conditions]
+            assert re.findall("<Desc>(.*)</Desc>", text) == ([f"Security {number}"] if number % 2 else [])
+    assert sum(map(len, writer._shapes.values())) <= 4
+    assert len(writer._seen) <= 4
 
 
 def test_creation_time_is_written_in_utc_whatever_its_offset() -> None:

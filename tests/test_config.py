@@ -57,7 +57,7 @@ def test_the_example_that_is_shipped_is_right() -> None:
 def test_defaults_are_enough_beside_who_we_are_and_whom_we_talk_to(tmp_path: Path) -> None:
     settings = load(tmp_path)
     assert settings.kafka.topics.trade_events == "trade.events"
-    assert settings.counterparties[0].versions.settlement_instruction == "sese.023.001.12"
+    assert settings.counterparties[0].versions == {}
 
 
 @pytest.mark.parametrize(

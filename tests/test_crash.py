@@ -1,6 +1,6 @@
 """The running gateway is killed at random moments and at every labelled point; afterwards three books agree.
 
-Five kills by default; ``GATEWAY_TEST_FULL=1`` does every point and fifty kills over a few thousand trades, on both stores.
+Five kills by default; with ``GATEWAY_TEST_FULL=1`` every point, and fifty kills over a few thousand trades a store.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from gateway.dispatch import LeaseLost
 from gateway.messages.header import without_header
-from gateway.model.facts import Dialogue
 from gateway.model.profile import Profile
+from gateway.model.transitions import Dialogue
 from gateway.store import Ledger, tables
 from gateway.transports import Transport
 from tests.loops import (

@@ -33,7 +33,6 @@ from gateway.model.facts import (
     ConfirmationAnswer,
     ConfirmationStatus,
     Delivery,
-    Dialogue,
     Fact,
     MessageRejection,
     Part,
@@ -55,6 +54,7 @@ from gateway.model.transitions import (
     STATUS,
     TRANSITIONS,
     WAYS,
+    Dialogue,
 )
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)

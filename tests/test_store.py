@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, func, insert, select
 
 from gateway.errors import ConfigError, Conflict, StoreError, StoreUnavailable, Violation
-from gateway.model.facts import Amount, Axis, Delivery, Dialogue, Quantity, Reason, State, StatusValue
+from gateway.model.facts import Amount, Axis, Delivery, Quantity, Reason, State, StatusValue
 from gateway.model.references import trade_key
 from gateway.model.reports import Cause
+from gateway.model.transitions import Dialogue
 from gateway.store import ArchiveState, Ledger, OutboxState, Parking, Unit, tables
 from gateway.store.engine import translate
 from gateway.store.migration import HEAD, current_revision, upgrade

@@ -67,6 +67,10 @@ def main() -> None:
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     if "--version" not in sys.argv[1:2]:
         _mount([asked] if asked in _ROOMS else list(_ROOMS))
+    from gateway.config import LoggingSettings
+    from gateway.logs import configure_logging
+
+    configure_logging(LoggingSettings(level="warning"))  # to stderr; what a command prints stays clean
     try:
         app()
     except GatewayError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.demo.day import Day, Expected
 from gateway.demo.upstream import Heard, Upstream
-from gateway.model.facts import Dialogue
+from gateway.model.transitions import Dialogue
 from gateway.simulator import AnswerState, BookEntry, Outcome, Repeat
 
 _CANCELLATION = "cancellation"

@@ -20,8 +20,8 @@ import msgspec
 
 from gateway.messages.schema_files import data_directory
 from gateway.model.currencies import DECIMALS
-from gateway.model.facts import Dialogue
 from gateway.model.references import transaction_id
+from gateway.model.transitions import Dialogue
 
 _DIALOGUES = {"instruct": Dialogue.SETTLEMENT, "confirm": Dialogue.CONFIRMATION}
 _FREE_SHARE = 0.15

@@ -5,6 +5,7 @@ The rest of the gateway sees trade events, facts and exact bytes.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -74,6 +75,7 @@ class Messages:
         self._headings: dict[tuple[str, str, str], str] = {}
         self._writers: dict[str, tuple[MessageWriter, str, str]] = {}
         for profile in profiles:
+            self._check_keys(profile)
             for table in mappings:
                 self._writer(table, profile)
 
@@ -84,8 +86,7 @@ class Messages:
 
     def definition_for(self, event: TradeEvent, profile: Profile) -> str:
         """Return the message definition that an event becomes for this counterparty."""
-        version: str = getattr(profile.versions, self._tables[event.event_schema].version)
-        return version
+        return _version(profile, self._tables[event.event_schema])
 
     def build(
         self, event: TradeEvent, profile: Profile, identity: Identity, instructed: Terms | None = None
@@ -96,7 +97,7 @@ class Messages:
         every violation of its schema.
         """
         table = self._tables[event.event_schema]
-        definition: str = getattr(profile.versions, table.version)
+        definition = _version(profile, table)
         writer, opening, closing = self._writer(table, profile)
         document = writer.write(event, identity, instructed or _NO_TERMS)
         heading = self._heading(profile, definition) % (
@@ -129,11 +130,12 @@ class Messages:
 
     def _heading(self, profile: Profile, definition: str) -> str:
         """Return the header that all messages of one definition to one counterparty share, as a text template."""
-        key = profile.bic, profile.versions.header, definition
+        spoken = _version(profile, self._tables[_HEADER])
+        key = profile.bic, spoken, definition
         template = self._headings.get(key)
         if template is None:
             fields = header.HeaderFields(self._own_bic, profile.bic, _IDENTIFIER, definition, _MOMENT)
-            text = self._write_header(fields, profile.versions.header).replace("%", "%%")
+            text = self._write_header(fields, spoken).replace("%", "%%")
             text = text.replace(f">{_IDENTIFIER}<", ">%s<").replace(f">{instant(_MOMENT)}<", ">%s<")
             template = self._headings[key] = text
         return template
@@ -143,8 +145,19 @@ class Messages:
         return f"{opening}{writer.write(fields)}{closing}"
 
     def _writer(self, table: Table, profile: Profile) -> tuple[MessageWriter, str, str]:
-        definition: str = getattr(profile.versions, table.version)
+        definition = _version(profile, table)
         return self._writers.get(definition) or self._compile(table, definition, profile)
+
+    def _check_keys(self, profile: Profile) -> None:
+        known = sorted(table.version for table in self._tables.values())
+        for key in profile.versions:
+            if key in known:
+                continue
+            near = difflib.get_close_matches(key, known, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+            text = f"counterparty {profile.bic}: versions.{key}: no such message; {meant}"
+            violation = Violation("configuration_invalid", f"versions.{key}", meant, key, text)
+            raise ConfigError(text, violations=[violation])
 
     def _compile(self, table: Table, definition: str, profile: Profile | None = None) -> tuple[MessageWriter, str, str]:
         where = f"counterparty {profile.bic}: versions.{table.version}" if profile else "the message's header"
@@ -163,6 +176,10 @@ class Messages:
         writer = MessageWriter(table, message, sources)
         self._writers[definition] = (writer, *_around(message))
         return self._writers[definition]
+
+
+def _version(profile: Profile, table: Table) -> str:
+    return profile.versions.get(table.version, table.default)
 
 
 def _around(message: MessageDefinition) -> tuple[str, str]:

@@ -33,7 +33,8 @@ from gateway.messages.writing import (
 
 _SHAPES_KEPT = 512  # of one message version; a busy desk uses a few dozen
 _SHAPES_ALIKE = 16  # that give the same fields of the event and differ within them: they are tried one by one
-_SHAPES_SEEN = 10_000  # once, so far
+_SHAPES_SEEN = 10_000  # and counted
+_WORTH_A_FUNCTION = 3  # times seen; to compile one takes as long as to write some ten messages without
 _PIECES_OF_A_SHAPE = 1000  # a larger message is as rare as it is long, and not worth the memory
 _NOTHING = (None, ())
 
@@ -122,7 +123,7 @@ class MessageWriter:
         self._lines: dict[tuple[int, str], list[_Line]] = {}
         for line in lines:
             self._lines.setdefault((int(line.location[0]), str(line.location[1])), []).append(line)
-        self._seen: set[int] = set()
+        self._seen: dict[int, int] = {}
         self._shapes: dict[object, list[Writer]] = {}
         self._kept = 0
 
@@ -165,17 +166,17 @@ class MessageWriter:
         return _joined(placed)
 
     def _learn(self, pieces: Sequence[Piece], sources: Sequence[Any]) -> None:
-        """Remember a shape; when it comes the second time, make the function that writes it.
+        """Count a shape; when it has come often enough, make the function that writes it.
 
         What is remembered is bounded: an upstream with ever new shapes is served without functions.
         """
         if len(pieces) > _PIECES_OF_A_SHAPE:
             return
         shape = hash(tuple(piece if isinstance(piece, str) else piece.location for piece in pieces))
-        if shape not in self._seen:
-            if len(self._seen) >= _SHAPES_SEEN:
-                self._seen.clear()
-            self._seen.add(shape)
+        if len(self._seen) >= _SHAPES_SEEN:
+            self._seen.clear()
+        self._seen[shape] = self._seen.get(shape, 0) + 1
+        if self._seen[shape] < _WORTH_A_FUNCTION:
             return
         if self._kept >= _SHAPES_KEPT:
             self._kept = 0

@@ -30,7 +30,7 @@ from gateway.messages.catalogue import ComplexType, ElementDefinition, MessageDe
 
 NUMBERED = 5  # Pty1 to Pty5: no message numbers more parties of a chain
 CONVERSIONS = ("text", "identifier", "code", "date", "instant", "number", "decimal", "amount", "yes_no", "internal")
-_HEAD = ("message", "event", "version")
+_HEAD = ("message", "event", "version", "default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One mapping table: message family (``sese.023``), event kind, the profile's version key, rows, groups of rows."""
+    """One mapping table: message family (``sese.023``), event kind, rows, groups of rows.
+
+    ``version`` is the key under which a profile names the definition, ``default`` the one for profiles that do not.
+    """
 
     name: str
     message: str
     event: str
     version: str
+    default: str
     rows: tuple[Row, ...]
     groups: Mapping[str, tuple[Row, ...]]
 
@@ -128,9 +132,9 @@ def parse_table(text: str, name: str) -> Table:
     if missing := [key for key in _HEAD if key not in head]:
         raise ConfigError(f"{name}: the head lacks {', '.join(missing)}")
     rows = groups.pop("")
-    table = Table(
-        name, head["message"], head["event"], head["version"], tuple(rows), {k: tuple(v) for k, v in groups.items()}
-    )
+    message, event, version, default = (head[key] for key in _HEAD)
+    kept = {k: tuple(v) for k, v in groups.items()}
+    table = Table(name, message, event, version, default, tuple(rows), kept)
     for row in (*rows, *(row for rows in groups.values() for row in rows)):
         _check_conversion(row, table)
     return table

@@ -13,13 +13,6 @@ from decimal import Decimal
 from enum import StrEnum
 
 
-class Dialogue(StrEnum):
-    """The kind of conversation an instruction belongs to; each has its own transition table."""
-
-    SETTLEMENT = "settlement"
-    CONFIRMATION = "confirmation"
-
-
 class Delivery(StrEnum):
     """Where our own message stands between the ledger and the counterparty. It says nothing of the business answer."""
 
@@ -252,7 +245,7 @@ class State:
     the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
     """
 
-    dialogue: Dialogue
+    dialogue: str  # a Dialogue of transitions.py
     delivery: Delivery = Delivery.RECORDED
     axes: dict[str, Axis] | None = None
     parts: tuple[Part, ...] = ()

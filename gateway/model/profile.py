@@ -33,15 +33,6 @@ class FolderCarrier(_Strict):
 Carrier = Annotated[KafkaCarrier | FolderCarrier, Field(discriminator="carrier")]
 
 
-class MessageVersions(_Strict):
-    """The message definition a counterparty expects for each business message, and its business application header."""
-
-    settlement_instruction: str = "sese.023.001.12"
-    cancellation_request: str = "sese.020.001.08"
-    trade_confirmation: str = "setr.027.001.05"
-    header: str = "head.001.001.04"
-
-
 class Limits(_Strict):
     """Bounds of a channel: message size in bytes, messages in one send, seconds before a send is in doubt, attempts."""
 
@@ -57,9 +48,16 @@ class Profile(_Strict):
     bic: str = Field(pattern=r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$")
     name: str
     channel: Carrier
-    versions: MessageVersions = MessageVersions()
+    versions: dict[str, str] = Field(
+        default_factory=dict,
+        description="the message definition for each business message; the mapping tables name the keys and defaults",
+    )
     limits: Limits = Limits()
     refuses_repeated_transaction: bool = Field(
         default=False,
         description="the counterparty refuses a repeated transaction identification, so an unmarked repeat is safe",
     )
+
+    def __hash__(self) -> int:
+        """Hash by BIC: there is one profile for each."""
+        return hash(self.bic)

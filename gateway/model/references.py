@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from gateway.model.facts import Dialogue
+from gateway.model.transitions import Dialogue
 
 _BYTES = 10  # 80 bits are 16 characters of 0-9A-V: they fit a FIN reference (16x) and an ISO 20022 Max35Text
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUV"  # base 32, as in RFC 4648 "base32hex"

@@ -6,10 +6,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from itertools import product
 from typing import Final, Literal, NamedTuple
 
-from gateway.model.facts import Delivery, Dialogue
+from gateway.model.facts import Delivery
+
+
+class Dialogue(StrEnum):
+    """The kind of conversation an instruction belongs to; each has its own transition table."""
+
+    SETTLEMENT = "settlement"
+    CONFIRMATION = "confirmation"
+
 
 NOTHING: Final = "nothing"  # where an axis stands before anything was said on it
 
@@ -79,7 +88,7 @@ _cancellation: Final = (
     Edges(_ASKED, ("cancelled",), STATUS),
 )
 
-TRANSITIONS: Final[Mapping[tuple[Dialogue, str], tuple[Edges, ...]]] = {
+TRANSITIONS: Final[Mapping[tuple[str, str], tuple[Edges, ...]]] = {
     (Dialogue.SETTLEMENT, "processing"): (
         Edges((NOTHING, *_OPEN), _OPEN, STATUS),
         Edges((NOTHING, *_OPEN), ("rejected", "cancelled"), STATUS),
@@ -154,7 +163,7 @@ PROVABLE: Final = frozenset({Delivery.SENDING, Delivery.IN_DOUBT, Delivery.PARKE
 
 _RANKED_ABOVE: Final = frozenset({"pending", "repair", "already_matched_and_affirmed", "proprietary"})
 # One word for the whole, by precedence: the first row that holds. Delivery rows come last and are complete.
-HEADLINES: Final[Mapping[Dialogue, tuple[tuple[str, str, str], ...]]] = {
+HEADLINES: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     Dialogue.SETTLEMENT: (
         ("settlement", "settled", "settled"),  # above cancelled: a confirmation is never undone by a status
         ("settlement", "partially_settled", "partially_settled"),
@@ -231,8 +240,10 @@ def _ways(rows: tuple[Edges, ...]) -> frozenset[tuple[str, str, str]]:
     )
 
 
-WAYS: Final = {place: _ways(rows) for place, rows in TRANSITIONS.items()}
-RANKS: Final = {
+WAYS: Final[Mapping[tuple[str, str], frozenset[tuple[str, str, str]]]] = {
+    place: _ways(rows) for place, rows in TRANSITIONS.items()
+}
+RANKS: Final[Mapping[str, dict[tuple[str, str], tuple[int, str]]]] = {
     dialogue: {
         (axis, value): (rank, word)
         for rank, (axis, value, word) in reversed(

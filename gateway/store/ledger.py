@@ -56,7 +56,7 @@ class Ledger:
             if revision != HEAD:
                 raise ConfigError(
                     f"store: the ledger is at revision {revision or 'none'}, this gateway needs {HEAD}; "
-                    "run: gateway store upgrade",
+                    "an older one is brought up by: gateway store upgrade",
                     code="store_outdated",
                 )
             durability = await runner.read(read_durability)
