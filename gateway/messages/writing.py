@@ -154,8 +154,9 @@ def value_at(sources: Sequence[Any], location: Sequence[str | int]) -> Any:
 def writer(pieces: Sequence[Piece], conditions: frozenset[Location], sources: Sequence[Any]) -> Writer:
     """Make the function from sources to text for the shape that these sources have.
 
-    It returns None for sources of another shape. It raises ``KeyError`` for a code without a text. ``conditions`` are
-    the places of values that decide by themselves what is written.
+    It is for first sources that give the same fields as this one, and returns None for sources of another shape. It
+    raises ``KeyError`` for a code without a text. ``conditions`` are the places of values that decide by themselves
+    what is written.
     """
     body = _Body(sources)
     for number, source in enumerate(sources):
@@ -191,7 +192,7 @@ def _check_object(location: Location, value: Any, conditions: frozenset[Location
     pattern = tuple(EACH if number and isinstance(step, int) else step for number, step in enumerate(location))
     if issubclass(model, BaseModel):
         # pydantic remembers which fields were given; parse_event lets no null and no empty list in.
-        if any(kind.optional or kind.items is not None for kind in kinds.values()):
+        if location != (0,) and any(kind.optional or kind.items is not None for kind in kinds.values()):
             given = body.constant(frozenset(value.model_fields_set))
             body.check(f"{body.expression(location)}.__pydantic_fields_set__ == {given}")
     else:
