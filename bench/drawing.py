@@ -91,6 +91,9 @@ def _markdown(results: dict[str, Any]) -> Iterator[str]:
         f"Taken {results['path']['taken_at']} on {machine['processors']} cores of {machine['processor']}, "
         f"Python {machine['python']}."
     )
+    short = [name for name, value in results.items() if value.get("quick")]
+    if short:
+        yield f"Short runs (`--quick`), rough figures: {', '.join(short)}."
     yield ""
     yield "| measured | against | ratio | rounds | bound | |"
     yield "| --- | --- | --- | --- | --- | --- |"
@@ -109,7 +112,7 @@ def _markdown(results: dict[str, Any]) -> Iterator[str]:
 
 # The picture ----------------------------------------------------------------------------------------------------------
 
-_WIDTH, _LEFT, _RIGHT = 860, 270, 40
+_WIDTH, _LEFT, _RIGHT = 860, 270, 120
 _ROW = 34
 _INK, _PALE, _GOOD, _BAD, _LINE = "#24292f", "#6e7781", "#2da44e", "#cf222e", "#d0d7de"
 
@@ -130,17 +133,14 @@ def picture(results: dict[str, Any]) -> str:
         parts += [_dot(_LEFT + ratio * scale, top + 12) for ratio in value["ratios"]]
         parts.append(f'<path d="M{bound:.1f} {top}v24" stroke="{_INK}" stroke-width="2"/>')
         end = max(bound, *(_LEFT + ratio * scale for ratio in value["ratios"])) + 8
-        near = end < _WIDTH - 110
         words = f"{value['ratio']:.2f}, bound {value['bound']:.2f}"
-        parts.append(
-            _text(end if near else _WIDTH - 5, top + 16 if near else top + 1, words, _PALE, 11, "" if near else "end")
-        )
+        parts.append(_text(end, top + 16, words, _PALE, 11))
     below = 48 + len(rows) * _ROW
     parts.append(f'<path d="M{_LEFT} 44V{below}" stroke="{_LINE}"/>')
     unit = _LEFT + scale
     parts.append(f'<path d="M{unit:.1f} 44V{below}" stroke="{_LINE}" stroke-dasharray="3 3"/>')
     parts.append(_text(unit, below + 14, "1", _PALE, 11, "middle"))
-    parts.append(_text(_LEFT, below + 14, "bars: median; dots: rounds; upright: bound", _PALE, 11, "start", 20))
+    parts.append(_text(20, below + 14, "bars: median; dots: rounds; upright: bound", _PALE, 11))
     height = below + 34
     if results.get("memory", {}).get("over_time"):
         parts += _memory(results["memory"], height)
@@ -151,7 +151,7 @@ def picture(results: dict[str, Any]) -> str:
 
 
 def _memory(kept: dict[str, Any], top: float) -> list[str]:
-    left, right, floor, ceiling = 70, _WIDTH - _RIGHT, top + 150, top + 40
+    left, right, floor, ceiling = 70, _WIDTH - 40, top + 150, top + 40
     highest = max(size for _, size in kept["over_time"]) * 1.15
     points = " ".join(
         f"{left + at / kept['events'] * (right - left):.1f},{floor - size / highest * (floor - ceiling):.1f}"
@@ -168,9 +168,9 @@ def _memory(kept: dict[str, Any], top: float) -> list[str]:
     ]
 
 
-def _text(x: float, y: float, words: str, colour: str, size: int, anchor: str = "", shift: float = 0) -> str:
+def _text(x: float, y: float, words: str, colour: str, size: int, anchor: str = "") -> str:
     at = f' text-anchor="{anchor}"' if anchor else ""
-    return f'<text x="{x + shift:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}"{at}>{escape(words)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}"{at}>{escape(words)}</text>'
 
 
 def _box(x: float, y: float, width: float, height: float, colour: str) -> str:

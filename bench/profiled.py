@@ -16,6 +16,15 @@ from types import FrameType
 from typing import Any
 
 _SECONDS = 0.001
+# Functions that do nothing but call into C.
+_NATIVE = {
+    ("gateway/messages/validation.py", "is_valid"): "libxml2",
+    ("gateway/messages/parsing.py", "_root"): "libxml2",
+    ("sqlalchemy/engine/default.py", "do_execute"): "driver",
+    ("sqlalchemy/engine/default.py", "do_executemany"): "driver",
+    ("sqlalchemy/engine/cursor.py", "fetchone"): "driver",
+    ("sqlalchemy/engine/cursor.py", "fetchall"): "driver",
+}
 
 
 class Sampler:
@@ -24,6 +33,7 @@ class Sampler:
     def __init__(self) -> None:
         self.lines: Counter[tuple[str, int, str]] = Counter()
         self.functions: Counter[tuple[str, str]] = Counter()
+        self.parts: Counter[str] = Counter()
         self.samples = 0
 
     def __call__(self, _number: int, frame: FrameType | None) -> None:
@@ -31,6 +41,7 @@ class Sampler:
         if frame is None:
             return
         self.samples += 1
+        self.parts[_part(frame)] += 1
         self.lines[frame.f_code.co_filename, frame.f_lineno, _name(frame)] += 1
         seen = set()
         step: FrameType | None = frame
@@ -46,10 +57,27 @@ class Sampler:
             own[file, name] += count
         return {
             "samples": self.samples,
+            "parts": {name: round(count / self.samples, 3) for name, count in self.parts.most_common()},
             "own": [(_short(f), n, c / self.samples) for (f, n), c in own.most_common(80)],
             "lines": [(_short(f), line, n, c / self.samples) for (f, line, n), c in self.lines.most_common(80)],
             "cumulative": [(_short(f), n, c / self.samples) for (f, n), c in self.functions.most_common(120)],
         }
+
+
+def _part(frame: FrameType) -> str:
+    """Tell what a sample belongs to: libxml2, the driver, a package, or the room of the gateway that called it."""
+    step: FrameType | None = frame
+    while step is not None:
+        code, file = step.f_code, _short(step.f_code.co_filename)
+        if (file, code.co_name) in _NATIVE:
+            return _NATIVE[file, code.co_name]
+        room, _, rest = file.partition("/")
+        if room == "gateway":
+            return f"gateway/{rest.partition('/')[0]}"
+        if "site-packages" in code.co_filename or room == "asyncio":
+            return room
+        step = step.f_back
+    return "interpreter"
 
 
 def _name(frame: FrameType) -> str:
