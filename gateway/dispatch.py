@@ -125,6 +125,8 @@ class Dispatch:
         """Commit an attempt for every eligible document; the lease is checked in the same transaction."""
         limit = self._profile.limits.batch
         held = lease.lease
+        if not await self._ledger.read(self._clock(), lambda unit: unit.has_ready(self._channel)):
+            return []  # mostly there is nothing: a look costs less than a transaction
 
         def work(unit: Unit) -> list[Claimed] | None:
             if not unit.holds(self._channel, held.holder, held.epoch):

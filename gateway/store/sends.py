@@ -77,6 +77,14 @@ class Sends(Pending):
         )
         return [SendRow(*row) for row in self.connection.execute(query)]
 
+    def has_ready(self, channel: str) -> bool:
+        """Tell whether any document waits to be sent on a channel."""
+        table = tables.outbox
+        query = (
+            select(1).where(table.c.channel == channel, table.c.state == OutboxState.READY, table.c.state < 3).limit(1)
+        )
+        return self.connection.execute(query).first() is not None
+
     def set_outbox(self, document_id: int, state: OutboxState, attempts: int, in_doubt: int) -> None:
         """Move a document on its way out."""
         self._outbox.append((int(state), attempts, in_doubt, document_id))
