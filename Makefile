@@ -13,14 +13,14 @@ demo: $(READY) ## a day of trades, end to end, on this machine; ARGS="--json --t
 	@$(BIN)/gateway demo $(ARGS)
 
 test: $(READY) ## every test; ARGS="-k settlement -x" is passed on
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 check: $(READY) ## format, lint, types, import rules, fast tests
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not slow and not crash and not backend"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not crash and not backend"
 
 bench: $(READY) ## measure against the native floor
 	$(BIN)/python -m bench $(ARGS)
