@@ -14,7 +14,7 @@ from gateway.cli import _ROOMS, _mount, app
 from gateway.config import Settings
 from gateway.messages.mapping import mapping_page, parse_table
 from gateway.messages.schema_files import data_directory, load_catalogue
-from gateway.model.transitions import lifecycle_page
+from gateway.model.transitions.page import lifecycle_page
 
 FOLDER = Path(__file__).resolve().parent
 

@@ -26,7 +26,7 @@ from gateway.commands import Commands
 from gateway.config import Settings
 from gateway.dispatch import Dispatch, LeaseLost, LeaseView
 from gateway.errors import BusUnavailable, GatewayError, StoreUnavailable
-from gateway.intake import Intake, IntakeLoop
+from gateway.intake import Intake, IntakeLoop, overload
 from gateway.messages import Messages
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.profile import Profile
@@ -47,13 +47,14 @@ class Condition:
     ledger: str = "opening"
     intake: str = "starting"
     kafka: str = "connecting"
+    overload: str | None = None  # why the intake waits for the ledger
     backlog: int = 0  # messages that wait to be sent
     loops: dict[str, str] = field(default_factory=dict)  # name -> holding | waiting | failed: why
 
     @property
     def ready(self) -> bool:
         """Tell whether trade events are being taken in. A counterparty that is away does not change that."""
-        return self.ledger == "open" and self.intake == "running" and self.kafka == "connected"
+        return self.ledger == "open" and self.intake == "running" and self.kafka == "connected" and not self.overload
 
     def report(self) -> dict[str, Any]:
         """Return it as JSON can carry it."""
@@ -61,7 +62,7 @@ class Condition:
             "ready": self.ready,
             "ledger": self.ledger,
             "kafka": self.kafka,
-            "intake": self.intake,
+            "intake": self.intake if self.overload is None else f"paused: {self.overload}",
             "backlog": self.backlog,
             "loops": dict(sorted(self.loops.items())),
         }
@@ -184,7 +185,10 @@ class Gateway:
                     self._consumer = consumer
                     await consumer.start()  # joined the group: from here on events are taken in
                     self.condition.intake = "running"
-                    await IntakeLoop(intake, consumer, self._signals, self._settings, self._clock).run()
+                    loop = IntakeLoop(
+                        intake, consumer, self._signals, self._settings, self._clock, lambda: self.condition.overload
+                    )
+                    await loop.run()
             except Exception as error:
                 self._failed("intake", error)
                 self.condition.intake = f"failed: {type(error).__name__}"
@@ -196,8 +200,10 @@ class Gateway:
         above = False
         while not self._signals.stopping.is_set():
             try:
-                await ledger.read(self._clock(), lambda unit: unit.is_here())
+                load = await ledger.load(self._clock())
                 self.condition.ledger = "open"
+                paused = self.condition.overload is not None
+                self.condition.overload = overload(load, self._settings.store, paused=paused)
             except GatewayError as error:
                 self.condition.ledger = f"unavailable: {error.text}"
             self.condition.kafka = "away" if bus.available is False else "connected"

@@ -14,6 +14,7 @@ from gateway.errors import GatewayError, StoreUnavailable
 from gateway.intake import Intake, report
 from gateway.model.facts import Delivery
 from gateway.model.reports import Cause
+from gateway.model.transitions import REQUESTS
 from gateway.store import ArchiveState, CommandRow, InstructionRow, NewEvent, OutboxState, ParkedRow, Unit
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def _move(
     ways: dict[Delivery, Delivery],
 ) -> None:
     advance = lifecycle.Advance(row.state)
-    if entry[1] != "cancellation" and row.state.delivery in ways:
+    if entry[1] not in REQUESTS and row.state.delivery in ways:
         advance = lifecycle.advance_delivery(row.state, ways[row.state.delivery])
     unit.move(
         row,

@@ -45,6 +45,15 @@ class StoreSettings(_Section):
 
     url: SecretStr = SecretStr("sqlite:///var/ledger.db")
     pool: int = Field(default=4, ge=2, le=50, description="PostgreSQL connections of this process")
+    reserve_megabytes: int = Field(
+        default=256, ge=0, description="free disk below which an SQLite ledger takes no new events; 0 does not look"
+    )
+    write_seconds_limit: float = Field(
+        default=5.0, gt=0, description="transactions slower than this (median of ten seconds) pause the intake"
+    )
+    unapplied_limit: int = Field(
+        default=20_000, ge=100, description="replies waiting to be applied above which the intake pauses"
+    )
 
     @field_validator("url")
     @classmethod
@@ -87,7 +96,7 @@ class LoopSettings(_Section):
     backlog_limit: int = Field(
         default=20_000,
         ge=100,
-        description="unsent messages at which the log warns; intake goes on, only the ledger slows it",
+        description="unsent messages at which the log warns; intake goes on, only the ledger (store) slows it",
     )
 
 

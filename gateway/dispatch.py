@@ -21,6 +21,7 @@ from gateway.errors import GatewayError, InDoubt, MessageError, NotSent, Transpo
 from gateway.messages import Messages
 from gateway.model.facts import Delivery
 from gateway.model.reports import Cause
+from gateway.model.transitions import REQUESTS
 from gateway.pace import Backoff, Clock, Signals
 from gateway.store import InstructionRow, Lease, Ledger, OutboxState, Parking, SendRow, Unit
 from gateway.transports import Outcome, Outgoing, Sent, Transport
@@ -105,7 +106,7 @@ class Dispatch:
             verdicts = []
             for document, number, instruction, role, attempts, in_doubt in left:
                 row = rows[instruction]
-                if role != "cancellation" and row.state.delivery is Delivery.SENT:
+                if role not in REQUESTS and row.state.delivery is Delivery.SENT:
                     # A reply has proved its arrival: repeating it could only do harm.
                     unit.end_attempt(document, number, "sent", "proved_by_reply", None)
                     unit.set_outbox(document, OutboxState.DONE, attempts, in_doubt)
@@ -113,7 +114,7 @@ class Dispatch:
                     continue
                 unit.end_attempt(document, number, "in_doubt", "process_ended", None)
                 unit.set_outbox(document, OutboxState.READY, attempts, in_doubt + 1)
-                if role != "cancellation":
+                if role not in REQUESTS:
                     _deliver(unit, row, Delivery.IN_DOUBT, f"{document}/{number}")
                 verdicts.append((document, "in_doubt"))
             return verdicts
@@ -169,7 +170,7 @@ class Dispatch:
     def _proved(unit: Unit, send: SendRow) -> bool:
         """Tell whether a reply has proved meanwhile that what is in doubt arrived."""
         row = unit.lock([send.instruction_id])[send.instruction_id]
-        return send.role != "cancellation" and row.state.delivery is Delivery.SENT
+        return send.role not in REQUESTS and row.state.delivery is Delivery.SENT
 
     async def _settle(self, claimed: Sequence[Claimed], outcomes: Sequence[Outcome], started: datetime) -> None:
         """Record how the attempts ended, and move the delivery of their instructions."""
@@ -204,16 +205,16 @@ class Dispatch:
         if isinstance(outcome, Sent):
             unit.end_attempt(send.document_id, number, "sent", None, outcome.reference)
             unit.set_outbox(send.document_id, OutboxState.DONE, number, send.in_doubt)
-            if send.role == "cancellation":
+            if send.role in REQUESTS:
                 cause = Cause("send", evidence, send.message_definition)
                 unit.move(
-                    row, row.state, row.headline, action="cancellation_sent", actor=ACTOR, cause=cause, publish=False
+                    row, row.state, row.headline, action=f"{send.role}_sent", actor=ACTOR, cause=cause, publish=False
                 )
             else:
                 _deliver(unit, row, Delivery.SENT, evidence, send.message_definition)
         elif isinstance(outcome, InDoubt):
             unit.end_attempt(send.document_id, number, "in_doubt", outcome.code, None)
-            if send.role != "cancellation":
+            if send.role not in REQUESTS:
                 _deliver(unit, row, Delivery.IN_DOUBT, evidence, send.message_definition)
             if number >= self._profile.limits.max_attempts:
                 self._park(
@@ -227,7 +228,7 @@ class Dispatch:
         else:
             unit.end_attempt(send.document_id, number, "refused", outcome.code, None)
             self._park(unit, send, outcome.code, outcome, row=row, number=number, in_doubt=send.in_doubt)
-            if send.role != "cancellation" and not send.in_doubt:
+            if send.role not in REQUESTS and not send.in_doubt:
                 _deliver(unit, row, Delivery.REFUSED, evidence, send.message_definition)
 
     def _park(
@@ -245,7 +246,7 @@ class Dispatch:
         attempts = send.attempts if number is None else number
         doubts = send.in_doubt if in_doubt is None else in_doubt
         unit.set_outbox(send.document_id, OutboxState.PARKED, attempts, doubts)
-        if doubts and send.role != "cancellation":
+        if doubts and send.role not in REQUESTS:
             # An earlier attempt may have arrived, whatever was said of this one.
             _deliver(unit, row, Delivery.PARKED, f"{send.business_message_id}/{attempts}", send.message_definition)
         unit.park(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -22,15 +22,15 @@ from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
 from gateway.messages import Identity, Messages
 from gateway.model.events import CANCELLATION, TradeEvent, event_digest, parse_event
-from gateway.model.facts import State
 from gateway.model.references import business_message_id, trade_key, transaction_id
 from gateway.model.reports import Cause
+from gateway.model.transitions import REQUESTS
 from gateway.pace import Backoff, Clock, Signals
-from gateway.store import Ledger, NewEvent, OutboxState, Parking, Unit
+from gateway.store import InstructionRow, Ledger, Load, NewEvent, OutboxState, Parking, Unit
 
 if TYPE_CHECKING:
     from gateway.bus import Consumer, Record
-    from gateway.config import Settings
+    from gateway.config import Settings, StoreSettings
     from gateway.messages import BuiltMessage
     from gateway.model.profile import Profile
 
@@ -70,7 +70,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of an event: ``instructed``, ``cancelling``, ``withdrawn``, ``duplicate``, ``held`` or ``parked``."""
+    """What became of an event.
+
+    It is ``instructed``, ``cancelling``, ``requested``, ``withdrawn``, ``duplicate``, ``held`` or ``parked``.
+    """
 
     outcome: str
     event: NewEvent
@@ -115,7 +118,7 @@ class Intake:
             offset=offset,
             received_at=now,
             content=content,
-            kind=parsed.event_schema,
+            kind=parsed.kind,
             trade_id=parsed.trade_id,
             instruction_number=parsed.instruction_number,
         )
@@ -125,7 +128,7 @@ class Intake:
         transaction = transaction_id(
             self._own_bic, parsed.source, parsed.trade_id, parsed.dialogue, parsed.instruction_number
         )
-        if parsed.role == CANCELLATION:
+        if parsed.role in REQUESTS:
             return Prepared(event, parsed, profile, transaction, row=row)  # its message needs the instruction's terms
         try:
             definition = self._messages.definition_for(parsed, profile)
@@ -209,8 +212,8 @@ class Intake:
             return Recorded("held", event, item.transaction)
         if item.failure is not None:
             return self._park(unit, item, item.failure)
-        if item.parsed is not None and item.parsed.role == CANCELLATION:
-            return self._cancel(unit, item, item.parsed, existing.get(item.transaction))
+        if item.parsed is not None and item.parsed.role in REQUESTS:
+            return self._request(unit, item, item.parsed, existing.get(item.transaction))
         if item.transaction in existing:
             row = unit.lock([existing[item.transaction]])[existing[item.transaction]]
             return self._park(unit, item, _number_taken(event, row.source, row.trade_id, row.instruction_number))
@@ -222,7 +225,7 @@ class Intake:
         assert profile is not None
         assert item.parsed is not None
         dialogue = item.parsed.dialogue
-        state = State(dialogue)
+        state = lifecycle.begin(dialogue, item.parsed.axes_at_birth())
         row = unit.add_instruction(
             transaction_id=item.transaction,
             event=event,
@@ -246,56 +249,43 @@ class Intake:
         )
         return Recorded("instructed", event, item.transaction, profile.bic)
 
-    def _cancel(self, unit: Unit, item: Prepared, parsed: TradeEvent, instruction_id: int | None) -> Recorded:
+    def _request(self, unit: Unit, item: Prepared, parsed: TradeEvent, instruction_id: int | None) -> Recorded:
+        """Ask something about an instruction that is there; a cancellation of what never left withdraws it."""
         event, profile = item.event, item.profile
         assert profile is not None
         if instruction_id is None:
-            return self._park(unit, item, _nothing_to_cancel(event))
+            return self._park(unit, item, _nothing_there(event, parsed))
         row = unit.lock([instruction_id])[instruction_id]
         if row.counterparty != profile.bic:
             return self._park(unit, item, _other_counterparty(event, row.counterparty, profile.bic))
-        cause = Cause("event", event.event_id)
-        unsent = [entry for entry in unit.open_outbox(instruction_id) if entry[1] == "instruction"]
-        if unsent and unsent[0][2] != OutboxState.SENDING and (unsent[0][3] == 0 or unsent[0][4] == 0):
-            # Nothing of it can have arrived: it never left, or every attempt was refused or not sent.
-            document, _, _, attempts, in_doubt = unsent[0]
-            advance = lifecycle.withdraw(row.state)
-            unit.set_outbox(document, OutboxState.WITHDRAWN, attempts, in_doubt)
-            unit.close_parked_documents([document], "cancelled", ACTOR, f"cancelled by event {event.event_id}")
-            unit.move(
-                row,
-                advance.state,
-                lifecycle.headline(advance.state),
-                action="withdrawn",
-                actor=ACTOR,
-                cause=cause,
-                changes=advance.changes,
-            )
-            _file(unit, item, "applied", row.id)
+        if parsed.role == CANCELLATION and self._withdraw(unit, item, row):
             return Recorded("withdrawn", event, item.transaction, profile.bic)
         definition = self._messages.definition_for(parsed, profile)
         message_id = business_message_id(item.transaction, event.event_id, definition)
-        evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about="cancellation")
+        evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=parsed.role)
+        in_force = lifecycle.terms_in_force(row.state, row.terms)
         try:
-            advance = lifecycle.request_cancellation(row.state, evidence)
+            advance = lifecycle.request(
+                row.state, parsed.role, evidence, asks=parsed.asks(), terms=parsed.terms_asked(in_force)
+            )
             identity = Identity(item.transaction, message_id, unit.now)
-            built = self._messages.build(parsed, profile, identity, instructed=row.terms)
+            built = self._messages.build(parsed, profile, identity, instructed=in_force)
         except (GatewayError, IllegalTransition) as error:
             return self._park(unit, item, error)
         unit.move(
             row,
             advance.state,
             lifecycle.headline(advance.state),
-            action="cancellation_requested",
+            action=f"{parsed.role}_requested",
             actor=ACTOR,
-            cause=cause,
+            cause=Cause("event", event.event_id),
             changes=advance.changes,
             alerts=advance.alerts,
         )
         _file(unit, item, "applied", row.id)
         unit.add_document(
             row,
-            role="cancellation",
+            role=parsed.role,
             cause=event.event_id,
             message_definition=built.message_definition,
             business_message_id=built.business_message_id,
@@ -303,7 +293,31 @@ class Intake:
             digest=hashlib.sha256(built.content).digest(),
             channel=profile.bic,
         )
-        return Recorded("cancelling", event, item.transaction, profile.bic)
+        outcome = "cancelling" if parsed.role == CANCELLATION else "requested"
+        return Recorded(outcome, event, item.transaction, profile.bic)
+
+    def _withdraw(self, unit: Unit, item: Prepared, row: InstructionRow) -> bool:
+        """Cancel without a message an instruction of which nothing can have arrived; False where something may have."""
+        event = item.event
+        unsent = [entry for entry in unit.open_outbox(row.id) if entry[1] not in REQUESTS]
+        # It never left, or every attempt was refused or not sent.
+        if not unsent or unsent[0][2] == OutboxState.SENDING or (unsent[0][3] and unsent[0][4]):
+            return False
+        advance = lifecycle.withdraw(row.state)
+        for document, _, _, attempts, in_doubt in unit.open_outbox(row.id):  # and what was asked about it meanwhile
+            unit.set_outbox(document, OutboxState.WITHDRAWN, attempts, in_doubt)
+            unit.close_parked_documents([document], "cancelled", ACTOR, f"cancelled by event {event.event_id}")
+        unit.move(
+            row,
+            advance.state,
+            lifecycle.headline(advance.state),
+            action="withdrawn",
+            actor=ACTOR,
+            cause=Cause("event", event.event_id),
+            changes=advance.changes,
+        )
+        _file(unit, item, "applied", row.id)
+        return True
 
     def _cancel_parked(
         self, unit: Unit, item: Prepared, covered: list[tuple[int, str, int | None, int | None]]
@@ -427,24 +441,61 @@ def _number_taken(event: NewEvent, source: str, trade_id: str, number: int) -> E
     return EventError(text, code="instruction_number_taken", violations=(violation,))
 
 
-def _nothing_to_cancel(event: NewEvent) -> EventError:
-    text = f"trade {event.trade_id} has no settlement instruction {event.instruction_number} to cancel"
+def _nothing_there(event: NewEvent, parsed: TradeEvent) -> EventError:
+    text = f"trade {event.trade_id} has no {parsed.dialogue} instruction {event.instruction_number} to ask about"
     rule = "the number of an instruction that was recorded before"
-    violation = Violation("cancel_unknown_instruction", "instruction_number", rule, str(event.instruction_number), text)
-    return EventError(text, code="cancel_unknown_instruction", violations=(violation,))
+    code = "cancel_unknown_instruction" if parsed.role == CANCELLATION else "request_unknown_instruction"
+    violation = Violation(code, "instruction_number", rule, str(event.instruction_number), text)
+    return EventError(text, code=code, violations=(violation,))
 
 
 def _other_counterparty(event: NewEvent, instructed: str, named: str) -> EventError:
     text = f"instruction {event.instruction_number} of trade {event.trade_id} went to {instructed}, not to {named}"
-    violation = Violation("cancel_other_counterparty", "counterparty", f"the instruction's: {instructed}", named, text)
-    return EventError(text, code="cancel_other_counterparty", violations=(violation,))
+    rule = f"the instruction's: {instructed}"
+    violation = Violation("request_other_counterparty", "counterparty", rule, named, text)
+    return EventError(text, code="request_other_counterparty", violations=(violation,))
+
+
+def overload(load: Load, limits: StoreSettings, *, paused: bool) -> str | None:
+    """Say why events should wait, by the ledger's load; None when it keeps up.
+
+    What is ``paused`` goes on only well inside the limits: half of the time and of the waiting replies, and a tenth
+    more free disk.
+    """
+    ease, room = (0.5, 1.1) if paused else (1.0, 1.0)
+    reserve = limits.reserve_megabytes * 1_000_000
+    if load.free_bytes is not None and load.free_bytes < reserve * room:
+        left = load.free_bytes // 1_000_000
+        return f"the ledger's disk has {left} MB left, store.reserve_megabytes is {limits.reserve_megabytes}"
+    if load.write_seconds > limits.write_seconds_limit * ease:
+        limit = limits.write_seconds_limit
+        return f"a transaction takes {load.write_seconds:.1f} s, store.write_seconds_limit is {limit:g}"
+    if load.unapplied > limits.unapplied_limit * ease:
+        return f"{load.unapplied} replies wait to be applied, store.unapplied_limit is {limits.unapplied_limit}"
+    return None
+
+
+def _never() -> str | None:
+    return None
 
 
 class IntakeLoop:
-    """Read trade events in batches and record them; commit offsets after the transaction."""
+    """Read trade events in batches and record them; commit offsets after the transaction.
 
-    def __init__(self, intake: Intake, consumer: Consumer, signals: Signals, settings: Settings, clock: Clock) -> None:
+    Only the ledger slows it: while it is away, or ``overloaded`` says why it cannot keep up, partitions are paused.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        consumer: Consumer,
+        signals: Signals,
+        settings: Settings,
+        clock: Clock,
+        overloaded: Callable[[], str | None] = _never,
+    ) -> None:
         self._intake = intake
+        self._overloaded = overloaded
         self._consumer = consumer
         self._signals = signals
         self._loops = settings.loops
@@ -455,6 +506,7 @@ class IntakeLoop:
         """Run until the stop; what was polled is recorded and committed, or left to be read again."""
         wait = int(self._loops.batch_wait_seconds * 1000)
         while not self._signals.stopping.is_set():
+            await self._wait_for_relief()
             records = await self._consumer.poll(max_records=self._loops.batch, max_wait_ms=wait)
             if not records:
                 continue
@@ -485,16 +537,26 @@ class IntakeLoop:
             report(result)
         for channel in {result.channel for result in results if result.channel}:
             self._signals.notify(channel)
-        if any(result.outcome in ("parked", "withdrawn", "cancelling") for result in results):
+        if any(result.outcome in ("parked", "withdrawn", "cancelling", "requested") for result in results):
             self._signals.notify("publication")
         return True
+
+    async def _wait_for_relief(self) -> None:
+        """Read nothing new while the ledger is there but cannot keep up."""
+        cause = self._overloaded()
+        if cause is None:
+            return
+        log.warning("intake.paused", cause=cause)
+        while cause is not None and await self._wait_for_ledger(self._loops.poll_seconds):
+            cause = self._overloaded()
+        log.info("intake.resumed")
 
     async def _wait_for_ledger(self, seconds: float) -> bool:
         """Pause reading but go on polling, so that the group keeps us; False at the stop."""
         self._consumer.pause()
         try:
             await self._signals.pause(seconds)
-            await self._consumer.poll(max_records=1, max_wait_ms=0)
+            await self._consumer.poll(max_wait_ms=0)
         finally:
             self._consumer.resume()
         return not self._signals.stopping.is_set()

@@ -79,7 +79,7 @@ class Key:
 class Candidate:
     """An instruction that a reply may be about; ``business_message_ids`` maps each message we sent to what it was.
 
-    What a message was: ``instruction``, ``cancellation`` or ``confirmation``.
+    What a message was: its role, such as ``instruction``, ``confirmation`` or ``cancellation``.
     """
 
     instruction_id: int
@@ -92,11 +92,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Correlated:
-    """The reply is about this instruction; ``about`` says which of our messages it names, where it names one."""
+    """The reply is about this instruction; where it names one of our messages, ``about`` says what that was.
+
+    ``names`` is that message's business message identifier.
+    """
 
     candidate: Candidate
     by: Key
     about: str | None = None
+    names: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +242,8 @@ def _from_its_counterparty(
                 f"{by.kind} {by.value} names an instruction sent to {expected}, but the reply's {role} is {party}",
             )
     sent = candidate.business_message_ids
-    about = next((sent[key.value] for key in keys if BUSINESS_MESSAGE_ID in key.names and key.value in sent), None)
-    return Correlated(candidate, by, about)
+    names = next((key.value for key in keys if BUSINESS_MESSAGE_ID in key.names and key.value in sent), None)
+    return Correlated(candidate, by, None if names is None else sent[names], names)
 
 
 def compare(terms: Terms, confirmed: SettlementConfirmation) -> tuple[Difference, ...]:

@@ -312,13 +312,14 @@ class Replies:
                 state = lifecycle.advance_delivery(state, Delivery.SENDING).state
             differences: tuple[Difference, ...] = ()
             if isinstance(fact, SettlementConfirmation):
-                differences = matching.compare(row.terms, fact)
+                differences = matching.compare(lifecycle.terms_in_force(state, row.terms), fact)
             evidence = lifecycle.Evidence(
                 at=unit.now,
                 asserted_at=reply.created_at,
                 archive_id=item.waiting.archive_id,
                 source_id=item.message_id or item.document_digest.hex(),
-                about=correlated.about or ("confirmation" if row.dialogue == "confirmation" else "instruction"),
+                about=correlated.about or "instruction",
+                names=correlated.names,
             )
             advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
             states[number] = advance.state

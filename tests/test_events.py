@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from gateway.cli.events import app
 from gateway.errors import EventError, Violation
-from gateway.model.events import EVENT_KINDS, ConfirmTrade, InstructSettlement, event_digest, parse_event
+from gateway.model.events import EVENT_KINDS, event_digest, parse_event
+from gateway.model.events.confirmation import ConfirmTrade
+from gateway.model.events.settlement import InstructSettlement
 from gateway.model.facts import Amount, Quantity
 from gateway.model.transitions import Dialogue
 from tests.examples import document, encode
@@ -39,7 +41,7 @@ def test_examples_are_valid_however_they_are_written(kind: str, minimal: bool, e
     example = document(kind, minimal=minimal)
     plain = parse_event(json.dumps(example, ensure_ascii=ensure_ascii).encode())
     assert plain == parse_event(json.dumps(example, ensure_ascii=not ensure_ascii, indent=3).encode())
-    assert plain.event_schema == kind
+    assert plain.kind == kind
 
 
 @pytest.mark.parametrize("kind", EVENT_KINDS)

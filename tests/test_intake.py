@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,10 +13,11 @@ from sqlalchemy import text, update
 from structlog.testing import capture_logs
 
 from gateway.bus import Bus, Message
+from gateway.config import StoreSettings
 from gateway.errors import StoreUnavailable
-from gateway.intake import IntakeLoop
+from gateway.intake import IntakeLoop, overload
 from gateway.pace import Signals, system_clock
-from gateway.store import Ledger, tables
+from gateway.store import Ledger, Load, tables
 from tests.conftest import Broker, unique
 from tests.loops import (
     CHANNEL,
@@ -339,7 +341,7 @@ async def test_a_cancellation_of_nothing_is_parked(loops: Loops) -> None:
 async def test_a_cancellation_that_names_another_counterparty_is_parked(loops: Loops) -> None:
     await loops.take_in(instruct())
     [result] = await loops.take_in(cancel(counterparty=OTHER))
-    assert (result.outcome, result.code) == ("parked", "cancel_other_counterparty")
+    assert (result.outcome, result.code) == ("parked", "request_other_counterparty")
     assert await loops.headline() == "recorded"
 
 
@@ -446,11 +448,11 @@ class Reading:
         outcomes = await bus.send(self.topic, [Message(b"key", content) for content in contents])
         assert all(isinstance(outcome, str) for outcome in outcomes)
 
-    async def run(self, bus: Bus, until: Any) -> None:
+    async def run(self, bus: Bus, until: Any, overloaded: Callable[[], str | None] = lambda: None) -> None:
         """Run the loop until ``until()`` holds, then stop it as SIGTERM would."""
         settings = settings_for("sqlite:///unused", loops={"retry_initial_seconds": 0.05})
         async with bus.consumer([self.topic]) as consumer:
-            loop = IntakeLoop(self.loops.intake, consumer, self.signals, settings, system_clock)
+            loop = IntakeLoop(self.loops.intake, consumer, self.signals, settings, system_clock, overloaded)
             task = asyncio.create_task(loop.run())
             async with asyncio.timeout(40):
                 while not await until():
@@ -514,6 +516,51 @@ async def test_while_the_ledger_is_full_nothing_is_committed_and_then_nothing_is
             await reading.run(bus, recovered)
         assert "ledger.available_again" in [line["event"] for line in logs]
         assert await reading.left(bus) == 0
+
+
+async def test_while_the_ledger_cannot_keep_up_events_wait_and_then_nothing_is_lost(reading: Reading) -> None:
+    asked: list[int] = []
+    causes = {"now": "replies wait"}
+
+    def overloaded() -> str | None:
+        asked.append(1)
+        return causes.get("now")
+
+    async with Bus(reading.kafka) as bus:
+        await reading.publish(bus, *(instruct(f"T{number}") for number in range(300)))
+        with capture_logs() as logs:
+
+            async def recovered() -> bool:
+                if "now" in causes and len(asked) >= 4:
+                    assert await reading.loops.rows(tables.event) == []
+                    del causes["now"]
+                return len(await reading.loops.rows(tables.instruction)) == 300
+
+            await reading.run(bus, recovered, overloaded)
+        told = [(line["event"], line.get("cause")) for line in logs if line["event"].startswith("intake.")]
+        assert told == [("intake.paused", "replies wait"), ("intake.resumed", None)]
+        assert await reading.left(bus) == 0
+
+
+@pytest.mark.parametrize(
+    ("load", "cause", "eased"),
+    [
+        (Load(0.1, 10, None), None, None),
+        (Load(0.1, 10, 300_000_000), None, None),
+        (Load(0.1, 10, 255_000_000), "255 MB left, store.reserve_megabytes is 256", "255 MB"),
+        (Load(0.1, 10, 260_000_000), None, "260 MB"),
+        (Load(6.0, 10, None), "takes 6.0 s, store.write_seconds_limit is 5", "6.0 s"),
+        (Load(3.0, 10, None), None, "3.0 s"),
+        (Load(0.1, 20_001, None), "20001 replies wait to be applied, store.unapplied_limit is 20000", "20001"),
+        (Load(0.1, 10_001, None), None, "10001"),
+    ],
+)
+def test_only_the_ledger_pauses_the_intake_and_it_goes_on_well_inside_the_limits(
+    load: Load, cause: str | None, eased: str | None
+) -> None:
+    for paused, expected in ((False, cause), (True, eased)):
+        said = overload(load, StoreSettings(), paused=paused)
+        assert said is None if expected is None else said is not None and expected in said, (paused, said)
 
 
 async def test_stopping_while_the_ledger_is_away_leaves_the_events_to_be_read_again(reading: Reading) -> None:

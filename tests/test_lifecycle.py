@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,17 +20,17 @@ from gateway.lifecycle import (
     Evidence,
     advance,
     advance_delivery,
+    begin,
     headline,
     is_finished,
-    lifecycle_page,
-    request_cancellation,
+    request,
+    terms_in_force,
     withdraw,
 )
 from gateway.matching import compare
 from gateway.model.facts import (
     Amount,
     Axis,
-    CancellationAdvice,
     ConfirmationAnswer,
     ConfirmationStatus,
     Delivery,
@@ -38,6 +39,7 @@ from gateway.model.facts import (
     Part,
     Quantity,
     Reason,
+    RequestAdvice,
     SettlementConfirmation,
     State,
     StatusAdvice,
@@ -48,14 +50,17 @@ from gateway.model.transitions import (
     ALERTS,
     CONFIRMATION,
     DELIVERY,
+    EFFECTS,
     NOTHING,
     OVERTAKEN,
     REQUEST,
+    REQUESTS,
     STATUS,
     TRANSITIONS,
     WAYS,
     Dialogue,
 )
+from gateway.model.transitions.page import lifecycle_page
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 TERMS = Terms(
@@ -88,7 +93,7 @@ def apply(state: State, fact: Fact, proof: Evidence) -> Advance:
 
 def ask(state: State, event: str = "EVENT1") -> Advance:
     """Request cancellation as an event of upstream does."""
-    return request_cancellation(state, evidence(0, source=event))
+    return request(state, "cancellation", evidence(0, source=event), asks="cancel")
 
 
 def run(state: State, *facts: Fact) -> Advance:
@@ -125,8 +130,8 @@ def standing_at(dialogue: Dialogue, axis: str, at: str) -> State:
 def saying(dialogue: Dialogue, axis: str, to: str) -> Fact:
     """Make the status fact that moves an axis to a value."""
     status = StatusValue(to)
-    if axis == "cancellation":
-        return CancellationAdvice(status)
+    if axis in REQUESTS:
+        return RequestAdvice(axis, status)
     if dialogue is Dialogue.SETTLEMENT:
         return StatusAdvice(**{axis: status})
     return ConfirmationStatus(**{axis: status})
@@ -145,9 +150,15 @@ def reversal(of: str | None) -> SettlementConfirmation:
     return SettlementConfirmation(reversal=True, confirmation_id=of)
 
 
-VALUES = {place: sorted({v for row in rows for v in (*row.before, *row.after)}) for place, rows in TRANSITIONS.items()}
+# Axes that no message speaks of: what an answered request of ours does.
+EFFECTS_OF_REQUESTS = {(key[0], axis) for key, (axis, _) in EFFECTS.items()}
+VALUES = {
+    place: sorted({v for row in rows for v in (*row.before, *row.after)})
+    for place, rows in TRANSITIONS.items()
+    if place not in EFFECTS_OF_REQUESTS
+}
 STATUS_WAYS = [
-    (*place, before, after) for place, ways in WAYS.items() for cause, before, after in sorted(ways) if cause == STATUS
+    (*place, before, after) for place in VALUES for cause, before, after in sorted(WAYS[place]) if cause == STATUS
 ]
 NO_WAYS = [
     (*place, before, after)
@@ -247,7 +258,10 @@ def test_a_reply_to_what_was_never_sent_is_applied_and_alerted(delivery: Deliver
 
 def test_an_answer_to_the_cancellation_does_not_prove_that_the_instruction_arrived() -> None:
     asked = ask(State(Dialogue.SETTLEMENT, Delivery.IN_DOUBT)).state
-    assert apply(asked, CancellationAdvice(StatusValue("rejected")), evidence(1, 1)).state.delivery is Delivery.IN_DOUBT
+    assert (
+        apply(asked, RequestAdvice("cancellation", StatusValue("rejected")), evidence(1, 1)).state.delivery
+        is Delivery.IN_DOUBT
+    )
     rejected = MessageRejection("CXL1", "FORMAT")
     assert apply(asked, rejected, evidence(1, 1, about="cancellation")).state.delivery is Delivery.IN_DOUBT
 
@@ -455,31 +469,122 @@ def test_a_cancellation_is_requested_and_then_answered(answer: str) -> None:
     asked = ask(SETTLEMENT)
     assert [(c.axis, c.before, c.after) for c in asked.changes] == [("cancellation", None, "requested")]
     # The servicer's clock may be behind ours: its answer is not older than our request.
-    step = apply(asked.state, CancellationAdvice(StatusValue(answer)), evidence(1, -60))
+    step = apply(asked.state, RequestAdvice("cancellation", StatusValue(answer)), evidence(1, -60))
     assert (value(step.state, "cancellation"), step.alerts) == (answer, ())
     assert is_finished(step.state) == (answer == "cancelled")
 
 
 def test_a_refused_cancellation_may_be_requested_again_and_late_answers_to_the_first_do_not_count() -> None:
-    denied = apply(ask(SETTLEMENT).state, CancellationAdvice(StatusValue("denied")), evidence(2, 5)).state
+    denied = apply(ask(SETTLEMENT).state, RequestAdvice("cancellation", StatusValue("denied")), evidence(2, 5)).state
     assert ask(denied) == Advance(denied)  # the first request, replayed
     again = ask(denied, "EVENT2").state
     assert value(again, "cancellation") == "requested"
     assert (
-        value(apply(again, CancellationAdvice(StatusValue("pending")), evidence(3, 4)).state, "cancellation")
+        value(apply(again, RequestAdvice("cancellation", StatusValue("pending")), evidence(3, 4)).state, "cancellation")
         == "requested"
     )
     assert (
-        value(apply(again, CancellationAdvice(StatusValue("cancelled")), evidence(3, 6)).state, "cancellation")
+        value(
+            apply(again, RequestAdvice("cancellation", StatusValue("cancelled")), evidence(3, 6)).state, "cancellation"
+        )
         == "cancelled"
     )
 
 
+def ask_for(state: State, axis: str, asks: str, message: str, **more: Any) -> State:
+    return request(state, axis, evidence(0, source=message), asks=asks, **more).state
+
+
+def answer(state: State, axis: str, word: str, number: int, names: str | None = None) -> Advance:
+    proof = replace(evidence(number, number), about=axis, names=names)
+    return advance(state, RequestAdvice(axis, StatusValue(word)), proof, TERMS)
+
+
+def test_an_instruction_is_held_released_and_held_again() -> None:
+    state = begin(Dialogue.SETTLEMENT, {"hold": "held"})
+    state = replace(state, delivery=Delivery.SENT)
+    words = []
+    for number, asks in enumerate(("release", "hold", "release"), start=1):
+        state = ask_for(state, "condition_modification", asks, f"REQ{number}")
+        assert value(state, "condition_modification") == "requested"
+        state = answer(state, "condition_modification", "accepted", 2 * number).state
+        assert value(state, "hold") == ("held", "released")[not number % 2]  # nothing is done yet
+        state = answer(state, "condition_modification", "completed", 2 * number + 1).state
+        words.append(value(state, "hold"))
+    assert words == ["released", "held", "released"]
+    assert [asked.status.value for asked in (state.requests or {}).values()] == ["completed"] * 3
+
+
+def test_each_request_has_a_life_of_its_own_and_the_axis_shows_the_latest() -> None:
+    state = ask_for(SETTLEMENT, "condition_modification", "hold", "REQ1")
+    state = ask_for(state, "condition_modification", "release", "REQ2")  # before the first is answered
+    step = answer(state, "condition_modification", "rejected", 1, names="REQ1")
+    assert value(step.state, "condition_modification") == "requested"
+    assert [(c.axis, c.before, c.after, c.request) for c in step.changes] == [
+        ("condition_modification", "requested", "rejected", "REQ1")
+    ]
+    step = answer(step.state, "condition_modification", "completed", 2, names="REQ2")
+    assert value(step.state, "condition_modification") == "completed"
+    assert value(step.state, "hold") == "released"
+    assert {name: asked.status.value for name, asked in (step.state.requests or {}).items()} == {
+        "REQ1": "rejected",
+        "REQ2": "completed",
+    }
+    with pytest.raises(IllegalTransition, match="condition_modification: no way from completed to pending"):
+        answer(step.state, "condition_modification", "pending", 3, names="REQ2")
+
+
+def test_an_older_word_on_an_earlier_request_changes_nothing() -> None:
+    state = ask_for(SETTLEMENT, "condition_modification", "hold", "REQ1")
+    state = ask_for(state, "condition_modification", "release", "REQ2")
+    denied = answer(state, "condition_modification", "denied", 5, names="REQ1").state
+    again = answer(denied, "condition_modification", "accepted", 4, names="REQ1")
+    assert (again.changes, (again.state.requests or {})["REQ1"].status.value) == ((), "denied")
+
+
+def test_a_done_modification_changes_what_confirmations_are_compared_with() -> None:
+    modified = replace(TERMS, quantity=Quantity(Decimal(80), "unit"), amount=Amount(Decimal(800), "EUR"))
+    state = ask_for(SETTLEMENT, "modification", "modify", "MOD1", terms=modified)
+    assert terms_in_force(state, TERMS) == TERMS
+    assert headline(state) == "modification_requested"
+    state = answer(state, "modification", "modified", 1).state
+    assert terms_in_force(state, TERMS) == modified
+    done = apply(state, settled(80, confirmation_id="C1"), evidence(2, 2))
+    assert value(done.state, "settlement") == "settled"
+
+
+def test_a_status_advice_answers_an_open_query() -> None:
+    state = ask_for(SETTLEMENT, "status_query", "status_query", "QRY1")
+    told = apply(state, StatusAdvice(matching=StatusValue("matched")), evidence(1, 1)).state
+    assert (value(told, "status_query"), value(told, "matching")) == ("answered", "matched")
+    assert value(ask_for(told, "status_query", "status_query", "QRY2"), "status_query") == "requested"
+    refused = answer(state, "status_query", "rejected", 1)
+    assert value(refused.state, "status_query") == "rejected"
+
+
+def test_nothing_is_asked_of_what_was_cancelled_or_never_left() -> None:
+    cancelled = apply(SETTLEMENT, StatusAdvice(processing=StatusValue("cancelled")), evidence(1, 1)).state
+    withdrawn = State(Dialogue.SETTLEMENT, Delivery.WITHDRAWN)
+    for state, axis in product((cancelled, withdrawn), ("condition_modification", "modification", "status_query")):
+        with pytest.raises(IllegalTransition, match=f"{axis}: no way from cancelled to requested"):
+            ask_for(state, axis, "hold", "REQ1")
+
+
+def test_a_technical_rejection_of_a_request_is_of_the_request() -> None:
+    state = ask_for(SETTLEMENT, "condition_modification", "hold", "REQ1")
+    proof = replace(evidence(1, 1), about="condition_modification", names="REQ1")
+    step = advance(state, MessageRejection("REQ1", "FORMAT"), proof, TERMS)
+    assert (value(step.state, "condition_modification"), value(step.state, "processing")) == ("rejected", None)
+
+
 def test_requesting_an_open_cancellation_again_changes_nothing_and_a_closed_one_is_refused() -> None:
     asked = ask(SETTLEMENT).state
-    assert ask(asked) == ask(asked, "EVENT2") == Advance(asked)
+    assert ask(asked) == Advance(asked)
+    again = ask(asked, "EVENT2")  # upstream insists: it is sent, and the axis says requested already
+    assert (again.changes, again.state.axes) == ((), asked.axes)
+    assert list(again.state.requests or {}) == ["EVENT1", "EVENT2"]
     for closed in (
-        apply(asked, CancellationAdvice(StatusValue("cancelled")), evidence(1, 1)).state,
+        apply(asked, RequestAdvice("cancellation", StatusValue("cancelled")), evidence(1, 1)).state,
         apply(SETTLEMENT, StatusAdvice(processing=StatusValue("cancelled")), evidence(1, 1)).state,
         withdraw(State(Dialogue.SETTLEMENT)).state,
     ):
@@ -493,8 +598,8 @@ def test_requesting_an_open_cancellation_again_changes_nothing_and_a_closed_one_
 
 
 def test_an_answer_to_a_cancellation_that_was_not_requested_is_applied_and_alerted() -> None:
-    step = apply(SETTLEMENT, CancellationAdvice(StatusValue("cancelled")), evidence(1, 1))
-    assert (headline(step.state), codes(step)) == ("cancelled", ["cancellation_not_requested"])
+    step = apply(SETTLEMENT, RequestAdvice("cancellation", StatusValue("cancelled")), evidence(1, 1))
+    assert (headline(step.state), codes(step)) == ("cancelled", ["request_not_made"])
 
 
 def test_cancellation_and_settlement_crossing_is_an_alert_in_either_order() -> None:
@@ -603,7 +708,7 @@ _statuses = st.fixed_dictionaries({}, optional={axis: st.sampled_from(words) for
     lambda said: StatusAdvice(**{axis: StatusValue(word) for axis, word in said.items()})
 )
 _cancellations = st.sampled_from(["accepted", "pending", "denied", "rejected"]).map(
-    lambda word: CancellationAdvice(StatusValue(word))
+    lambda word: RequestAdvice("cancellation", StatusValue(word))
 )
 # A confirmation and its reversal are one message each; what repeats them, repeats that message.
 _replies = st.lists(

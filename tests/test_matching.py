@@ -28,13 +28,13 @@ from gateway.matching import (
 )
 from gateway.model.facts import (
     Amount,
-    CancellationAdvice,
     Difference,
     Fact,
     MessageRejection,
     Quantity,
     References,
     Reply,
+    RequestAdvice,
     SettlementConfirmation,
     StatusAdvice,
     StatusValue,
@@ -82,7 +82,7 @@ def test_agreeing_references_correlate_by_the_strongest_and_say_which_message_is
             request_reference="CXL1",
             common_id="COMMON",
         ),
-        CancellationAdvice(StatusValue("accepted")),
+        RequestAdvice("cancellation", StatusValue("accepted")),
     )
     assert isinstance(found, Correlated)
     assert (found.candidate, found.by, found.about) == (ONE, Key("account_owner_transaction_id", "TX1"), "cancellation")

@@ -20,7 +20,6 @@ from gateway.messages.validation import Validator
 from gateway.model import facts
 from gateway.model.facts import (
     Amount,
-    CancellationAdvice,
     ConfirmationAnswer,
     ConfirmationStatus,
     MessageRejection,
@@ -28,6 +27,7 @@ from gateway.model.facts import (
     Reason,
     References,
     Reply,
+    RequestAdvice,
     SettlementConfirmation,
     StatusAdvice,
     StatusValue,
@@ -173,7 +173,7 @@ def test_reversal_names_what_it_undoes(reader: Reader, version: str) -> None:
 )
 def test_cancellation_advice(reader: Reader, name: str, status: StatusValue, transaction: str | None) -> None:
     _, references, fact = read(reader, name)
-    assert fact == CancellationAdvice(status)
+    assert fact == RequestAdvice("cancellation", status)
     assert references.request_reference == "CXLREQ000001"
     assert references.account_owner_transaction_id == transaction
 
@@ -320,8 +320,8 @@ def test_every_status_of_every_version_has_a_word_that_the_lifecycle_knows(catal
         axis: {value for (_, name), rows in TRANSITIONS.items() if name == axis for row in rows for value in row.after}
         for _, axis in TRANSITIONS
     }
-    dialogues = {"status": "cancellation"}
     for table in tables():
+        dialogues = {"status": str(table.constants.get("request", "cancellation"))}
         for column in (line for line in table.columns if line.conversion == "status"):
             words = table.codes[column.argument]
             assert set(words.values()) <= known[dialogues.get(column.field, column.field)], table.name

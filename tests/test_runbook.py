@@ -80,6 +80,8 @@ def _stated(node: ast.AST, places: dict[str, set[int]]) -> Iterator[str]:
             for keyword in keywords:
                 if keyword.arg == "code":
                     yield from _constants(keyword.value)
+                elif keyword.arg == "alerts":
+                    yield from _tabled(keyword.value)
             for place in places.get(_name(function), ()):
                 if place < len(arguments):
                     yield from _constants(arguments[place])

@@ -341,6 +341,17 @@ async def test_channels_are_apart_and_a_batch_is_limited(ledger: Ledger) -> None
     assert await ledger.read(NOW, lambda unit: unit.backlog()) == 5
 
 
+async def test_a_ledger_tells_how_well_it_keeps_up(ledger: Ledger) -> None:
+    idle = await ledger.load(NOW)
+    assert idle.unapplied == 0
+    assert (idle.free_bytes is None) == ledger.is_postgresql
+    replies = [(f"in/0/{number}", b"<r/>", digest(f"{number}".encode())) for number in range(3)]
+    await ledger.write(NOW, lambda unit: unit.archive(CHANNEL, replies))
+    busy = await ledger.load(NOW)
+    assert busy.unapplied == 3
+    assert busy.write_seconds > 0
+
+
 async def test_an_attempt_is_kept_before_its_outcome_and_one_without_outcome_is_found_by_the_next_holder(
     ledger: Ledger,
 ) -> None:
@@ -738,6 +749,7 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.unfinished_attempts(CHANNEL, 2)
         watched.attempted([1, 2])
         watched.backlog()
+        watched.unapplied()
         watched.waiting_replies(CHANNEL, 10)
         watched.unpublished(10)
         watched.open_trades([1, 2])
@@ -748,7 +760,7 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.by_message(["A"])
         watched.by_servicer(["A"])
         watched.replies_with(CHANNEL, ["A"])
-        open_rows = ("outbox_open", "outbox_open_trade", "publication_open", "event_held")
+        open_rows = ("outbox_open", "outbox_open_trade", "publication_open", "event_held", "archive_waiting")
         scans = []
         for statement, values in seen:
             for step in unit.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", tuple(values)):
@@ -829,7 +841,10 @@ async def test_processes_that_upgrade_at_once_wait_for_each_other(postgres_datab
 
 async def test_migrations_make_the_tables_that_the_code_uses(ledger: Ledger) -> None:
     def differences(connection: Connection) -> Any:
-        return compare_metadata(MigrationContext.configure(connection), tables.metadata)
+        found = compare_metadata(MigrationContext.configure(connection), tables.metadata)
+        if connection.dialect.name == "sqlite":  # it does not look at the length of a text, so no migration changes it
+            found = [each for each in found if each[0][0] != "modify_type" or "VARCHAR" not in str(each[0][5])]
+        return found
 
     assert await ledger.query(differences) == []
 

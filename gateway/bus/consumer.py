@@ -162,7 +162,8 @@ class Consumer:
                 until = loop.time() + max_wait_ms / 1000
             if loop.time() >= until:
                 break
-        batch, self._held = self._held[:max_records], self._held[max_records:]
+        take = 0 if self._paused else max_records  # what a pause found already read waits for its end
+        batch, self._held = self._held[:take], self._held[take:]
         for record in batch:
             self._handed[TopicPartition(record.topic, record.partition)] = record.offset + 1
         if not batch:
@@ -283,7 +284,7 @@ class Consumer:
     # --- pausing and rebalancing --------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Read no more until ``resume``; keep polling meanwhile, which keeps the membership."""
+        """Read no more until ``resume``; polling meanwhile keeps the membership and returns nothing."""
         self._paused = True
         if self._client is not None:
             self._apply_pause(self._client.assignment())

@@ -86,7 +86,7 @@ class Messages:
 
     def definition_for(self, event: TradeEvent, profile: Profile) -> str:
         """Return the message definition that an event becomes for this counterparty."""
-        return _version(profile, self._tables[event.event_schema])
+        return _version(profile, self._tables[event.kind])
 
     def build(
         self, event: TradeEvent, profile: Profile, identity: Identity, instructed: Terms | None = None
@@ -96,7 +96,7 @@ class Messages:
         Raises ``BuildError`` with every field that the counterparty's version cannot carry, or ``InvalidMessage`` with
         every violation of its schema.
         """
-        table = self._tables[event.event_schema]
+        table = self._tables[event.kind]
         definition = _version(profile, table)
         writer, opening, closing = self._writer(table, profile)
         document = writer.write(event, identity, instructed or _NO_TERMS)

@@ -12,9 +12,10 @@ profile's key for its version; then one row an element::
   the gateway gives) or ``instructed.`` (terms of the instruction that is cancelled). ``F when C`` and ``F when C = V``
   apply the row only then. Containers appear when something in them does.
 * Conversions: ``text``, ``identifier`` (has no character to escape), ``code`` (checked against the codes of the
-  version), ``date``, ``instant``, ``number``, ``decimal``, ``amount``, ``yes_no``, ``digits 4``, ``this=THAT,
-  other=ELSE``, and ``group NAME``, which applies the rows of ``[NAME]`` below the element and the field; there,
-  ``itself`` is the field, and where it may be text or an object, the text.
+  version), ``date``, ``instant``, ``number``, ``decimal``, ``amount``, ``yes_no``, ``digits 4``, ``always TEXT`` (the
+  text itself, wherever the field is given), ``this=THAT, other=ELSE``, and ``group NAME``, which applies the rows of
+  ``[NAME]`` below the element and the field; there, ``itself`` is the field, and where it may be text or an object,
+  the text.
 * ``-`` instead of a path: no version has an element for the field, and an event that gives it is refused; with the
   conversion ``internal`` it is not meant for the counterparty.
 """
@@ -30,6 +31,7 @@ from gateway.messages.catalogue import ComplexType, ElementDefinition, MessageDe
 
 NUMBERED = 5  # Pty1 to Pty5: no message numbers more parties of a chain
 CONVERSIONS = ("text", "identifier", "code", "date", "instant", "number", "decimal", "amount", "yes_no", "internal")
+_PARAMETRIC = re.compile(r"digits [1-9]|always [\w.]+")
 _HEAD = ("message", "event", "version", "default")
 
 
@@ -159,9 +161,11 @@ def _parse_row(line: str, number: int, name: str) -> Row:
 def _check_conversion(row: Row, table: Table) -> None:
     conversion = row.conversion
     group = conversion.removeprefix("group ") if conversion.startswith("group ") else None
-    if group in table.groups or conversion in CONVERSIONS or row.codes or re.fullmatch(r"digits [1-9]", conversion):
+    if group in table.groups or conversion in CONVERSIONS or row.codes or _PARAMETRIC.fullmatch(conversion):
         return
-    known = ", ".join((*CONVERSIONS, "digits N", "a=B, c=D", *(f"group {name}" for name in table.groups)))
+    known = ", ".join(
+        (*CONVERSIONS, "digits N", "always TEXT", "a=B, c=D", *(f"group {name}" for name in table.groups))
+    )
     raise ConfigError(f"{table.name}, line {row.line}: {conversion!r} is no conversion; they are {known}")
 
 

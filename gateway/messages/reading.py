@@ -9,7 +9,7 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
     codes NAME                              a code table: indented lines of an element or code, and our word for it
         Mtchd   matched
     FIELD     PATH      CONVERSION          a field, the element that fills it, and how
-    FIELD     =         yes                 a field that always has this value (yes or no)
+    FIELD     =         VALUE               a field that always has this value (a word, or yes or no)
 
 Paths are short tags below the message element. A field is of the fact, or ``references.`` or ``reply.`` and a field of
 those. Several lines for one field are alternatives, the first one wins that is there. Elements that a version lacks are
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gateway.messages.validation import Validator
 
 HEADER: Final = "head.001"
+_YES_NO: Final = {"yes": True, "no": False}
 
 Slots = list[Any]
 Handler = Callable[["_Element", Slots], None]
@@ -62,7 +63,7 @@ class ReadingTable:
     fact: str | None
     each: str
     columns: tuple[Column, ...]
-    constants: Mapping[str, bool] = field(default_factory=dict)
+    constants: Mapping[str, bool | str] = field(default_factory=dict)
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -70,7 +71,7 @@ def parse_table(text: str, name: str) -> ReadingTable:
     """Parse a reading table; ``name`` is its file. Raises ``ConfigError`` naming the file and the line."""
     settings = {"messages": "", "fact": "", "each": ""}
     columns: list[Column] = []
-    constants: dict[str, bool] = {}
+    constants: dict[str, bool | str] = {}
     codes: dict[str, dict[str, str]] = {}
     current: dict[str, str] | None = None
     for number, raw in enumerate(text.splitlines(), 1):
@@ -85,8 +86,8 @@ def parse_table(text: str, name: str) -> ReadingTable:
                 current = codes.setdefault(key, {})
             case [("messages" | "fact" | "each") as key, value]:
                 settings[key] = value
-            case [name_of_field, "=", ("yes" | "no") as value]:
-                constants[name_of_field] = value == "yes"
+            case [name_of_field, "=", value]:
+                constants[name_of_field] = _YES_NO.get(value, value)
             case [name_of_field, path, conversion, *argument] if conversion in CONVERSIONS and len(argument) <= 1:
                 columns.append(Column(name_of_field, path, conversion, *argument))
             case _:

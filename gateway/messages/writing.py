@@ -70,6 +70,9 @@ def form(conversion: str) -> Form:
     """Return the form of a conversion of the mapping tables other than a code's and ``amount``."""
     if conversion == "text":
         return Form("", render=escape)  # a writer escapes all texts at once
+    if conversion.startswith("always "):
+        constant = escape(conversion.removeprefix("always "))
+        return Form(repr(constant), render=lambda _: constant)
     digits = conversion.removeprefix("digits ")
     expression = _FORMS[conversion] if digits == conversion else f"'%0{digits}d' % {{}}"
     return Form(expression, render=_compiled("value", (), expression.format("value")))

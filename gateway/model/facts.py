@@ -86,9 +86,10 @@ class StatusAdvice:
 
 
 @dataclass(frozen=True, slots=True)
-class CancellationAdvice:
-    """A cancellation request status advice (sese.027)."""
+class RequestAdvice:
+    """What became of a request of ours (sese.027, .031, .039, .022); ``request`` is the axis that it opened."""
 
+    request: str
     status: StatusValue
 
 
@@ -151,12 +152,7 @@ class MessageRejection:
 
 
 Fact = (
-    StatusAdvice
-    | CancellationAdvice
-    | SettlementConfirmation
-    | ConfirmationAnswer
-    | ConfirmationStatus
-    | MessageRejection
+    StatusAdvice | RequestAdvice | SettlementConfirmation | ConfirmationAnswer | ConfirmationStatus | MessageRejection
 )
 
 
@@ -236,6 +232,22 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """One request of ours about an instruction, a small life of its own beside the others of its kind.
+
+    ``request`` is the axis it opened, ``asks`` what was asked (``hold``, ``release``, ``cancel``, ``modify``...). The
+    terms are those that hold once a modification is done.
+    """
+
+    request: str
+    asks: str
+    status: StatusValue
+    asserted_at: datetime | None = None
+    archive_id: int = 0
+    terms: Terms | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The lifecycle state of one instruction: delivery, status axes by name, settled parts, breaks and alerts.
 
@@ -243,6 +255,7 @@ class State:
     processing, matching, affirmation, cancellation. ``settlement`` is ``settled`` or ``partially_settled`` by
     confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes
     the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
+    ``requests`` are ours by business message identifier, in the order made; the axis of a kind shows its latest one.
     """
 
     dialogue: str  # a Dialogue of transitions.py
@@ -252,16 +265,22 @@ class State:
     breaks: tuple[Difference, ...] = ()
     advised: Axis | None = None
     sources: dict[str, int] | None = None
+    requests: dict[str, Asked] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One axis that moved, for history and for the status topic; a further settled part counts, the word may stay."""
+    """One axis that moved, for history and for the status topic; a further settled part counts, the word may stay.
+
+    ``request`` is set when not the axis moved but an earlier request of its kind, named by its business message
+    identifier: the axis shows the latest one.
+    """
 
     axis: str
     before: str | None
     after: str
     reasons: tuple[Reason, ...] = ()
+    request: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

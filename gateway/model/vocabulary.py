@@ -32,6 +32,8 @@ from pydantic_core import PydanticCustomError
 
 from gateway.model import identifiers
 from gateway.model.currencies import DECIMALS
+from gateway.model.facts import Terms
+from gateway.model.transitions import Dialogue
 
 # What XML 1.0 cannot carry unchanged: control characters (NUL among them; a carriage return becomes a line feed on
 # reading), and the two non-characters that it forbids.
@@ -514,7 +516,11 @@ class Rule:
 
 
 class Event(Strict):
-    """What every trade event carries. ``counterparty`` is the BIC of the profile; the Kafka key is the trade."""
+    """What every trade event carries. ``counterparty`` is the BIC of the profile; the Kafka key is the trade.
+
+    ``role`` is the role of the event's message in its dialogue: one of ``transitions.REQUESTS`` asks something about
+    an instruction that is there, every other begins one.
+    """
 
     event_id: Text140
     source: Text35
@@ -523,7 +529,31 @@ class Event(Strict):
     occurred_at: Instant
     counterparty: Bic
 
+    dialogue: ClassVar[Dialogue]
+    role: ClassVar[str]
     rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @property
+    def kind(self) -> str:
+        """Return the event's schema: its name and major version."""
+        return str(getattr(self, "event_schema"))  # noqa: B009  # a field of each kind, with its own literal type
+
+    def terms(self) -> Terms:
+        """State what replies are compared with; a request has no terms of its own."""
+        return Terms()
+
+    def axes_at_birth(self) -> dict[str, str]:
+        """State the axes of the new instruction that its event decides: none."""
+        return {}
+
+    def asks(self) -> str:
+        """Name what a request asks for."""
+        return self.role
+
+    def terms_asked(self, in_force: Terms) -> Terms | None:
+        """State the terms that hold once a request is done; None where it changes none of those ``in_force``."""
+        del in_force
+        return None
 
     @model_validator(mode="after")
     def _across_fields(self) -> Self:

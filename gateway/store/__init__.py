@@ -1,6 +1,6 @@
 """The ledger: SQLite embedded, PostgreSQL for production, one contract."""
 
-from gateway.store.ledger import Lease, Ledger
+from gateway.store.ledger import Lease, Ledger, Load
 from gateway.store.rows import (
     ArchiveState,
     CommandRow,
@@ -20,6 +20,7 @@ __all__ = [
     "InstructionRow",
     "Lease",
     "Ledger",
+    "Load",
     "NewEvent",
     "OutboxState",
     "ParkedRow",

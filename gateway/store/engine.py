@@ -11,6 +11,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,9 @@ class Runner(Protocol):
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` on a snapshot; it must not write."""
+
+    def free_bytes(self) -> int | None:
+        """Return what the disk has left; None where a server looks after its own."""
 
     async def close(self) -> None:
         """Release connections and locks."""
@@ -160,6 +164,13 @@ class SqliteRunner:
         except _FAILURES as error:
             raise translate(error) from error
 
+    def free_bytes(self) -> int | None:
+        """Return what the disk of the ledger has left; None when it cannot be asked."""
+        try:
+            return shutil.disk_usage(self._path.parent).free
+        except OSError:
+            return None
+
     async def close(self) -> None:
         """Close the connections, then give up the process lock."""
         async with self._writing:
@@ -239,6 +250,10 @@ class PostgresRunner:
                 return await connection.run_sync(work)
         except _FAILURES as error:
             raise translate(error) from error
+
+    def free_bytes(self) -> int | None:
+        """Return None: the server's disk is the server's."""
+        return None
 
     async def close(self) -> None:
         """Close the pool."""

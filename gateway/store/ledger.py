@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import median
+from time import monotonic
 from typing import TypeVar
 
 from sqlalchemy import Connection, insert, select, update
@@ -20,6 +23,7 @@ from gateway.store.unit import Unit
 T = TypeVar("T")
 
 _CONFLICT_REPEATS = 5
+_RECENT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,20 @@ class Lease:
     next_attempt_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How well a ledger keeps up: what alone may slow the intake of events.
+
+    ``write_seconds`` is the median of this process's transactions of the last ten seconds, commit included;
+    ``unapplied`` counts archived replies that wait to be applied; ``free_bytes`` is what the disk of an SQLite ledger
+    has left, None where a server looks after its own.
+    """
+
+    write_seconds: float
+    unapplied: int
+    free_bytes: int | None
+
+
 class Ledger:
     """Every event, instruction, document, attempt, reply and change, durable when a call returns.
 
@@ -43,6 +61,7 @@ class Ledger:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._statements = Statements(runner.dialect)
+        self._writes: deque[tuple[float, float]] = deque(maxlen=100)  # (when it ended, how long it took), in seconds
 
     @classmethod
     async def open(cls, url: str, *, pool: int = 4, exclusive: bool = True) -> Ledger:
@@ -90,13 +109,28 @@ class Ledger:
             unit.flush()
             return result
 
-        for left in reversed(range(_CONFLICT_REPEATS)):
-            try:
-                return await self._runner.write(run)
-            except Conflict:
-                if not left:
-                    raise
-        raise AssertionError("unreachable")
+        started = monotonic()
+        try:
+            for left in reversed(range(_CONFLICT_REPEATS)):
+                try:
+                    return await self._runner.write(run)
+                except Conflict:
+                    if not left:
+                        raise
+            raise AssertionError("unreachable")
+        finally:
+            ended = monotonic()
+            self._writes.append((ended, ended - started))
+
+    async def load(self, now: datetime) -> Load:
+        """Tell how well the ledger keeps up. Raises StoreUnavailable."""
+        since = monotonic() - _RECENT_SECONDS
+        recent = [seconds for ended, seconds in self._writes if ended > since]
+        return Load(
+            write_seconds=median(recent) if recent else 0.0,
+            unapplied=await self.read(now, lambda unit: unit.unapplied()),
+            free_bytes=self._runner.free_bytes(),
+        )
 
     async def read(self, now: datetime, work: Callable[[Unit], T]) -> T:
         """Run ``work`` for reading only."""

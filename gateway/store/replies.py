@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, text, update
 
 from gateway.store import tables
 from gateway.store.pending import Pending
@@ -60,6 +60,11 @@ class Archive(Pending):
         return [
             WaitingReply(r[0], bytes(r[2] if r[2] is not None else r[1]), r[3]) for r in self.connection.execute(query)
         ]
+
+    def unapplied(self) -> int:
+        """Count archived replies, of all channels, that wait to be applied."""
+        query = select(func.count()).select_from(tables.archive).where(text("state = 0"))  # as its index says it
+        return int(self.connection.execute(query).scalar_one())
 
     def claim_replies(self, archive_ids: Iterable[int]) -> set[int]:
         """Lock archived replies that still wait; one that another process has or had is left out."""

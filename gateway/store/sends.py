@@ -161,10 +161,6 @@ class Sends(Pending):
         expires = self.connection.execute(query.with_for_update(read=True)).scalar()
         return expires is not None and expires > self.now
 
-    def is_here(self) -> bool:
-        """Ask the ledger something small."""
-        return bool(self.connection.exec_driver_sql("SELECT 1").scalar())
-
     def backlog(self) -> int:
         """Count documents that wait to be sent."""
         outbox = tables.outbox

@@ -164,7 +164,7 @@ document = Table(
     metadata,
     Column("id", _Identity, primary_key=True),
     Column("instruction_id", BigInteger, nullable=False),
-    Column("role", String(16), nullable=False),  # instruction | cancellation | confirmation
+    Column("role", String(32), nullable=False),  # instruction | confirmation... | a request: cancellation...
     Column("cause", Text, nullable=False),
     Column("message_definition", String(20), nullable=False),
     Column("business_message_id", String(35), nullable=False),
