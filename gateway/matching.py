@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from operator import attrgetter
 from types import MappingProxyType
@@ -15,6 +16,7 @@ from typing import Final
 
 from gateway.model.facts import (
     Amount,
+    Counterpart,
     Difference,
     MessageRejection,
     Quantity,
@@ -291,3 +293,97 @@ def _amount(instructed: Amount, settled: Amount, part: bool, tolerance: Decimal)
     excess = settled.value - instructed.value
     differs = excess > tolerance or (not part and -excess > tolerance)
     return [Difference("amount", str(instructed.value), str(settled.value))] if differs else []
+
+
+# What the other side alleges ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A trade of ours that the other side's may be: see ``Counterpart`` for the first three."""
+
+    kind: str
+    identifier: str
+    standing: str
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """How far theirs may differ and still agree: amounts and price in their own units, settlement date in days."""
+
+    amount: Decimal = Decimal(0)
+    price: Decimal = Decimal(0)
+    accrued_interest: Decimal = Decimal(0)
+    settlement_date_days: int = 0
+
+
+EXACT: Final = Tolerances()
+_KEPT: Final = 5  # counterparts shown; further ones are only less like it
+# Without one of these in common two trades are not the same trade.
+_TELLING: Final = ("common_reference", "quantity", "amount")
+
+
+def rank(theirs: Terms, ours: Sequence[Ours], tolerances: Tolerances = EXACT) -> tuple[Counterpart, ...]:
+    """Compare what the other side alleges with trades of ours, field by field; the most alike first.
+
+    One that is of another security or direction is not listed, nor one that has neither quantity, amount nor common
+    reference in common. What one side does not state is neither agreed nor different. At most five are returned.
+    """
+    found = []
+    for number, one in enumerate(ours):
+        agreed, differences = _compared(one.terms, theirs, tolerances)
+        different = {difference.field for difference in differences}
+        if different & {"isin", "movement"} or not any(name in agreed for name in _TELLING):
+            continue
+        counterpart = Counterpart(one.kind, one.identifier, one.standing, agreed, differences)
+        found.append((len(differences), -len(agreed), number, counterpart))
+    return tuple(entry[3] for entry in sorted(found)[:_KEPT])
+
+
+def _compared(ours: Terms, theirs: Terms, tolerances: Tolerances) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
+    agreed: list[str] = []
+    differences: list[Difference] = []
+    for name in _FIELDS_OF_A_TRADE:
+        one, other = getattr(ours, name), getattr(theirs, name)
+        if one is None or other is None:
+            continue
+        if _agrees(name, one, other, tolerances):
+            agreed.append(name)
+        else:
+            differences.append(Difference(name, _shown(one), _shown(other)))
+    return tuple(agreed), tuple(differences)
+
+
+_FIELDS_OF_A_TRADE: Final = (
+    "isin",
+    "movement",
+    "payment",
+    "quantity",
+    "amount",
+    "price",
+    "accrued_interest",
+    "trade_date",
+    "settlement_date",
+    "safekeeping_account",
+    "common_reference",
+)
+
+
+def _agrees(name: str, one: object, other: object, tolerances: Tolerances) -> bool:
+    if isinstance(one, Amount) and isinstance(other, Amount):
+        allowed = tolerances.amount if name == "amount" else tolerances.accrued_interest
+        return one.currency == other.currency and abs(one.value - other.value) <= allowed
+    if isinstance(one, Decimal) and isinstance(other, Decimal):
+        return abs(one - other) <= tolerances.price
+    if isinstance(one, date) and isinstance(other, date) and name == "settlement_date":
+        return abs((one - other).days) <= tolerances.settlement_date_days
+    return one == other
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Amount):
+        return f"{value.value} {value.currency}"
+    if isinstance(value, Quantity):
+        return f"{value.value} {value.type}"
+    return str(value)

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gateway import lifecycle, matching
+from gateway.allegements import Allegements
 from gateway.checkpoints import passed
 from gateway.errors import Conflict, GatewayError, IllegalTransition, MessageError, StoreError, StoreUnavailable
 from gateway.messages import Messages
 from gateway.messages.header import without_header
-from gateway.model.facts import Alert, Delivery, Difference, Reply, SettlementConfirmation, State
+from gateway.model.facts import Alert, Alleged, Delivery, Difference, References, Reply, SettlementConfirmation, State
 from gateway.model.reports import Cause
+from gateway.model.transitions import Dialogue
 from gateway.pace import Backoff, Clock, Signals
 from gateway.store import ArchiveState, InstructionRow, Ledger, Parking, Unit, WaitingReply
 from gateway.transports import Incoming, Transport
@@ -77,6 +79,7 @@ class Replies:
         self._ledger = ledger
         self._messages = messages
         self._channel = profile.bic
+        self._allegements = Allegements(messages.own_bic, profile)
         self._loops = loops
         self._signals = signals
         self._clock = clock
@@ -209,14 +212,24 @@ class Replies:
     def _candidates(self, unit: Unit, batch: Sequence[Read]) -> dict[int, matching.Candidate]:
         """Find and lock every instruction that a reply of the batch may be about."""
         values: dict[str, set[str]] = {}
+        theirs: set[str] = set()
         for item in batch:
             if item.reply is None:
                 continue
-            for references, _ in item.reply.facts:
+            for references, fact in item.reply.facts:
+                if isinstance(fact, Alleged):  # it names nothing of ours, but may have come before
+                    theirs.add(self._allegements.transaction_of(_reference(fact, references), fact.about))
+                    continue
                 for key in matching.correlation_keys(references, item.reply):
                     for name in key.names:
                         values.setdefault(name, set()).add(key.value)
-        transactions = unit.by_transaction(values[matching.TRANSACTION_ID]) if matching.TRANSACTION_ID in values else {}
+        named = values.get(matching.TRANSACTION_ID, set())
+        transactions = unit.by_transaction(named) if named else {}
+        # What is not of ours may be a name that the other side gave to what it began.
+        unknown = named - transactions.keys()
+        theirs.update(self._allegements.transaction_of(name, Dialogue.SETTLEMENT) for name in unknown)
+        if theirs:
+            transactions |= unit.by_transaction(theirs)
         message_ids = values.get(matching.BUSINESS_MESSAGE_ID, set())
         messages = unit.by_message(message_ids) if message_ids else {}
         servicer_ids = values.get(matching.ACCOUNT_SERVICER_TRANSACTION_ID, set())
@@ -229,7 +242,7 @@ class Replies:
         return {
             number: matching.Candidate(
                 instruction_id=number,
-                transaction_id=row.transaction_id,
+                transaction_id=_name(row),
                 counterparty=row.counterparty,
                 account_servicer_transaction_id=row.account_servicer_transaction_id,
                 business_message_ids=sent.get(number, {}),
@@ -256,6 +269,8 @@ class Replies:
                 return Applied("duplicate", item)
             text = f"business message {reply.business_message_id} came before with other content (archive {archive_id})"
             return self._park(unit, item, MessageError(text, code="reply_conflict"))
+        if any(isinstance(fact, Alleged) for _, fact in reply.facts):
+            return self._begin(unit, item, reply, candidates)
         found: list[matching.Correlated] = []
         for references, _ in reply.facts:
             correlation = matching.correlate(references, reply, tuple(candidates.values()), self._channel)
@@ -272,25 +287,71 @@ class Replies:
             row = unit.lock([found[0].candidate.instruction_id])[found[0].candidate.instruction_id]
             return self._park(unit, item, error, row)
         alerts: list[Alert] = []
-        for row, advance, reference in steps:
-            if reference and row.account_servicer_transaction_id != reference:
-                unit.name_servicer_reference(row, reference)
-            unit.move(
-                row,
-                advance.state,
-                lifecycle.headline(advance.state),
-                action="reply_applied",
-                actor=self._channel,
-                cause=Cause(
-                    "message", item.message_id or f"archive-{item.waiting.archive_id}", reply.message_definition
-                ),
-                changes=advance.changes,
-                alerts=advance.alerts,
-            )
-            alerts += advance.alerts
+        for row, advance, references in steps:
+            alerts += self._move(unit, item, reply, row, advance, references)
         row = steps[-1][0]
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
         return Applied("applied", item, row.transaction_id, row.headline, alerts=tuple(alerts))
+
+    def _begin(self, unit: Unit, item: Read, reply: Reply, candidates: dict[int, matching.Candidate]) -> Applied:
+        """Record what the other side begins; every fact of the message is one trade."""
+        if reply.sender_bic is not None and not matching.same_party(reply.sender_bic, self._channel):
+            text = f"the message begins a trade on the channel of {self._channel}, but its sender is {reply.sender_bic}"
+            return self._park(unit, item, MessageError(text, code="reply_wrong_counterparty"))
+        rows = {row.transaction_id: row for row in unit.lock(candidates).values()}
+        alerts: list[Alert] = []
+        row: InstructionRow | None = None
+        for references, fact in reply.facts:
+            assert isinstance(fact, Alleged)
+            evidence = self._evidence(unit, item, reply, "instruction", None)
+            reference = _reference(fact, references)
+            held = rows.get(self._allegements.transaction_of(reference, fact.about))
+            row, advance = self._allegements.record(unit, fact, reference, evidence, held)
+            rows[row.transaction_id] = row
+            alerts += self._move(unit, item, reply, row, advance, references)
+            # Whatever follows in the same batch may be about it: its removal, or the same again.
+            candidates[row.id] = matching.Candidate(
+                row.id, _name(row), row.counterparty, row.account_servicer_transaction_id
+            )
+        assert row is not None
+        self._finish(unit, item, ArchiveState.APPLIED, row.id)
+        return Applied("applied", item, row.transaction_id, row.headline, alerts=tuple(alerts))
+
+    def _move(
+        self,
+        unit: Unit,
+        item: Read,
+        reply: Reply,
+        row: InstructionRow,
+        advance: lifecycle.Advance,
+        references: References,
+    ) -> tuple[Alert, ...]:
+        """Give an instruction what a reply makes of it."""
+        reference = references.account_servicer_transaction_id
+        if reference and row.account_servicer_transaction_id != reference:
+            unit.name_servicer_reference(row, reference)
+        unit.move(
+            row,
+            advance.state,
+            lifecycle.headline(advance.state),
+            action="reply_applied",
+            actor=self._channel,
+            cause=Cause("message", item.message_id or f"archive-{item.waiting.archive_id}", reply.message_definition),
+            changes=advance.changes,
+            alerts=advance.alerts,
+        )
+        return advance.alerts
+
+    @staticmethod
+    def _evidence(unit: Unit, item: Read, reply: Reply, about: str, names: str | None) -> lifecycle.Evidence:
+        return lifecycle.Evidence(
+            at=unit.now,
+            asserted_at=reply.created_at,
+            archive_id=item.waiting.archive_id,
+            source_id=item.message_id or item.document_digest.hex(),
+            about=about,
+            names=names,
+        )
 
     def _advance(
         self,
@@ -299,7 +360,7 @@ class Replies:
         reply: Reply,
         found: Sequence[matching.Correlated],
         attempted: set[int],
-    ) -> list[tuple[InstructionRow, lifecycle.Advance, str | None]]:
+    ) -> list[tuple[InstructionRow, lifecycle.Advance, References]]:
         """Advance every instruction that the reply speaks of; nothing is written unless all of it is legal."""
         states: dict[int, State] = {}
         steps = []
@@ -313,17 +374,10 @@ class Replies:
             differences: tuple[Difference, ...] = ()
             if isinstance(fact, SettlementConfirmation):
                 differences = matching.compare(lifecycle.terms_in_force(state, row.terms), fact)
-            evidence = lifecycle.Evidence(
-                at=unit.now,
-                asserted_at=reply.created_at,
-                archive_id=item.waiting.archive_id,
-                source_id=item.message_id or item.document_digest.hex(),
-                about=correlated.about or "instruction",
-                names=correlated.names,
-            )
+            evidence = self._evidence(unit, item, reply, correlated.about or "instruction", correlated.names)
             advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
             states[number] = advance.state
-            steps.append((row, advance, references.account_servicer_transaction_id))
+            steps.append((row, advance, references))
         return steps
 
     def _finish(self, unit: Unit, item: Read, state: ArchiveState, instruction_id: int | None) -> None:
@@ -369,3 +423,14 @@ class Replies:
             code=result.code,
             alerts=[alert.code for alert in result.alerts] or None,
         )
+
+
+def _reference(fact: Alleged, references: References) -> str:
+    """Return the other side's name for what it begins; a servicer that has none for us gives its own."""
+    own = references.account_servicer_transaction_id
+    return own if fact.reference == matching.NO_REFERENCE and own else fact.reference
+
+
+def _name(row: InstructionRow) -> str:
+    """Return what the other side calls a transaction: by our identification, or by its own where it began."""
+    return row.trade_id if row.state.delivery is Delivery.THEIRS else row.transaction_id

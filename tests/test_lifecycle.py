@@ -7,13 +7,14 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway import lifecycle
 from gateway.errors import IllegalTransition
 from gateway.lifecycle import (
     Advance,
@@ -132,9 +133,10 @@ def saying(dialogue: Dialogue, axis: str, to: str) -> Fact:
     status = StatusValue(to)
     if axis in REQUESTS:
         return RequestAdvice(axis, status)
-    if dialogue is Dialogue.SETTLEMENT:
-        return StatusAdvice(**{axis: status})
-    return ConfirmationStatus(**{axis: status})
+    kind = next(
+        kind for kind in get_args(Fact) if axis in kind.__dataclass_fields__ and (dialogue, kind) in lifecycle._APPLY
+    )
+    return kind(**{axis: status})
 
 
 def settled(
@@ -155,7 +157,7 @@ EFFECTS_OF_REQUESTS = {(key[0], axis) for key, (axis, _) in EFFECTS.items()}
 VALUES = {
     place: sorted({v for row in rows for v in (*row.before, *row.after)})
     for place, rows in TRANSITIONS.items()
-    if place not in EFFECTS_OF_REQUESTS
+    if place not in EFFECTS_OF_REQUESTS and any(row.cause == STATUS for row in rows)
 }
 STATUS_WAYS = [
     (*place, before, after) for place in VALUES for cause, before, after in sorted(WAYS[place]) if cause == STATUS

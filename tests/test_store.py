@@ -757,6 +757,8 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.held_events(1)
         watched.known_events([("desk", "E1")])
         watched.by_transaction(["A"])
+        watched.around(CHANNEL, ["settlement"], NOW.date(), NOW.date())
+        watched.parked_events(CHANNEL)
         watched.by_message(["A"])
         watched.by_servicer(["A"])
         watched.replies_with(CHANNEL, ["A"])

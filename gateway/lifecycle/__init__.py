@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, get_args
 
-from gateway.lifecycle import settlement
+from gateway.lifecycle import allegement, settlement
+from gateway.lifecycle.allegement import compared, describe
 from gateway.lifecycle.step import (
     NO_TERMS,
     REQUESTED,
@@ -62,7 +63,10 @@ __all__ = [
     "Evidence",
     "advance",
     "advance_delivery",
+    "alert",
     "begin",
+    "compared",
+    "describe",
     "headline",
     "is_finished",
     "request",
@@ -149,9 +153,14 @@ def request(state: State, axis: str, evidence: Evidence, *, asks: str = "", term
     )
 
 
-def begin(dialogue: Dialogue, axes: Mapping[str, str]) -> State:
-    """Give the state of a new instruction; ``axes`` are those that its event decides, as that it is born held."""
-    return State(dialogue, axes={name: Axis(StatusValue(value), None, 0) for name, value in axes.items()} or None)
+def begin(dialogue: Dialogue, axes: Mapping[str, str], delivery: Delivery = Delivery.RECORDED) -> State:
+    """Give the state of a new instruction; ``axes`` are those that its event decides, as that it is born held.
+
+    What the other side begins has the delivery ``theirs``.
+    """
+    return State(
+        dialogue, delivery, axes={name: Axis(StatusValue(value), None, 0) for name, value in axes.items()} or None
+    )
 
 
 def headline(state: State) -> str:
@@ -243,5 +252,6 @@ _APPLY: Final[Mapping[tuple[str, type], Callable[[Step, Any, tuple[Difference, .
     **{(dialogue, RequestAdvice): _request_advice for dialogue in Dialogue},
     **{(dialogue, MessageRejection): _message_rejection for dialogue in Dialogue},
     **{(Dialogue.SETTLEMENT, kind): apply for kind, apply in settlement.APPLY.items()},
+    **allegement.APPLY,
     (Dialogue.CONFIRMATION, ConfirmationAnswer): _confirmation_answer,
 }

@@ -133,7 +133,7 @@ class Step:
     def prove_delivery(self) -> None:
         """A reply to our message proves that it arrived."""
         before = self.delivery
-        if before is Delivery.SENT:
+        if before in (Delivery.SENT, Delivery.THEIRS):
             return
         if before in PROVABLE:
             self.delivery = Delivery.SENT

@@ -80,6 +80,11 @@ class Messages:
                 self._writer(table, profile)
 
     @property
+    def own_bic(self) -> str:
+        """Return our BIC."""
+        return self._own_bic
+
+    @property
     def validator(self) -> Validator:
         """Return the validator, whose compiled schemas are shared."""
         return self._validator

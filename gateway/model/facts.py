@@ -23,6 +23,7 @@ class Delivery(StrEnum):
     REFUSED = "refused"
     PARKED = "parked"
     WITHDRAWN = "withdrawn"  # cancelled in the ledger before any attempt; nothing was sent
+    THEIRS = "theirs"  # the other side began: there is no instruction of ours to deliver
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,64 @@ class MessageRejection:
     location: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Alleged:
+    """A trade that the other side states and we did not: nothing of ours is named.
+
+    An allegement by an account servicer (sese.028), a transaction that it generated on our account (sese.032), or a
+    counterparty's own trade confirmation (setr.027). ``reference`` is theirs. The terms are as seen from us:
+    ``receive`` is into our account. ``price`` is per unit or a percentage, as the trade states it.
+    """
+
+    about: str  # the dialogue that it begins
+    reference: str
+    movement: str | None = None  # deliver | receive
+    payment: str | None = None  # against | free
+    isin: str | None = None
+    quantity: Quantity | None = None
+    amount: Amount | None = None
+    trade_date: date | None = None
+    settlement_date: date | None = None
+    safekeeping_account: str | None = None
+    price: Decimal | None = None
+    accrued_interest: Amount | None = None
+    common_reference: str | None = None
+    delivering_agent: str | None = None
+    receiving_agent: str | None = None
+
+    def terms(self) -> Terms:
+        """State the terms that the other side alleges."""
+        return Terms(
+            movement=self.movement,
+            payment=self.payment,
+            isin=self.isin,
+            quantity=self.quantity,
+            amount=self.amount,
+            trade_date=self.trade_date,
+            settlement_date=self.settlement_date,
+            safekeeping_account=self.safekeeping_account,
+            price=self.price,
+            accrued_interest=self.accrued_interest,
+            common_reference=self.common_reference,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AllegementAdvice:
+    """What became of what the other side alleged: ``removed`` (sese.029) or ``cancelled`` (setr.029 of theirs)."""
+
+    allegement: StatusValue
+
+
 Fact = (
-    StatusAdvice | RequestAdvice | SettlementConfirmation | ConfirmationAnswer | ConfirmationStatus | MessageRejection
+    Alleged
+    | AllegementAdvice
+    | StatusAdvice
+    | RequestAdvice
+    | SettlementConfirmation
+    | ConfirmationAnswer
+    | ConfirmationStatus
+    | MessageRejection
 )
 
 
@@ -192,6 +249,9 @@ class Terms:
     settlement_date: date | None = None
     safekeeping_account: str | None = None
     amount_tolerance: Decimal = Decimal(0)
+    price: Decimal | None = None
+    accrued_interest: Amount | None = None
+    common_reference: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +261,21 @@ class Difference:
     field: str
     instructed: str | None
     confirmed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counterpart:
+    """One of ours that the other side's trade may be, with the fields in which the two differ beyond tolerance.
+
+    ``kind`` is ``instruction`` (``identifier`` is its transaction identification, ``standing`` its headline) or
+    ``parked`` (``identifier`` is the number of the parked item, ``standing`` its code).
+    """
+
+    kind: str
+    identifier: str
+    standing: str
+    agreed: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +331,7 @@ class State:
     confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes
     the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
     ``requests`` are ours by business message identifier, in the order made; the axis of a kind shows its latest one.
+    ``counterparts`` are what the other side's trade was compared with, the best one first.
     """
 
     dialogue: str  # a Dialogue of transitions.py
@@ -266,6 +342,7 @@ class State:
     advised: Axis | None = None
     sources: dict[str, int] | None = None
     requests: dict[str, Asked] | None = None
+    counterparts: tuple[Counterpart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,6 +43,15 @@ class Limits(_Strict):
     max_attempts: int = Field(default=20, ge=1)
 
 
+class Tolerances(_Strict):
+    """How far a trade that the other side alleges or confirms may differ from ours and still agree."""
+
+    amount: Decimal = Field(default=Decimal(0), ge=0, description="of the settlement or net amount, in its currency")
+    price: Decimal = Field(default=Decimal(0), ge=0)
+    accrued_interest: Decimal = Field(default=Decimal(0), ge=0, description="in its currency")
+    settlement_date_days: int = Field(default=0, ge=0, le=30)
+
+
 class Profile(_Strict):
     """One counterparty. ``bic`` is 8 or 11 characters, and names its channel in the ledger."""
 
@@ -53,6 +63,11 @@ class Profile(_Strict):
         description="the message definition for each business message; the mapping tables name the keys and defaults",
     )
     limits: Limits = Limits()
+    tolerances: Tolerances = Tolerances()
+    answers_agreed_trades: bool = Field(
+        default=False,
+        description="affirm a trade confirmation of theirs that agrees with ours without asking an operator",
+    )
     refuses_repeated_transaction: bool = Field(
         default=False,
         description="the counterparty refuses a repeated transaction identification, so an unmarked repeat is safe",

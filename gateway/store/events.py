@@ -84,6 +84,17 @@ class Events(Pending):
             instruction_number=row["instruction_number"],
         )
 
+    def parked_events(self, counterparty: str) -> list[tuple[int, str, bytes]]:
+        """Return a counterparty's open parked events: (parked item, code, content as it came)."""
+        table, events = tables.parked, tables.event
+        query = (
+            select(table.c.id, table.c.code, events.c.content)
+            .join(events, events.c.id == table.c.event_row)
+            .where(table.c.state == "open", table.c.stage == "event", table.c.counterparty == counterparty)
+            .order_by(table.c.id)
+        )
+        return [(row[0], row[1], bytes(row[2])) for row in self.connection.execute(query)]
+
     def held_events(self, key: int) -> list[int]:
         """Return the rows of a trade's held events, in the order they came."""
         table = tables.event

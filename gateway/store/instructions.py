@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from gateway.store.pending import Moved, Pending
 from gateway.store.rows import (
     InstructionRow,
     NewEvent,
+    Origin,
 )
 from gateway.store.tables import microseconds
 
@@ -77,8 +79,26 @@ class Instructions(Pending):
             result[row[0]].append(row[1])
         return result
 
+    def around(self, counterparty: str, dialogues: Iterable[str], earliest: date, latest: date) -> list[InstructionRow]:
+        """Return instructions with a counterparty that settle between two dates, unlocked: to compare, not to move."""
+        table = tables.instruction
+        query = (
+            select(*_INSTRUCTION_COLUMNS)
+            .where(table.c.counterparty == counterparty, table.c.settlement_date.between(earliest, latest))
+            .where(table.c.dialogue.in_(set(dialogues)))
+            .order_by(table.c.id)
+        )
+        return [_instruction_row(row) for row in self.connection.execute(query)]
+
     def add_instruction(
-        self, *, transaction_id: str, event: NewEvent, dialogue: str, counterparty: str, terms: Terms, state: State
+        self,
+        *,
+        transaction_id: str,
+        event: NewEvent | Origin,
+        dialogue: str,
+        counterparty: str,
+        terms: Terms,
+        state: State,
     ) -> InstructionRow:
         """Add an instruction; its first ``move`` gives it its first history entry."""
         assert event.trade_id is not None

@@ -52,6 +52,15 @@ class NewEvent:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose trade an instruction is: for one that the other side begins, its BIC and its reference."""
+
+    source: str
+    trade_id: str
+    instruction_number: int
+
+
 @dataclass(slots=True)
 class InstructionRow:
     """An instruction as the ledger has it, locked by this transaction."""

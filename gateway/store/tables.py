@@ -151,6 +151,7 @@ instruction = Table(
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("transaction_id", name="instruction_transaction_id"),
     Index("instruction_trade", "trade_key"),
+    Index("instruction_counterparty_date", "counterparty", "settlement_date"),
 )
 Index(
     "instruction_servicer",

@@ -151,6 +151,8 @@ class ConfirmTrade(Event):
             amount=money(self.net_amount),
             trade_date=self.trade_date,
             settlement_date=self.settlement_date,
+            price=self.price.rate if self.price.amount is None else self.price.amount.value,
+            accrued_interest=money(self.accrued_interest),
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.model import facts
-from gateway.model.vocabulary import Amount, Event, Rule
+from gateway.model.vocabulary import Amount, DirectedAmount, Event, Rule
 
 CANCELLATION: Final = "cancellation"
 """The role of an event that asks for the end of an instruction."""
@@ -33,6 +33,6 @@ DATES: Final = Rule(
 )
 
 
-def money(amount: Amount | None) -> facts.Amount | None:
+def money(amount: Amount | DirectedAmount | None) -> facts.Amount | None:
     """Give an amount of an event as a fact."""
     return None if amount is None else facts.Amount(amount.value, amount.currency)

@@ -174,6 +174,7 @@ class InstructSettlement(Event):
             trade_date=self.trade_date,
             settlement_date=self.settlement_date,
             safekeeping_account=self.safekeeping_account,
+            common_reference=self.common_reference,
         )
 
     def axes_at_birth(self) -> dict[str, str]:

@@ -11,8 +11,9 @@ from itertools import product
 from typing import Final
 
 from gateway.model.facts import Delivery
-from gateway.model.transitions import confirmation, settlement
+from gateway.model.transitions import allegement, confirmation, settlement
 from gateway.model.transitions.edges import (
+    COMPARISON,
     CONFIRMATION,
     NOTHING,
     REQUEST,
@@ -27,6 +28,7 @@ from gateway.model.transitions.settlement import SETTLED
 
 __all__ = [
     "ALERTS",
+    "COMPARISON",
     "CONFIRMATION",
     "DELIVERY",
     "DIALOGUES",
@@ -53,6 +55,8 @@ __all__ = [
 DIALOGUES: Final[Mapping[Dialogue, DialogueTable]] = {
     Dialogue.SETTLEMENT: settlement.TABLE,
     Dialogue.CONFIRMATION: confirmation.TABLE,
+    Dialogue.ALLEGEMENT: allegement.ALLEGEMENT,
+    Dialogue.ALLEGED_TRADE: allegement.ALLEGED_TRADE,
 }
 
 TRANSITIONS: Final[Mapping[tuple[str, str], tuple[Edges, ...]]] = {
@@ -114,6 +118,7 @@ DELIVERY: Final[Mapping[Delivery, Mapping[Delivery, str]]] = {
         Delivery.WITHDRAWN: "discarded, or cancelled before any attempt",
     },
     Delivery.WITHDRAWN: {},
+    Delivery.THEIRS: {},
 }
 # A reply can overtake the outcome of the attempt that it answers, or of a later duplicate: its proof stands.
 OVERTAKEN: Final = frozenset({Delivery.RECORDED, Delivery.IN_DOUBT, Delivery.REFUSED, Delivery.PARKED})

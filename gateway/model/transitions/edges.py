@@ -13,15 +13,18 @@ class Dialogue(StrEnum):
 
     SETTLEMENT = "settlement"
     CONFIRMATION = "confirmation"
+    ALLEGEMENT = "allegement"
+    ALLEGED_TRADE = "alleged_trade"
 
 
 NOTHING: Final = "nothing"  # where an axis stands before anything was said on it
 
-Cause = Literal["status", "confirmation", "reversal", "request"]
+Cause = Literal["status", "confirmation", "reversal", "request", "comparison"]
 STATUS: Final = "status"  # a status advice, an answer, a technical rejection
 CONFIRMATION: Final = "confirmation"  # a settlement confirmation: sese.025
 REVERSAL: Final = "reversal"  # its undoing: sese.026
 REQUEST: Final = "request"  # we ask
+COMPARISON: Final = "comparison"  # we compare what the other side alleges with what is ours
 
 
 class Edges(NamedTuple):

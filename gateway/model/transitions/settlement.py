@@ -19,6 +19,7 @@ from gateway.model.transitions.edges import (
 
 _OPEN: Final = (
     "accepted",
+    "generated",  # by the servicer on our account (sese.032)
     "pending",
     "repair",
     "cancellation_pending",
@@ -105,6 +106,7 @@ HEADLINES: Final = (
     ("processing", "pending", "pending"),
     ("processing", "modification_requested", "modification_requested"),
     ("processing", "accepted", "accepted"),
+    ("processing", "generated", "generated"),
     *((axis, "proprietary", "proprietary") for axis in ("settlement", "matching", "inferred_matching", "processing")),
 )
 
@@ -113,6 +115,7 @@ TABLE: Final = DialogueTable(
     headlines=HEADLINES,
     finished=frozenset({"settled", "cancelled", "rejected", "withdrawn"}),
     alerts={
+        "transaction_generated": "The servicer generated a transaction on our account that nobody here instructed.",
         "confirmation_conflict": "A confirmation came again under its identification with other content; not counted.",
         "pre_confirmation": "A pre-confirmation came; it announces settlement and settles nothing.",
         "rejection_crossed_settlement": "An instruction that was rejected has settled.",

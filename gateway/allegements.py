@@ -1,0 +1,110 @@
+"""Trades that the other side begins: record them, and compare them with what is ours.
+
+An allegement, a generated transaction or a counterparty's own trade confirmation names nothing of ours. It becomes a
+row like an instruction of ours, with a history and status events; its transaction identification is derived from the
+counterparty and the counterparty's reference, so that a repeat finds it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Final
+
+from gateway import lifecycle, matching
+from gateway.errors import EventError
+from gateway.model.events import parse_event
+from gateway.model.facts import Alert, Alleged, Delivery, Terms
+from gateway.model.profile import Profile
+from gateway.model.references import transaction_id
+from gateway.model.transitions import FINISHED, Dialogue
+from gateway.store import InstructionRow, Origin, Unit
+
+_NUMBER: Final = 1
+_NEAR: Final = timedelta(days=10)  # around their settlement date; beyond it two trades are not the same trade
+_OURS: Final = {
+    Dialogue.ALLEGEMENT: (Dialogue.SETTLEMENT,),
+    Dialogue.ALLEGED_TRADE: (Dialogue.CONFIRMATION, Dialogue.SETTLEMENT),
+}
+
+
+class Allegements:
+    """Record what one counterparty begins, and compare it with what is ours."""
+
+    def __init__(self, own_bic: str, profile: Profile) -> None:
+        self._own_bic = own_bic
+        self._profile = profile
+
+    def transaction_of(self, reference: str, dialogue: str) -> str:
+        """Derive the transaction identification under which the ledger keeps what the other side calls so."""
+        return transaction_id(self._own_bic, self._profile.bic, reference, Dialogue(dialogue), _NUMBER)
+
+    def record(
+        self,
+        unit: Unit,
+        fact: Alleged,
+        reference: str,
+        evidence: lifecycle.Evidence,
+        row: InstructionRow | None,
+    ) -> tuple[InstructionRow, lifecycle.Advance]:
+        """Add or find the row of what is alleged, and give its next state; the caller moves it.
+
+        The same terms again change nothing; other terms under the same reference are alerted, and the first stay.
+        """
+        dialogue, terms = Dialogue(fact.about), fact.terms()
+        changed: tuple[Alert, ...] = ()
+        if row is None:
+            row = unit.add_instruction(
+                transaction_id=self.transaction_of(reference, dialogue),
+                event=Origin(self._profile.bic, reference, _NUMBER),
+                dialogue=dialogue,
+                counterparty=self._profile.bic,
+                terms=terms,
+                state=lifecycle.begin(dialogue, {}, Delivery.THEIRS),
+            )
+        elif row.terms != terms:
+            changed = (lifecycle.alert("alleged_terms_changed", lifecycle.describe(terms)),)
+        step = lifecycle.advance(row.state, fact, evidence, row.terms)
+        alerts = (*changed, *step.alerts)
+        if dialogue not in _OURS:
+            return row, lifecycle.Advance(step.state, step.changes, alerts)
+        counterparts = matching.rank(row.terms, self._ours(unit, dialogue, row.terms), self._tolerances())
+        compared = lifecycle.compared(step.state, row.terms, counterparts, evidence)
+        return row, lifecycle.Advance(compared.state, (*step.changes, *compared.changes), (*alerts, *compared.alerts))
+
+    def _ours(self, unit: Unit, dialogue: Dialogue, theirs: Terms) -> Sequence[matching.Ours]:
+        """List what of ours it may be: open instructions around their date, and parked events of this counterparty."""
+        when = theirs.settlement_date or unit.now.date()
+        ours = [
+            matching.Ours(
+                "instruction", one.transaction_id, _standing(one), lifecycle.terms_in_force(one.state, one.terms)
+            )
+            for one in unit.around(self._profile.bic, _OURS[dialogue], when - _NEAR, when + _NEAR)
+            if one.headline not in FINISHED[one.dialogue]
+        ]
+        for parked_id, code, content in unit.parked_events(self._profile.bic):
+            terms = _terms_of(content, _OURS[dialogue], when)
+            if terms is not None:
+                ours.append(matching.Ours("parked", str(parked_id), code, terms))
+        return ours
+
+    def _tolerances(self) -> matching.Tolerances:
+        given = self._profile.tolerances
+        return matching.Tolerances(given.amount, given.price, given.accrued_interest, given.settlement_date_days)
+
+
+def _standing(row: InstructionRow) -> str:
+    held = (row.state.axes or {}).get("hold")
+    return "held" if held is not None and held.status.value == "held" else row.headline
+
+
+def _terms_of(content: bytes, dialogues: tuple[Dialogue, ...], when: date) -> Terms | None:
+    """Read the terms of a parked event where it can be read at all, and is about that time."""
+    try:
+        event = parse_event(content)
+    except EventError:
+        return None
+    terms = event.terms()
+    if event.dialogue not in dialogues or terms.settlement_date is None or abs(terms.settlement_date - when) > _NEAR:
+        return None
+    return terms
