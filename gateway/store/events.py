@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, false, func, or_, select, update
+from sqlalchemy import and_, false, func, or_, select, text, update
 
 from gateway.model.references import trade_key
 from gateway.store import tables
@@ -90,7 +90,8 @@ class Events(Pending):
         query = (
             select(table.c.id, table.c.code, events.c.content)
             .join(events, events.c.id == table.c.event_row)
-            .where(table.c.state == "open", table.c.stage == "event", table.c.counterparty == counterparty)
+            .where(text("parked.state = 'open'"))  # as the index says it
+            .where(table.c.stage == "event", table.c.counterparty == counterparty)
             .order_by(table.c.id)
         )
         return [(row[0], row[1], bytes(row[2])) for row in self.connection.execute(query)]

@@ -299,6 +299,7 @@ parked = Table(
 )
 _OPEN_PARKED = text("state = 'open'")
 Index("parked_open", parked.c.trade_key, sqlite_where=_OPEN_PARKED, postgresql_where=_OPEN_PARKED)
+Index("parked_open_counterparty", parked.c.counterparty, sqlite_where=_OPEN_PARKED, postgresql_where=_OPEN_PARKED)
 
 command = Table(
     "command",
