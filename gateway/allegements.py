@@ -8,18 +8,24 @@ counterparty and the counterparty's reference, so that a repeat finds it again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Final
 
 from gateway import lifecycle, matching
 from gateway.errors import EventError
+from gateway.messages import Messages
 from gateway.model.events import parse_event
+from gateway.model.events.allegement import AnswerTrade
 from gateway.model.facts import Alert, Alleged, Delivery, Terms
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
+from gateway.model.reports import Cause
 from gateway.model.transitions import FINISHED, Dialogue
+from gateway.requests import ask
 from gateway.store import InstructionRow, Origin, Unit
 
+ACTOR: Final = "gateway"
 _NUMBER: Final = 1
 _NEAR: Final = timedelta(days=10)  # around their settlement date; beyond it two trades are not the same trade
 _OURS: Final = {
@@ -51,7 +57,7 @@ class Allegements:
 
         The same terms again change nothing; other terms under the same reference are alerted, and the first stay.
         """
-        dialogue, terms = Dialogue(fact.about), fact.terms()
+        dialogue, terms = Dialogue(fact.about), self._seen_from_us(fact)
         changed: tuple[Alert, ...] = ()
         if row is None:
             row = unit.add_instruction(
@@ -71,6 +77,35 @@ class Allegements:
         counterparts = matching.rank(row.terms, self._ours(unit, dialogue, row.terms), self._tolerances())
         compared = lifecycle.compared(step.state, row.terms, counterparts, evidence)
         return row, lifecycle.Advance(compared.state, (*step.changes, *compared.changes), (*alerts, *compared.alerts))
+
+    def answer(self, unit: Unit, messages: Messages, row: InstructionRow) -> tuple[Alert, ...]:
+        """Affirm a trade confirmation of theirs that agrees with ours, once, where the profile allows it."""
+        axes = row.state.axes or {}
+        agrees = "comparison" in axes and axes["comparison"].status.value == "agrees"
+        if not (self._profile.answers_agreed_trades and agrees) or "answer" in axes:
+            return ()
+        if row.dialogue != Dialogue.ALLEGED_TRADE:
+            return ()
+        event = AnswerTrade(
+            schema="answer_trade/1",
+            event_id=f"{row.transaction_id}-agreed",
+            source=ACTOR,
+            trade_id=row.trade_id,
+            instruction_number=_NUMBER,
+            occurred_at=unit.now.isoformat(),  # type: ignore[arg-type]  # it reads what upstream writes: text
+            counterparty=self._profile.bic,
+            answer="affirm",
+        )
+        cause = Cause("comparison", row.state.counterparts[0].identifier)
+        return ask(unit, messages, self._profile, event, row, cause=cause, actor=ACTOR)
+
+    def _seen_from_us(self, fact: Alleged) -> Terms:
+        """State the terms of a fact; who receives or delivers is decided by who we are, where we are named."""
+        terms = fact.terms()
+        for party, movement in ((fact.receiving_agent, "receive"), (fact.delivering_agent, "deliver")):
+            if party is not None and matching.same_party(party, self._own_bic):
+                return replace(terms, movement=movement)
+        return terms if terms.movement in ("deliver", "receive") else replace(terms, movement=None)
 
     def _ours(self, unit: Unit, dialogue: Dialogue, theirs: Terms) -> Sequence[matching.Ours]:
         """List what of ours it may be: open instructions around their date, and parked events of this counterparty."""

@@ -26,6 +26,7 @@ from gateway.model.references import business_message_id, trade_key, transaction
 from gateway.model.reports import Cause
 from gateway.model.transitions import REQUESTS
 from gateway.pace import Backoff, Clock, Signals
+from gateway.requests import ask
 from gateway.store import InstructionRow, Ledger, Load, NewEvent, OutboxState, Parking, Unit
 
 if TYPE_CHECKING:
@@ -125,9 +126,8 @@ class Intake:
         profile = self._settings.profile(parsed.counterparty)
         if profile is None:
             return Prepared(event, parsed, failure=self._unknown_counterparty(parsed.counterparty), row=row)
-        transaction = transaction_id(
-            self._own_bic, parsed.source, parsed.trade_id, parsed.dialogue, parsed.instruction_number
-        )
+        source = profile.bic if parsed.answers else parsed.source
+        transaction = transaction_id(self._own_bic, source, parsed.trade_id, parsed.dialogue, parsed.instruction_number)
         if parsed.role in REQUESTS:
             return Prepared(event, parsed, profile, transaction, row=row)  # its message needs the instruction's terms
         try:
@@ -260,39 +260,11 @@ class Intake:
             return self._park(unit, item, _other_counterparty(event, row.counterparty, profile.bic))
         if parsed.role == CANCELLATION and self._withdraw(unit, item, row):
             return Recorded("withdrawn", event, item.transaction, profile.bic)
-        definition = self._messages.definition_for(parsed, profile)
-        message_id = business_message_id(item.transaction, event.event_id, definition)
-        evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=parsed.role)
-        in_force = lifecycle.terms_in_force(row.state, row.terms)
         try:
-            advance = lifecycle.request(
-                row.state, parsed.role, evidence, asks=parsed.asks(), terms=parsed.terms_asked(in_force)
-            )
-            identity = Identity(item.transaction, message_id, unit.now)
-            built = self._messages.build(parsed, profile, identity, instructed=in_force)
+            ask(unit, self._messages, profile, parsed, row, cause=Cause("event", event.event_id), actor=ACTOR)
         except (GatewayError, IllegalTransition) as error:
             return self._park(unit, item, error)
-        unit.move(
-            row,
-            advance.state,
-            lifecycle.headline(advance.state),
-            action=f"{parsed.role}_requested",
-            actor=ACTOR,
-            cause=Cause("event", event.event_id),
-            changes=advance.changes,
-            alerts=advance.alerts,
-        )
         _file(unit, item, "applied", row.id)
-        unit.add_document(
-            row,
-            role=parsed.role,
-            cause=event.event_id,
-            message_definition=built.message_definition,
-            business_message_id=built.business_message_id,
-            content=built.content,
-            digest=hashlib.sha256(built.content).digest(),
-            channel=profile.bic,
-        )
         outcome = "cancelling" if parsed.role == CANCELLATION else "requested"
         return Recorded(outcome, event, item.transaction, profile.bic)
 

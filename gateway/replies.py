@@ -309,6 +309,7 @@ class Replies:
             row, advance = self._allegements.record(unit, fact, reference, evidence, held)
             rows[row.transaction_id] = row
             alerts += self._move(unit, item, reply, row, advance, references)
+            alerts += self._allegements.answer(unit, self._messages, row)
             # Whatever follows in the same batch may be about it: its removal, or the same again.
             candidates[row.id] = matching.Candidate(
                 row.id, _name(row), row.counterparty, row.account_servicer_transaction_id

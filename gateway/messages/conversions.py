@@ -210,6 +210,7 @@ CONVERSIONS: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "status": _status,  # a status with its reasons; the code table gives the word for each
     "quantity": _quantity,  # a quantity of securities of the type named
     "amount": _amount,  # money with its currency
+    "number": lambda *_: _decimal,
     "date": _date,  # a business date; of a date and time, the date as written
     "instant": _instant,  # a point in time; without a zone, UTC is assumed
     "yes_no": _yes_no,
@@ -238,6 +239,7 @@ CONVERSIONS_LATER: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "status": _status,  # made of texts, which stay what they are
     "quantity": lambda _, argument, codes: lambda element: Quantity(cast("Decimal", Later(Decimal, element)), argument),
     "amount": lambda *_: lambda element: Amount(cast("Decimal", Later(Decimal, element)), element.get("Ccy") or ""),
+    "number": _later(Decimal),
     "date": _later(_usual_date),
     "instant": _later(_usual_instant),
     "yes_no": _later({"true": True, "1": True, "false": False, "0": False}.__getitem__),

@@ -9,7 +9,8 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
     codes NAME                              a code table: indented lines of an element or code, and our word for it
         Mtchd   matched
     FIELD     PATH      CONVERSION          a field, the element that fills it, and how
-    FIELD     =         VALUE               a field that always has this value (a word, or yes or no)
+    FIELD     =         VALUE               a field that always has this value (a word, or yes or no); with
+                                            ``.value`` behind it the field is a status that says this word
 
 Paths are short tags below the message element. A field is of the fact, or ``references.`` or ``reply.`` and a field of
 those. Several lines for one field are alternatives, the first one wins that is there. Elements that a version lacks are
@@ -232,7 +233,9 @@ class _CompiledTable:
         self._statuses: dict[int, dict[str, list[int]]] = {}
         self._own_reply: list[tuple[int, int]] = []  # position in the reply, slot
         for constant, value in table.constants.items():
-            self._template[self._slot(base, constant, table.name)] = value
+            name, _, part = constant.partition(".value")  # a status that the message is by being there
+            stands = value if name == constant or part else StatusValue(str(value))
+            self._template[self._slot(base, name, table.name)] = stands
         conversions = CONVERSIONS_LATER if later else CONVERSIONS
         tree: _Tree = {}
         for name, columns in _by_field(table, message).items():

@@ -163,7 +163,7 @@ class Alleged:
 
     about: str  # the dialogue that it begins
     reference: str
-    movement: str | None = None  # deliver | receive
+    movement: str | None = None  # deliver | receive | unstated
     payment: str | None = None  # against | free
     isin: str | None = None
     quantity: Quantity | None = None

@@ -30,9 +30,12 @@ class AxisReport:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What made the status change: an event, a message of the counterparty, a send, or an operator's command."""
+    """What made the status change: an event, a message of the counterparty, a send, an operator's command.
 
-    kind: str  # event | message | send | command
+    ``comparison`` is our own: theirs agreed with the instruction that the identifier names.
+    """
+
+    kind: str  # event | message | send | command | comparison
     identifier: str
     message_definition: str | None = None
 

@@ -519,7 +519,8 @@ class Event(Strict):
     """What every trade event carries. ``counterparty`` is the BIC of the profile; the Kafka key is the trade.
 
     ``role`` is the role of the event's message in its dialogue: one of ``transitions.REQUESTS`` asks something about
-    an instruction that is there, every other begins one.
+    an instruction that is there, every other begins one. An event that ``answers`` is about a trade that the
+    counterparty began: its ``trade_id`` is the counterparty's reference, its ``instruction_number`` 1.
     """
 
     event_id: Text140
@@ -531,6 +532,7 @@ class Event(Strict):
 
     dialogue: ClassVar[Dialogue]
     role: ClassVar[str]
+    answers: ClassVar[bool] = False
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     @property

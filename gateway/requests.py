@@ -1,0 +1,62 @@
+"""Ask something about an instruction that is in the ledger: its message is built, recorded and put into the outbox.
+
+Whoever asks (an event of upstream, an operator, the gateway itself) asks by an event, so that there is one way; its
+identifier makes a repeat harmless.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from gateway import lifecycle
+from gateway.messages import Identity, Messages
+from gateway.model.events import TradeEvent
+from gateway.model.facts import Alert
+from gateway.model.profile import Profile
+from gateway.model.references import business_message_id
+from gateway.model.reports import Cause
+from gateway.store import InstructionRow, Unit
+
+
+def ask(
+    unit: Unit,
+    messages: Messages,
+    profile: Profile,
+    event: TradeEvent,
+    row: InstructionRow,
+    *,
+    cause: Cause,
+    actor: str,
+) -> tuple[Alert, ...]:
+    """Record a request about a locked instruction, in the caller's transaction; returns what operators must see.
+
+    Raises IllegalTransition where the dialogue has no way for it now, BuildError or InvalidMessage where the message
+    cannot be built; then nothing was recorded.
+    """
+    definition = messages.definition_for(event, profile)
+    message_id = business_message_id(row.transaction_id, event.event_id, definition)
+    evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=event.role)
+    in_force = lifecycle.terms_in_force(row.state, row.terms)
+    advance = lifecycle.request(row.state, event.role, evidence, asks=event.asks(), terms=event.terms_asked(in_force))
+    built = messages.build(event, profile, Identity(row.transaction_id, message_id, unit.now), instructed=in_force)
+    unit.move(
+        row,
+        advance.state,
+        lifecycle.headline(advance.state),
+        action=f"{event.role}_requested",
+        actor=actor,
+        cause=cause,
+        changes=advance.changes,
+        alerts=advance.alerts,
+    )
+    unit.add_document(
+        row,
+        role=event.role,
+        cause=event.event_id,
+        message_definition=built.message_definition,
+        business_message_id=built.business_message_id,
+        content=built.content,
+        digest=hashlib.sha256(built.content).digest(),
+        channel=profile.bic,
+    )
+    return advance.alerts
