@@ -77,6 +77,11 @@ class AnswerTrade(Event):
 
 
 KINDS: Final[dict[str, EventKind]] = {
-    "answer_allegement/1": EventKind(AnswerAllegement, examples.ANSWER_ALLEGEMENT, examples.ANSWER_ALLEGEMENT_MINIMAL),
+    "answer_allegement/1": EventKind(
+        AnswerAllegement,
+        examples.ANSWER_ALLEGEMENT,
+        examples.ANSWER_ALLEGEMENT_MINIMAL,
+        others=(examples.ANSWER_ALLEGEMENT_CONSENT,),
+    ),
     "answer_trade/1": EventKind(AnswerTrade, examples.ANSWER_TRADE, examples.ANSWER_TRADE_MINIMAL),
 }

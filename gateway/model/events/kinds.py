@@ -14,11 +14,15 @@ CANCELLATION: Final = "cancellation"
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """One kind of event: its model, an example that uses every field, and one with the required fields only."""
+    """One kind of event: its model, an example that uses every field, and one with the required fields only.
+
+    Where fields exclude each other, ``others`` are examples that take the other ways.
+    """
 
     model: type[Event]
     example: dict[str, Any]
     minimal: dict[str, Any]
+    others: tuple[dict[str, Any], ...] = ()
 
 
 def _settles_before_trade(event: Any) -> bool:

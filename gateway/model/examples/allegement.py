@@ -21,6 +21,10 @@ ANSWER_ALLEGEMENT: dict[str, Any] = {
     "processor_transaction_id": "PROC-1",
 }
 
+ANSWER_ALLEGEMENT_CONSENT: dict[str, Any] = {
+    key: value for key, value in ANSWER_ALLEGEMENT_MINIMAL.items() if key != "pending"
+} | {"consent": {"reason": "CPCX", "text": "Cancel it on both sides"}}
+
 ANSWER_TRADE_MINIMAL: dict[str, Any] = HEAD | {
     "schema": "answer_trade/1",
     "event_id": "9b1c2a52-0008",
