@@ -1,0 +1,57 @@
+"""What messages say of the settlement of securities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from gateway.model.facts.values import Amount, Quantity, StatusValue
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAdvice:
+    """A settlement status advice (sese.024): up to four axes at once; None where the message does not speak of one."""
+
+    processing: StatusValue | None = None
+    inferred_matching: StatusValue | None = None
+    matching: StatusValue | None = None
+    settlement: StatusValue | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAdvice:
+    """What became of a request of ours (sese.027, .031, .039, .022); ``request`` is the axis that it opened."""
+
+    request: str
+    status: StatusValue
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementConfirmation:
+    """A settlement confirmation (sese.025) or, when ``reversal``, the advice that undoes one (sese.026).
+
+    ``partial`` is ``PAIN`` (part) or ``PARC`` (last part) or None. Quantities and amounts are of this part, of what was
+    settled before, and of what remains. A reversal's ``confirmation_id`` names the confirmation it undoes (``ConfRef``:
+    the business message identifier of the sese.025); a confirmation without an identification of its own leaves it
+    None. ``pre_confirmation`` is ``PRCA`` (cash) or ``PRSE`` (securities): announced, not yet settled.
+    """
+
+    reversal: bool = False
+    confirmation_id: str | None = None
+    previous_partial_confirmation_id: str | None = None
+    partial: str | None = None
+    settled_quantity: Quantity | None = None
+    settled_amount: Amount | None = None
+    credit_debit: str | None = None
+    previously_settled_quantity: Quantity | None = None
+    previously_settled_amount: Amount | None = None
+    remaining_quantity: Quantity | None = None
+    remaining_amount: Amount | None = None
+    effective_settlement_date: date | None = None
+    settlement_date: date | None = None
+    trade_date: date | None = None
+    safekeeping_account: str | None = None
+    isin: str | None = None
+    movement: str | None = None  # deliver | receive
+    payment: str | None = None  # against | free
+    pre_confirmation: str | None = None

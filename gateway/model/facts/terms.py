@@ -1,0 +1,55 @@
+"""What was agreed, and in what two sides differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from gateway.model.facts.values import Amount, Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What we instructed, kept beside the instruction to compare with what is confirmed.
+
+    ``amount_tolerance`` is how far the settled amount may differ, in the amount's currency (market practice; zero
+    unless stated).
+    """
+
+    movement: str | None = None  # deliver | receive
+    payment: str | None = None  # against | free
+    isin: str | None = None
+    quantity: Quantity | None = None
+    amount: Amount | None = None
+    trade_date: date | None = None
+    settlement_date: date | None = None
+    safekeeping_account: str | None = None
+    amount_tolerance: Decimal = Decimal(0)
+    price: Decimal | None = None
+    accrued_interest: Amount | None = None
+    common_reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field in which a confirmation differs from the instruction: a break."""
+
+    field: str
+    instructed: str | None
+    confirmed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counterpart:
+    """One of ours that the other side's trade may be, with the fields in which the two differ beyond tolerance.
+
+    ``kind`` is ``instruction`` (``identifier`` is its transaction identification, ``standing`` its headline) or
+    ``parked`` (``identifier`` is the number of the parked item, ``standing`` its code).
+    """
+
+    kind: str
+    identifier: str
+    standing: str
+    agreed: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
