@@ -183,7 +183,8 @@ def load_settings(path: Path | None, overrides: Mapping[str, Any] | None = None)
     except ValidationError as error:
         cause, violations = error, _unknown_variables() + _violations(source, error)
     listed = "\n".join(f"  {violation.text}" for violation in violations)
-    raise ConfigError(f"{source}: {len(violations)} mistake(s)\n{listed}", violations=violations) from cause
+    hint = "" if path else "\n  a configuration file is named with --config FILE"
+    raise ConfigError(f"{source}: {len(violations)} mistake(s)\n{listed}{hint}", violations=violations) from cause
 
 
 def _unknown_variables() -> tuple[Violation, ...]:

@@ -356,8 +356,8 @@ async def test_a_broker_that_is_away_is_reported_once_and_used_again_when_it_is_
                 assert bus.available is True
     finally:
         running.stop()
-    changes = [line["event"] for line in lines if line["event"] in ("bus_available", "bus_unavailable")]
-    assert changes == ["bus_available", "bus_unavailable", "bus_available"]
+    changes = [line["event"] for line in lines if line["event"] in ("bus.available", "bus.unavailable")]
+    assert changes == ["bus.available", "bus.unavailable", "bus_available"]
 
 
 def test_an_embedded_broker_that_cannot_start_says_so() -> None:
@@ -441,7 +441,7 @@ async def test_an_offset_that_is_gone_stops_its_partition_and_no_other(kafka: Br
                 await bus.send(other, numbered(2))
                 records += await read(consumer, 2)
     assert {r.topic for r in records} == {other}
-    assert [line["topic"] for line in lines if line["event"] == "bus_partition_stopped"] == [topic]
+    assert [line["topic"] for line in lines if line["event"] == "bus.partition_stopped"] == [topic]
 
 
 @pytest.mark.backend

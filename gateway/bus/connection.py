@@ -71,14 +71,14 @@ class Connection:
         """Record that the brokers answered."""
         if self.available is not True:
             self.available = True
-            log.info("bus_available", bootstrap_servers=self.settings.bootstrap_servers)
+            log.info("bus.available", bootstrap_servers=self.settings.bootstrap_servers)
 
     def seen_down(self, cause: BusUnavailable) -> None:
         """Record that the brokers did not answer, and why."""
         if self.available is not False:
             self.available = False
             log.warning(
-                "bus_unavailable",
+                "bus.unavailable",
                 bootstrap_servers=self.settings.bootstrap_servers,
                 code=cause.code,
                 cause=cause.text,

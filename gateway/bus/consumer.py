@@ -196,7 +196,7 @@ class Consumer:
             if partition in client.assignment():
                 client.pause(partition)
             log.error(
-                "bus_partition_stopped",
+                "bus.partition_stopped",
                 code="offset_out_of_range",
                 topic=partition.topic,
                 partition=partition.partition,
@@ -312,7 +312,7 @@ class Consumer:
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:
-            log.warning("bus_records_abandoned", group=self._group, grace_seconds=grace)
+            log.warning("bus.records_abandoned", group=self._group, grace_seconds=grace)
         if self._on_revoked is not None:
             await self._on_revoked()
         self._forget()
@@ -341,7 +341,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._consumer._revoked(revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        log.info("bus_partitions_assigned", group=self._consumer._group, partitions=len(list(assigned)))
+        log.info("bus.partitions_assigned", group=self._consumer._group, partitions=len(list(assigned)))
         self._consumer._apply_pause(assigned)
 
 

@@ -152,7 +152,7 @@ class Producer:
             if not self._idempotent:
                 raise
             self._idempotent = False
-            log.warning("bus_producer_not_idempotent", cause=type(failure).__name__)
+            log.warning("bus.producer_not_idempotent", cause=type(failure).__name__)
             return await self._started()
         except BaseException:
             await _stop(client)

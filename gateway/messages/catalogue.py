@@ -244,10 +244,18 @@ class Catalogue:
         try:
             return self._source[definition_id]
         except KeyError:
-            family = definition_id.rsplit(".", 2)[0]
-            versions = ", ".join(name for name in self.definitions() if name.startswith(family)) or "none"
+            versions = ", ".join(self._near(definition_id)) or "none like it"
             raise UnreadableMessage(
                 f"message definition {definition_id} is not in the schema dictionary (there: {versions}); "
                 f"import its XSD with: gateway schemas import FILE",
                 code="definition_unknown",
             ) from None
+
+    def _near(self, definition_id: str) -> list[str]:
+        """Return the versions of the message that an identifier begins like, or the messages of its business area."""
+        stem = definition_id
+        while stem:
+            if found := [name for name in self.definitions() if name.startswith(f"{stem}.")]:
+                return found
+            stem = stem.rpartition(".")[0]
+        return []

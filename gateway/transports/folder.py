@@ -190,7 +190,7 @@ class FolderTransport:
                 cause = _not_sent(error, self._inbound)
                 if cause.code != self._reported:
                     self._reported = cause.code
-                    log.warning("channel_unavailable", counterparty=self._bic, code=cause.code, cause=cause.text)
+                    log.warning("channel.unavailable", counterparty=self._bic, code=cause.code, cause=cause.text)
             if found:
                 self._taken = {name: facts for name, facts in self._taken.items() if name in self._seen}
                 self._taken.update((item.carrier_key, facts) for item, facts in found)
@@ -247,7 +247,7 @@ class FolderTransport:
         except OSError as error:
             why = f"{why}; and it cannot be moved to quarantine: {error.strerror}"
             self._taken[name] = self._seen[name]
-        log.error("inbound_file_quarantined", counterparty=self._bic, code=code, file=name, moved_to=moved, cause=why)
+        log.error("inbound_file.quarantined", counterparty=self._bic, code=code, file=name, moved_to=moved, cause=why)
 
     def _move(self, name: str, folder: Path) -> str:
         folder.mkdir(exist_ok=True)
@@ -272,7 +272,7 @@ class FolderTransport:
                 continue  # acknowledged before, or taken away by hand
             except OSError as error:
                 cause = _not_sent(error, self._archive)
-                log.warning("inbound_file_not_archived", counterparty=self._bic, code=cause.code, file=name)
+                log.warning("inbound_file.not_archived", counterparty=self._bic, code=cause.code, file=name)
         with contextlib.suppress(OSError):
             _sync_folder(self._inbound)
 

@@ -76,7 +76,7 @@ class KafkaTransport:
             except BusUnavailable as cause:
                 if cause.code != reported:
                     reported = cause.code
-                    log.warning("channel_unavailable", counterparty=self._bic, code=cause.code, cause=cause.text)
+                    log.warning("channel.unavailable", counterparty=self._bic, code=cause.code, cause=cause.text)
                 await asyncio.sleep(_PAUSE_SECONDS * random.uniform(0.5, 1.5))
                 continue
             if records:
@@ -99,7 +99,7 @@ class KafkaTransport:
         if finished:
             failure = await self._consumer.commit(finished)
             if failure is not None:
-                log.warning("channel_offset_not_committed", counterparty=self._bic, code=failure.code)
+                log.warning("channel.offset_not_committed", counterparty=self._bic, code=failure.code)
 
     async def probe(self) -> None:
         """Check brokers, both topics, and that no partition is stopped. Raises BusUnavailable with the cause."""
