@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,7 +26,7 @@ from typer.testing import CliRunner
 from gateway.bus import Bus, Message
 from gateway.cli.simulate import simulate
 from gateway.errors import BuildError, ConfigError, NotSent, StoreUnavailable
-from gateway.messages.schema_files import data_directory, load_catalogue
+from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.profile import FolderCarrier, KafkaCarrier, Profile
 from gateway.simulator import (
@@ -45,6 +44,7 @@ from gateway.simulator.answers import Answer, Writer
 from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.scenario import Draw, Scenario, Step, scripted
+from gateway.simulator.tables import read_tables
 from gateway.simulator.template import Template
 from gateway.transports import Incoming, Outcome, Outgoing, Sent, open_transport
 from tests.conftest import Broker, unique
@@ -186,12 +186,10 @@ def validator() -> Validator:
 @cache
 def tools(versions: tuple[str, ...] = ()) -> tuple[Reader, Writer]:
     """Return the reader and the writer of a counterparty, without channel and book."""
-    folder = data_directory() / "simulator"
-    reading = tomllib.loads((folder / "reading.toml").read_text())
-    answers = tomllib.loads((folder / "answers.toml").read_text())
-    namespace = load_catalogue().namespace
-    writer = Writer(answers, reading["codes"], namespace, bic=THEM, gateway_bic=US, seed=7, versions=versions)
-    return Reader(validator(), reading, THEM, US), writer
+    tables = read_tables()
+    codes, namespace = tables.reading["codes"], load_catalogue().namespace
+    writer = Writer(tables.answers, codes, namespace, bic=THEM, gateway_bic=US, seed=7, versions=versions)
+    return Reader(validator(), tables.reading, THEM, US), writer
 
 
 def settings(book: Path, **changes: object) -> SimulatorSettings:
@@ -666,6 +664,21 @@ def test_scenario_table_with_a_mistake_is_refused(tmp_path: Path, table: str, sa
     path.write_text(table)
     with pytest.raises(ConfigError, match=says):
         read_scenarios(path)
+
+
+def test_tables_of_every_family_are_laid_together_and_nothing_is_stated_twice(tmp_path: Path) -> None:
+    (tmp_path / "answers.toml").write_text("[steps.settlement]\naccepted = { final = false }")
+    (tmp_path / "repo.toml").write_text(
+        "[reading.'sese.033']\ndialogue = 'repo'\n[steps.repo]\nopened = { final = false }\n"
+        "[scenarios.repo]\nopened = { steps = ['opened'] }"
+    )
+    tables = read_tables(tmp_path)
+    assert tables.reading == {"sese.033": {"dialogue": "repo"}}
+    assert set(tables.answers["steps"]) == {"settlement", "repo"}
+    assert tables.scenarios == {"repo": {"opened": {"steps": ["opened"]}}}
+    (tmp_path / "twice.toml").write_text("[steps.settlement]\naccepted = { final = true }")
+    with pytest.raises(ConfigError, match=r"twice.toml: steps\.settlement\.accepted\.final"):
+        read_tables(tmp_path)
 
 
 def test_own_table_of_scenarios_comes_first_and_alone_at_random(tmp_path: Path) -> None:

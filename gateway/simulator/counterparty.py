@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-import tomllib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +21,7 @@ from typing import Any
 from gateway.bus import Bus
 from gateway.errors import BusUnavailable, ConfigError, GatewayError, Refused, TransportError
 from gateway.messages.catalogue import Catalogue
-from gateway.messages.schema_files import data_directory, load_catalogue
+from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.connections import KafkaSettings
 from gateway.model.profile import Carrier, FolderCarrier, KafkaCarrier, Profile
@@ -31,6 +30,7 @@ from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.book import AnswerState, Book
 from gateway.simulator.desk import Desk
 from gateway.simulator.scenario import RANDOM, Delays, Scenarios
+from gateway.simulator.tables import read_table, read_tables
 from gateway.transports import Incoming, Outgoing, Sent, Transport, open_transport
 
 _BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?")
@@ -115,12 +115,12 @@ class Counterparty:
     ) -> None:
         """Open the book and take up what it holds; raises ConfigError for settings that cannot be played."""
         catalogue = catalogue or load_catalogue(settings.schema_directory)
-        reading = _table(_tables() / "reading.toml")
+        tables = read_tables()
         self._clock = clock or (lambda: datetime.now(UTC))
         self._validator = Validator(catalogue)
         self._writer = Writer(
-            _table(_tables() / "answers.toml"),
-            reading["codes"],
+            tables.answers,
+            tables.reading["codes"],
             catalogue.namespace,
             bic=settings.bic,
             gateway_bic=settings.gateway_bic,
@@ -130,7 +130,7 @@ class Counterparty:
         )
         _check_definitions(catalogue, (*self._writer.definitions.values(), self._writer.header))
         scenarios = read_scenarios(settings.scenario_file)
-        self._reader = Reader(self._validator, reading, settings.bic, settings.gateway_bic)
+        self._reader = Reader(self._validator, tables.reading, settings.bic, settings.gateway_bic)
         self._desk = Desk(self._writer, scenarios, settings.scenarios)
         # What planned answers are written with later on, so that they are the same bytes after a restart.
         identity = {"bic": settings.bic, "gateway_bic": settings.gateway_bic, "header": self._writer.header}
@@ -322,12 +322,13 @@ def read_scenarios(path: Path | None = None) -> Scenarios:
 
     In a dialogue that the own table speaks of, the simulator's scenarios are played by name only, never at random.
     """
-    table = {dialogue: dict(rows) for dialogue, rows in _table(_tables() / "scenarios.toml").items()}
+    tables = read_tables()
+    table = {dialogue: dict(rows) for dialogue, rows in tables.scenarios.items()}
     if path is not None:
-        for dialogue, rows in _table(path).items():
+        for dialogue, rows in read_table(path).items():
             others = {name: {**row, "weight": 0} for name, row in table.get(dialogue, {}).items() if name not in rows}
             table[dialogue] = {**rows, **others}
-    return Scenarios(table, known_steps(_table(_tables() / "answers.toml")))
+    return Scenarios(table, known_steps(tables.answers))
 
 
 def other_side(channel: Carrier) -> Carrier:
@@ -335,19 +336,6 @@ def other_side(channel: Carrier) -> Carrier:
     if isinstance(channel, KafkaCarrier):
         return KafkaCarrier(outbound_topic=channel.inbound_topic, inbound_topic=channel.outbound_topic)
     return FolderCarrier(outbound=channel.inbound, inbound=channel.outbound, poll_seconds=channel.poll_seconds)
-
-
-def _tables() -> Path:
-    return data_directory() / "simulator"
-
-
-def _table(path: Path) -> Mapping[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from error
 
 
 def _check_definitions(catalogue: Catalogue, definitions: Sequence[str]) -> None:
