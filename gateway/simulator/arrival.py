@@ -93,7 +93,14 @@ class Reader:
         for name, paths in family.get("values", {}).items():
             value = next((texts[path] for path in paths if texts.get(path)), None)
             if value is not None:
-                terms[name] = self._codes[name].get(value, value) if name in self._codes else value
+                terms[name] = value
+        for name, path in family.get("choices", {}).items():
+            chosen = next((below for below in texts if below.startswith(f"{path}/")), None)
+            if chosen is not None:
+                terms[name] = chosen[len(path) + 1 :].partition("/")[0]
+        for name, words in (*self._codes.items(), *family.get("codes", {}).items()):
+            if name in terms:
+                terms[name] = words.get(terms[name], terms[name])
         for quantity_type, paths in family.get("quantity", {}).items():
             value = next((texts[path] for path in paths if texts.get(path)), None)
             if value is not None:

@@ -28,15 +28,17 @@ from gateway.model.profile import Carrier, FolderCarrier, KafkaCarrier, Profile
 from gateway.simulator.answers import Answer, Writer, known_steps
 from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.book import AnswerState, Book
-from gateway.simulator.desk import Desk
+from gateway.simulator.desk import Desk, Taken
+from gateway.simulator.initiative import InitiativeFile
 from gateway.simulator.scenario import RANDOM, Delays, Scenarios
-from gateway.simulator.tables import read_table, read_tables
+from gateway.simulator.tables import dialogues, read_table, read_tables
 from gateway.transports import Incoming, Outgoing, Sent, Transport, open_transport
 
 _BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?")
 _BATCH = 200
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class SimulatorSettings:
 
     ``channel`` is written as the gateway's profile writes it: its outbound side is where the simulator reads.
     ``versions`` names definitions to answer with; ``scenarios`` are tried in order, each where its dialogue has it.
+    ``initiatives`` is a file of what it begins by itself; see ``Initiative``.
     """
 
     bic: str
@@ -57,6 +60,7 @@ class SimulatorSettings:
     versions: tuple[str, ...] = ()
     delays: Delays = field(default_factory=Delays)
     scenario_file: Path | None = None
+    initiatives: Path | None = None
     schema_directory: Path | None = None
 
     def __post_init__(self) -> None:
@@ -136,6 +140,7 @@ class Counterparty:
         identity = {"bic": settings.bic, "gateway_bic": settings.gateway_bic, "header": self._writer.header}
         self._book = Book(settings.book, {**identity, "seed": str(settings.seed)})
         self._desk.restore(self._book, self._clock())
+        self._initiatives = InitiativeFile(settings.initiatives) if settings.initiatives else None
         self._transport = transport
         self._writing = asyncio.Lock()
         self._planned = asyncio.Event()
@@ -151,12 +156,15 @@ class Counterparty:
             asyncio.create_task(self._receive(), name="receive"),
             asyncio.create_task(self._answer(), name="answer"),
         ]
+        if self._initiatives is not None:
+            loops.append(asyncio.create_task(self._begin(self._initiatives), name="begin"))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([*loops, stopping], return_when=asyncio.FIRST_COMPLETED)
             self._stopping.set()
             self._planned.set()
-            loops[0].cancel()
+            for loop in (loops[0], *loops[2:]):
+                loop.cancel()
             await asyncio.wait([loops[1]])
         finally:
             for task in (*loops, stopping):
@@ -210,15 +218,29 @@ class Counterparty:
         # Off the event loop: to explain an invalid message takes up to a second.
         read = self._reader.read
         arrivals = await asyncio.to_thread(lambda: [read(item.carrier_key, item.content) for item in incoming])
-        taken = self._desk.take(arrivals, self._clock())
-        await self._write(lambda: self._book.record(taken.recorded, taken.dropped))
+        await self._record(self._desk.take(arrivals, self._clock()))
+
+    async def _begin(self, initiatives: InitiativeFile) -> None:
+        """Begin what the file says, as it grows."""
+        while True:
+            found = initiatives.read()
+            if found:
+                with self._at_work():
+                    await self._record(self._desk.begin(found, self._clock()))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _record(self, taken: Taken) -> None:
+        """Write what was decided to the book; only then may its carrier forget it."""
+        await self._write(lambda: self._book.record(taken.recorded, taken.changed))
         progress = self.progress
         progress.redelivered += taken.redelivered
-        progress.dropped += len(taken.dropped)
+        progress.dropped += sum(state is AnswerState.DROPPED for state, _ in taken.changed)
         for recorded in taken.recorded:
             progress.arrived += 1
             progress.valid += recorded.arrival.valid
-            progress.arrivals[recorded.arrival.message_definition or "unreadable"] += 1
+            begun = recorded.arrival.valid and recorded.arrival.message_definition is None
+            known = f"begun: {recorded.arrival.dialogue}" if begun else "unreadable"
+            progress.arrivals[recorded.arrival.message_definition or known] += 1
             if recorded.repeat:
                 progress.repeats[recorded.repeat.value] += 1
             if recorded.scenario:
@@ -328,7 +350,8 @@ def read_scenarios(path: Path | None = None) -> Scenarios:
         for dialogue, rows in read_table(path).items():
             others = {name: {**row, "weight": 0} for name, row in table.get(dialogue, {}).items() if name not in rows}
             table[dialogue] = {**rows, **others}
-    return Scenarios(table, known_steps(tables.answers))
+    begins = {name: row.mirrors for name, row in dialogues(tables.answers).items() if row.begins}
+    return Scenarios(table, known_steps(tables.answers), begins)
 
 
 def other_side(channel: Carrier) -> Carrier:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from gateway.errors import ConfigError
 from gateway.messages.schema_files import data_directory
 
@@ -38,6 +40,42 @@ def read_tables(directory: Path | None = None) -> Tables:
         for name, part in parts.items():
             _lay(getattr(tables, name), part, path, ())
     return tables
+
+
+class Dialogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What tells a dialogue from that of a plain instruction; the head of ``answers.toml`` explains the fields."""
+
+    about: tuple[str, ...] = ()
+    axis: str | None = None
+    unknown: str | None = None
+    finished: str | None = None
+    silent: str | None = None
+    begins: bool = False
+    mirrors: str | None = None
+    turned: dict[str, dict[str, str]] = {}
+    steps_of: str | None = None
+    tells: tuple[str, ...] = ()
+
+
+def dialogues(answers: Mapping[str, Any]) -> dict[str, Dialogue]:
+    """Return the dialogues that have steps, by name; raises ConfigError for a field that nobody knows."""
+    rows: Mapping[str, Any] = answers.get("dialogues", {})
+    known = {}
+    for name in (*answers["steps"], *(name for name in rows if name not in answers["steps"])):
+        try:
+            known[name] = msgspec.convert(rows.get(name, {}), Dialogue)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"answers: the dialogue '{name}' is not as it has to be: {error}") from error
+    return known
+
+
+def steps(answers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the steps of every dialogue, with those of the dialogue that it follows."""
+    own: Mapping[str, Mapping[str, Any]] = answers["steps"]
+    return {
+        name: {**own.get(dialogue.steps_of or "", {}), **own.get(name, {})}
+        for name, dialogue in dialogues(answers).items()
+    }
 
 
 def read_table(path: Path) -> dict[str, Any]:
