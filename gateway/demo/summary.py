@@ -12,12 +12,13 @@ from gateway.demo.upstream import Heard
 from gateway.simulator import Repeat
 
 _SETTLEMENT = "settlement"
-_CLOSED = {"settled", "rejected", "cancelled", "withdrawn", "affirmed", "disaffirmed"}
+_CLOSED = {"settled", "rejected", "cancelled", "withdrawn", "affirmed", "disaffirmed", "answered", "removed"}
 
 # What is counted of the instructions and confirmations: of how many it holds.
 COLUMNS: dict[str, Callable[[Heard], bool]] = {
     "instructed": lambda heard: heard.dialogue == _SETTLEMENT and heard.sent_at is not None,
     "confirmed": lambda heard: heard.dialogue != _SETTLEMENT and heard.sent_at is not None,
+    "theirs": lambda heard: heard.theirs,
     "matched": lambda heard: ("matching", "matched") in heard.ever,
     "settled": lambda heard: heard.headline == "settled",
     "partial": lambda heard: "partially_settled" in heard.headlines,
@@ -61,6 +62,8 @@ def latencies(progress: Progress) -> dict[str, dict[str, float]]:
     shares = {item.bic for item in progress.day.tables.counterparties if item.carrier == "folder"}
     for expected in progress.day.expected.values():
         heard = progress.upstream.instructions.get(expected.transaction_id)
+        if expected.event is None:
+            continue
         begun = progress.first_event_at.get(f"{expected.event['trade_id']}/{expected.event['event_id']}")
         if heard is None or begun is None:
             continue
