@@ -211,7 +211,7 @@ def report(found: Mapping[str, Any], last_lines: Mapping[str, list[str]]) -> Ren
         grid.add_row(name.replace("_", " "), shown + scripted)
     books = found["books"]
     ours, theirs, upstream = books["publisher"], books["counterparties"], books["upstream"]
-    grid.add_row("publisher's book", f"{ours['events']:,} events, {ours['expected']:,} messages expected of them")
+    grid.add_row("publisher's book", f"{ours['events']:,} events, {ours['expected']:,} transactions expected")
     grid.add_row(
         "counterparties' books",
         f"{theirs['arrived']:,} messages arrived, {theirs['repeated']:,} of them again; {theirs['answers']:,} answers",
