@@ -31,6 +31,7 @@ from tests.examples import (
     document,
     encode,
     expressible,
+    instructed,
     leaves,
     messages,
     plain,
@@ -353,7 +354,7 @@ def test_every_event_becomes_a_valid_message_in_every_version_or_names_the_eleme
     refused: tuple[Violation, ...] = ()
     content = b""
     try:
-        content = messages().build(parsed, profile(definition, header), IDENTITY, terms()).content
+        content = messages().build(parsed, profile(definition, header), IDENTITY, instructed(parsed.kind)).content
     except BuildError as error:
         refused = error.violations
     assert messages().validator.check(content).valid != bool(refused)
@@ -388,7 +389,7 @@ known_writer = cache(new_writer)
 def written(writer: MessageWriter, event: TradeEvent) -> object:
     """Return what a writer writes, or what it refuses."""
     try:
-        return writer.write(event, IDENTITY, terms())
+        return writer.write(event, IDENTITY, instructed(event.kind))
     except BuildError as error:
         return error.violations
 

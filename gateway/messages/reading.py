@@ -411,10 +411,13 @@ def _all(handlers: Sequence[Handler]) -> Handler:
 
 
 def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> Handler:
-    """Return what to do at an element: of several, the first one counts."""
+    """Return what to do at an element: of several, the first one counts, unless all of their ``texts`` are wanted."""
 
     def count(_: _Element, slots: Slots) -> None:
         slots[slot] += 1
+
+    def keep_all(element: _Element, slots: Slots) -> None:
+        slots[slot] = (*slots[slot], convert(element))
 
     def keep_first(element: _Element, slots: Slots) -> None:
         if slots[slot] is None:
@@ -428,6 +431,8 @@ def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> 
 
     if conversion == "count":
         return count
+    if conversion == "texts":
+        return keep_all
     if repeats:
         return keep_first
     return keep_text if conversion == "text" else keep
