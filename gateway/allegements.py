@@ -1,8 +1,9 @@
 """Trades that the other side begins: record them, and compare them with what is ours.
 
-An allegement, a generated transaction or a counterparty's own trade confirmation names nothing of ours. It becomes a
-row like an instruction of ours, with a history and status events; its transaction identification is derived from the
-counterparty and the counterparty's reference, so that a repeat finds it again.
+An allegement, a generated transaction, a counterparty's own trade confirmation, a foreign exchange trade that a central
+system alleges and a system's event name nothing of ours. Each becomes a row like an instruction of ours, with a history
+and status events; its transaction identification is derived from the counterparty and the counterparty's reference, so
+that a repeat finds it again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,20 @@ from gateway.errors import EventError
 from gateway.messages import Messages
 from gateway.model.events import parse_event
 from gateway.model.events.allegement import AnswerTrade
-from gateway.model.facts import Alert, Alleged, Delivery, Terms
+from gateway.model.facts import (
+    Alert,
+    Alleged,
+    AllegementAdvice,
+    Delivery,
+    Fact,
+    ForeignExchangeStatus,
+    Receipt,
+    References,
+    Reply,
+    StatusValue,
+    SystemEvent,
+    Terms,
+)
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
 from gateway.model.reports import Cause
@@ -31,6 +45,7 @@ _NEAR: Final = timedelta(days=10)  # around their settlement date; beyond it two
 _OURS: Final = {
     Dialogue.ALLEGEMENT: (Dialogue.SETTLEMENT,),
     Dialogue.ALLEGED_TRADE: (Dialogue.CONFIRMATION, Dialogue.SETTLEMENT),
+    Dialogue.ALLEGED_FOREIGN_EXCHANGE: (Dialogue.FOREIGN_EXCHANGE,),
 }
 
 
@@ -45,10 +60,49 @@ class Allegements:
         """Derive the transaction identification under which the ledger keeps what the other side calls so."""
         return transaction_id(self._own_bic, self._profile.bic, reference, Dialogue(dialogue), _NUMBER)
 
+    def understood(self, reply: Reply, candidates: Sequence[matching.Candidate]) -> Reply:
+        """Say what a reply means here: whose trade it speaks of, and what a code agreed with the counterparty means.
+
+        A trade that a central system states and that nothing of ours is named for is alleged, whether the system says
+        so or not. A status that names the other side's trade says that it is alleged no longer.
+        """
+        if not any(isinstance(fact, ForeignExchangeStatus | Receipt) for _, fact in reply.facts):
+            return reply
+        facts: list[tuple[References, Fact]] = []
+        for references, fact in reply.facts:
+            match fact:
+                case ForeignExchangeStatus():
+                    facts += self._foreign_exchange(references, fact, reply, candidates)
+                case Receipt():
+                    meaning = self._profile.receipt_codes.get(fact.code, fact.meaning)
+                    facts.append((references, replace(fact, meaning=meaning)))
+                case _:
+                    facts.append((references, fact))
+        return replace(reply, facts=tuple(facts))
+
+    def _foreign_exchange(
+        self,
+        references: References,
+        fact: ForeignExchangeStatus,
+        reply: Reply,
+        candidates: Sequence[matching.Candidate],
+    ) -> list[tuple[References, Fact]]:
+        found = matching.correlate(references, reply, candidates, self._profile.bic)
+        theirs = isinstance(found, matching.Unknown) or (
+            fact.alleged and isinstance(found, matching.Correlated) and found.candidate.theirs
+        )
+        if fact.states_trade and theirs:
+            return [(references, fact.alleging())]
+        other = References(account_servicer_transaction_id=references.matched_side_reference)
+        told = matching.correlate(other, reply, candidates, self._profile.bic)
+        if isinstance(told, matching.Correlated) and told.candidate.theirs:
+            return [(references, fact), (other, AllegementAdvice(StatusValue("matched")))]
+        return [(references, fact)]
+
     def record(
         self,
         unit: Unit,
-        fact: Alleged,
+        fact: Alleged | SystemEvent,
         reference: str,
         evidence: lifecycle.Evidence,
         row: InstructionRow | None,
@@ -99,9 +153,20 @@ class Allegements:
         cause = Cause("comparison", row.state.counterparts[0].identifier)
         return ask(unit, messages, self._profile, event, row, cause=cause, actor=ACTOR)
 
-    def _seen_from_us(self, fact: Alleged) -> Terms:
-        """State the terms of a fact; who receives or delivers is decided by who we are, where we are named."""
+    def _seen_from_us(self, fact: Alleged | SystemEvent) -> Terms:
+        """State the terms of a fact; who receives, delivers, buys or sells is decided by who we are, where named."""
         terms = fact.terms()
+        if isinstance(fact, SystemEvent):
+            return terms
+        if fact.about == Dialogue.ALLEGED_FOREIGN_EXCHANGE:
+            if fact.trading_party is not None and matching.same_party(fact.trading_party, self._own_bic):
+                return replace(terms, other_party=fact.counterparty)
+            return replace(
+                terms,
+                bought_amount=terms.sold_amount,
+                sold_amount=terms.bought_amount,
+                other_party=fact.trading_party,
+            )
         for party, movement in ((fact.receiving_agent, "receive"), (fact.delivering_agent, "deliver")):
             if party is not None and matching.same_party(party, self._own_bic):
                 return replace(terms, movement=movement)
@@ -125,7 +190,9 @@ class Allegements:
 
     def _tolerances(self) -> matching.Tolerances:
         given = self._profile.tolerances
-        return matching.Tolerances(given.amount, given.price, given.accrued_interest, given.settlement_date_days)
+        return matching.Tolerances(
+            given.amount, given.price, given.accrued_interest, given.exchange_rate, given.settlement_date_days
+        )
 
 
 def _standing(row: InstructionRow) -> str:

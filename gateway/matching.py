@@ -345,15 +345,19 @@ _TELLING: Final = ("common_reference", "quantity", "amount", "bought_amount", "s
 def rank(theirs: Terms, ours: Sequence[Ours], tolerances: Tolerances = EXACT) -> tuple[Counterpart, ...]:
     """Compare what the other side alleges with trades of ours, field by field; the most alike first.
 
-    One that is of another security, direction or pair of currencies is not listed, nor one that has neither quantity, an
-    amount nor common reference in common. What one side does not state is neither agreed nor different. At most five
-    are returned.
+    One that is of another security, direction or pair of currencies is not listed, nor one that has neither quantity,
+    nor an amount, nor the common reference in common. What one side does not state is neither agreed nor different. At
+    most five are returned.
     """
     found = []
     for number, one in enumerate(ours):
         agreed, differences = _compared(one.terms, theirs, tolerances)
         different = {difference.field for difference in differences}
-        if different & {"isin", "movement"} or not _same_currencies(one.terms, theirs) or not any(name in agreed for name in _TELLING):
+        if (
+            different & {"isin", "movement"}
+            or not _same_currencies(one.terms, theirs)
+            or not any(name in agreed for name in _TELLING)
+        ):
             continue
         counterpart = Counterpart(one.kind, one.identifier, one.standing, agreed, differences)
         found.append((len(differences), -len(agreed), number, counterpart))

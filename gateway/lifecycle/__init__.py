@@ -241,7 +241,9 @@ def _receipt(step: Step, fact: Receipt, differences: tuple[Difference, ...]) -> 
 def _system_event(step: Step, fact: SystemEvent, _: tuple[Difference, ...]) -> None:
     said = ", ".join(fact.parameters)
     when = f" at {fact.at.isoformat()}" if fact.at else ""
-    text = f"{fact.code}{when}" + (f" ({said})" if said else "") + (f": {fact.description}" if fact.description else ".")
+    text = (
+        f"{fact.code}{when}" + (f" ({said})" if said else "") + (f": {fact.description}" if fact.description else ".")
+    )
     step.say("notification", StatusValue("notified", (Reason(proprietary=fact.code, text=fact.description),)))
     step.alert("system_event", text)
 

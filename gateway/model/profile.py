@@ -55,6 +55,9 @@ class Tolerances(_Strict):
     settlement_date_days: int = Field(default=0, ge=0, le=30)
 
 
+ReceiptMeaning = Literal["received", "rejected"]
+
+
 class Profile(_Strict):
     """One counterparty. ``bic`` is 8 or 11 characters, and names its channel in the ledger."""
 
@@ -71,8 +74,8 @@ class Profile(_Strict):
         default=False,
         description="affirm a trade confirmation of theirs that agrees with ours without asking an operator",
     )
-    receipt_codes: dict[str, Literal["received", "rejected"]] = Field(
-        default_factory=lambda: {"TS01": "received", "TS04": "rejected"},
+    receipt_codes: dict[str, ReceiptMeaning] = Field(
+        default={"TS01": "received", "TS04": "rejected"},
         description="what the codes of its receipt acknowledgements (admi.007) mean; any other is shown to operators",
     )
     refuses_repeated_transaction: bool = Field(

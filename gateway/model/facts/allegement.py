@@ -69,7 +69,7 @@ class Alleged:
 class AllegementAdvice:
     """What became of what the other side alleged: ``removed`` (sese.029), ``cancelled`` (setr.029 of theirs)...
 
-    A central system's alleged trade is ``withdrawn``, ``rejected`` or ``rescinded`` (fxtr.013), or ``matched`` with ours.
+    A trade that a central system alleges is ``withdrawn``, ``rejected`` or ``rescinded`` (fxtr.013), or ``matched``.
     """
 
     allegement: StatusValue

@@ -83,7 +83,7 @@ _COMMON_ALERTS: Final = {
     "cancellation_crossed_settlement": "A cancellation and a settlement crossed: the instruction has settled.",
     "rejected_after_answer": "A message was refused technically after it was answered: perhaps only its duplicate.",
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",
-    "receipt_unclear": "A message was acknowledged with a code of which the counterparty's profile does not say what it means.",
+    "receipt_unclear": "A message was acknowledged with a code that the counterparty's profile does not explain.",
     "request_not_made": "The counterparty answers a request that this ledger did not make.",
 }
 ALERTS: Final[Mapping[str, str]] = {

@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gateway.model.transitions.edges import CANCELLATION, COMPARED, NOTHING, REFUSALS, REQUEST, STATUS, DialogueTable, Edges, request
+from gateway.model.transitions.edges import (
+    CANCELLATION,
+    COMPARED,
+    NOTHING,
+    REFUSALS,
+    REQUEST,
+    STATUS,
+    DialogueTable,
+    Edges,
+    request,
+)
 
 _OPEN: Final = ("accepted", "invalid", "proprietary")
 _ENDS: Final = ("rejected", "rescinded", "split")
@@ -36,7 +46,9 @@ AXES: Final = {
         Edges(("rejected", "split"), ("rescinded",), STATUS, "the system clears what it rejected or split"),
     ),
     "matching": (
-        Edges((NOTHING, *_MATCHING), _MATCHING, STATUS, "matched may turn unmatched: the other side can amend its trade"),
+        Edges(
+            (NOTHING, *_MATCHING), _MATCHING, STATUS, "matched may turn unmatched: the other side can amend its trade"
+        ),
     ),
     "settlement": (
         Edges((NOTHING, *_SETTLEMENT), _SETTLEMENT, STATUS, "what was selected for a session may be left out of it"),
@@ -82,7 +94,9 @@ _ALLEGED: Final = ("alleged", "matched", "withdrawn", "rejected", "rescinded")
 ALLEGED: Final = DialogueTable(
     axes={
         "allegement": (
-            Edges((NOTHING, *_ALLEGED), _ALLEGED, STATUS, "the end may overtake the alleging, and it may be sent again"),
+            Edges(
+                (NOTHING, *_ALLEGED), _ALLEGED, STATUS, "the end may overtake the alleging, and it may be sent again"
+            ),
         ),
         "comparison": COMPARED,
     },
