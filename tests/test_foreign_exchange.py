@@ -351,9 +351,7 @@ async def test_a_cancellation_of_what_settled_meanwhile_is_alerted(loops: Loops)
 
 
 async def test_a_trade_that_is_parked_as_an_event_is_cancelled_without_a_message(loops: Loops) -> None:
-    digital = instruct(operation_type="NEWT", product="NDFO", counterparty=CHANNEL)
-    digital["settlement_agents"] = {"receiving_agent": {"name": "x" * 351}}
-    [parked] = await loops.take_in(digital)
+    [parked] = await loops.take_in(instruct(settlement_agents={"receiving_agent": {"name": "x" * 351}}))
     assert parked.outcome == "parked"
     [result] = await loops.take_in(cancel())
     assert result.outcome == "withdrawn"

@@ -25,7 +25,7 @@ from gateway.model.transitions import COMPARISON, NOTHING, WAYS, Dialogue
 _ON_THE_WAY: Final = frozenset({"recorded", "sending", "in_doubt", "refused", "parked", "held"})
 """Headlines of instructions that the other side's servicer cannot have matched yet."""
 
-_CODES: Final = {
+_SUBJECTS: Final = {
     Dialogue.ALLEGEMENT: "allegement",
     Dialogue.ALLEGED_TRADE: "trade",
     Dialogue.ALLEGED_FOREIGN_EXCHANGE: "foreign_exchange",
@@ -68,7 +68,7 @@ def compared(state: State, terms: Terms, counterparts: Sequence[Counterpart], ev
     assert before == word or (COMPARISON, before, word) in WAYS[state.dialogue, "comparison"]
     moved = Axis(StatusValue(word), evidence.asserted_at, evidence.archive_id)
     after = replace(state, axes={**axes, "comparison": moved}, counterparts=kept)
-    about = _CODES[Dialogue(state.dialogue)]
+    about = _SUBJECTS[Dialogue(state.dialogue)]
     alerts = []
     if best is None:
         alerts.append(alert(f"{about}_unknown", describe(terms)))
