@@ -3,11 +3,14 @@
 # ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
+import io
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from gateway.cli.story import whole
 from gateway.matching import Ours, Tolerances, rank
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS, parse_event
@@ -423,6 +426,24 @@ async def test_the_fields_in_which_theirs_differs_are_shown_best_candidate_first
     assert (best.identifier, other.identifier) == (name_of("T1"), name_of("T2"))
     assert {d.field for d in best.differences} == {"sold_amount", "exchange_rate"}
     assert len(other.differences) == 3
+
+
+async def test_operators_see_the_trade_and_what_it_was_compared_with(loops: Loops) -> None:
+    await sent(loops, instruct())
+    await loops.hear(alleged(day="2026-03-05"))
+    screen = Console(width=200, record=True, file=io.StringIO())
+    screen.print(whole(await theirs(loops)))
+    shown = screen.export_text()
+    for said in (
+        "1,000,000.00 EUR",
+        "1,083,500.00 USD",
+        "1.0835",
+        THEM,
+        f"{name_of()}: settlement_date: ours 2026-03-04, theirs 2026-03-05",
+    ):
+        assert said in shown, shown
+    row = (await loops.rows(tables.instruction))[0]
+    assert (row["amount"], row["currency"]) == (Decimal("1000000.00"), "EUR")
 
 
 async def test_tolerances_of_the_profile_decide_what_agrees(ledger_url: str) -> None:
