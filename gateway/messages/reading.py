@@ -263,8 +263,8 @@ class _CompiledTable:
                 _at(tree, column.path.split("/")).setdefault(_HERE, []).append(handler)
         self._each = bool(table.each)
         if self._each:
-            each = next((path for path in table.each if _elements(message, path)), table.each[0])
-            _at(tree, each.split("/"))[_EACH] = self._template
+            items = next((path for path in table.each if _elements(message, path)), table.each[0])
+            _at(tree, items.split("/"))[_EACH] = self._template
         self._walk = _branch(tree, message, _below_document(message))
 
     @staticmethod
