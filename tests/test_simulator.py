@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Self
 from xml.sax.saxutils import escape
 
+import msgspec
 import pytest
 import typer
 from hypothesis import given
@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 from gateway.bus import Bus, Message
 from gateway.cli.simulate import simulate
 from gateway.errors import BuildError, ConfigError, NotSent, StoreUnavailable
-from gateway.messages.schema_files import data_directory, load_catalogue
+from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.profile import FolderCarrier, KafkaCarrier, Profile
 from gateway.simulator import (
@@ -44,7 +44,9 @@ from gateway.simulator import (
 from gateway.simulator.answers import Answer, Writer
 from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.counterparty import read_scenarios
+from gateway.simulator.initiative import Initiative
 from gateway.simulator.scenario import Draw, Scenario, Step, scripted
+from gateway.simulator.tables import read_tables
 from gateway.simulator.template import Template
 from gateway.transports import Incoming, Outcome, Outgoing, Sent, open_transport
 from tests.conftest import Broker, unique
@@ -58,6 +60,13 @@ OLD_VERSIONS = (
     "sese.027.001.05",
     "setr.030.001.02",
     "setr.044.001.03",
+    "sese.022.001.06",
+    "sese.028.001.10",
+    "sese.029.001.06",
+    "sese.031.001.09",
+    "sese.032.001.11",
+    "setr.027.001.04",
+    "setr.029.001.02",
     "head.001.001.01",
 )
 
@@ -89,7 +98,9 @@ def instruction(
     account: str = "ACC-1",
     definition: str = "sese.023.001.12",
     sender: str = US,
+    hold: bool = False,
 ) -> bytes:
+    held = "<HldInd><Ind>true</Ind></HldInd>" if hold else ""
     note = f"<SttlmInstrPrcgAddtlDtls>{text}</SttlmInstrPrcgAddtlDtls>" if text else ""
     money = f'<SttlmAmt><Amt Ccy="EUR">{amount}</Amt><CdtDbtInd>DBIT</CdtDbtInd></SttlmAmt>' if amount else ""
     body = (
@@ -99,7 +110,7 @@ def instruction(
         f"<SttlmDt><Dt><Dt>2026-11-23</Dt></Dt></SttlmDt>{note}</TradDtls><FinInstrmId><ISIN>DE0007164600</ISIN></FinInstrmId>"
         f"<QtyAndAcctDtls><SttlmQty><Qty><{element}>{quantity}</{element}></Qty></SttlmQty>"
         f"<SfkpgAcct><Id>{escape(account)}</Id></SfkpgAcct></QtyAndAcctDtls>"
-        f"<SttlmParams><SctiesTxTp><Cd>TRAD</Cd></SctiesTxTp></SttlmParams>{money}</SctiesSttlmTxInstr>"
+        f"<SttlmParams>{held}<SctiesTxTp><Cd>TRAD</Cd></SctiesTxTp></SttlmParams>{money}</SctiesSttlmTxInstr>"
     )
     return envelope(definition, body, message or f"M{transaction}", marked=marked, sender=sender)
 
@@ -123,7 +134,79 @@ def confirmation(transaction: str, *, text: str = "", definition: str = "setr.02
     return envelope(definition, body, f"M{transaction}")
 
 
-ARRIVALS = {
+def condition(transaction: str, change: str = "hold", *, message: str | None = None) -> bytes:
+    """Ask to hold, to release, or for another priority."""
+    what = {
+        "hold": "<HldInd><Ind>true</Ind></HldInd>",
+        "release": "<HldInd><Ind>false</Ind></HldInd>",
+        "prioritise": "<Prty><Nmrc>0001</Nmrc></Prty>",
+    }[change]
+    body = (
+        "<SctiesSttlmCondsModReq><SfkpgAcct><Id>ACC-1</Id></SfkpgAcct>"
+        f"<ReqDtls><Ref><AcctOwnrTxId>{transaction}</AcctOwnrTxId></Ref>{what}</ReqDtls></SctiesSttlmCondsModReq>"
+    )
+    return envelope("sese.030.001.10", body, message or f"{change}-{transaction}")
+
+
+def query(transaction: str, *, message: str | None = None) -> bytes:
+    body = (
+        "<SctiesTxStsQry><StsAdvcReqd><Nb><LngNb>sese.024.001.13</LngNb></Nb>"
+        f"<Refs><AcctOwnrTxId>{transaction}</AcctOwnrTxId></Refs></StsAdvcReqd></SctiesTxStsQry>"
+    )
+    return envelope("sese.021.001.07", body, message or f"Q{transaction}")
+
+
+def confirmation_cancellation(transaction: str) -> bytes:
+    body = f"<SctiesTradConfCxl><Id><TxId>{transaction}</TxId></Id></SctiesTradConfCxl>"
+    return envelope("setr.029.001.02", body, f"X{transaction}")
+
+
+def allegement_answer(reference: str, answer: str = "Rjctd") -> bytes:
+    body = (
+        f"<SctiesSttlmTxCtrPtyRspn><TxId><AcctSvcrTxId>{reference}</AcctSvcrTxId></TxId>"
+        f"<RspnSts><{answer}><Rsn><Cd><Cd>CPTR</Cd></Cd></Rsn></{answer}></RspnSts></SctiesSttlmTxCtrPtyRspn>"
+    )
+    return envelope("sese.040.001.06", body, f"R{reference}")
+
+
+def trade_answer(reference: str, answer: str = "AFFI") -> bytes:
+    body = (
+        f"<SctiesTradConfRspn><Id><TxId>R{reference}</TxId></Id><Refs><Ref><ExctgPtyTxId>{reference}</ExctgPtyTxId></Ref></Refs>"
+        f"<Sts><AffirmSts><Cd>{answer}</Cd></AffirmSts></Sts></SctiesTradConfRspn>"
+    )
+    return envelope("setr.030.001.03", body, f"R{reference}")
+
+
+TERMS = {
+    "movement": "receive",
+    "payment": "against",
+    "isin": "DE0007164600",
+    "quantity": "100",
+    "quantity_type": "unit",
+    "amount": "1234.56",
+    "currency": "EUR",
+    "credit_debit": "DBIT",
+    "trade_date": "2026-11-19",
+    "settlement_date": "2026-11-23",
+    "safekeeping_account": "ACC-1",
+}
+TRADE_TERMS = TERMS | {"side": "SELL", "price": "12.3456", "price_currency": "EUR", "buyer": US, "seller": THEM}
+
+
+def initiative(reference: str, *play: str, after: float = 0.0, **terms: str) -> Initiative:
+    trade = any(name.startswith("trade-") for name in play)
+    return Initiative(reference, play, (TRADE_TERMS if trade else TERMS) | terms, after)
+
+
+ARRIVALS: dict[str, list[bytes | Arrival]] = {
+    "condition_modification": [condition("T7"), condition("T8", "prioritise")],
+    "status_query": [query("T9")],
+    "confirmation_cancellation": [confirmation_cancellation("T10")],
+    "allegement_answer": [allegement_answer("A1"), allegement_answer("A2", "Cnsntd")],
+    "trade_answer": [trade_answer("B1"), trade_answer("B2", "NAFI")],
+    "allegement": [initiative("A3", "alleged").arrival("allegement")],
+    "generation": [initiative("G1", "generated").arrival("generation")],
+    "alleged_trade": [initiative("B3", "trade-confirmed").arrival("alleged_trade")],
     "settlement": [
         instruction("T1"),
         instruction("T2", amount=None, quantity="3"),
@@ -186,12 +269,10 @@ def validator() -> Validator:
 @cache
 def tools(versions: tuple[str, ...] = ()) -> tuple[Reader, Writer]:
     """Return the reader and the writer of a counterparty, without channel and book."""
-    folder = data_directory() / "simulator"
-    reading = tomllib.loads((folder / "reading.toml").read_text())
-    answers = tomllib.loads((folder / "answers.toml").read_text())
-    namespace = load_catalogue().namespace
-    writer = Writer(answers, reading["codes"], namespace, bic=THEM, gateway_bic=US, seed=7, versions=versions)
-    return Reader(validator(), reading, THEM, US), writer
+    tables = read_tables()
+    codes, namespace = tables.reading["codes"], load_catalogue().namespace
+    writer = Writer(tables.answers, codes, namespace, bic=THEM, gateway_bic=US, seed=7, versions=versions)
+    return Reader(validator(), tables.reading, THEM, US), writer
 
 
 def settings(book: Path, **changes: object) -> SimulatorSettings:
@@ -219,6 +300,9 @@ def values(content: bytes, *paths: str) -> list[str | None]:
     return [parsed.document_value(path) for path in paths]
 
 
+STANDING = ("repair", "inferred-matched", "unmatched:CMIS", "failing:LACK")
+
+
 def every_scenario() -> Iterator[Scenario]:
     yield from read_scenarios()
 
@@ -232,15 +316,26 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
     written: set[str] = set()
     for scenario in every_scenario():
         for number, content in enumerate(ARRIVALS.get(scenario.dialogue, [b"no XML at all"])):
-            arrival = reader.read("k", content)
-            for answer in writer.plan(number, NOON, arrival, scenario):
+            arrival = reader.read("k", content) if isinstance(content, bytes) else content
+            assert arrival.valid or scenario.dialogue == "refusal", arrival.violations
+            for answer in writer.plan(number, NOON, arrival, scenario, standing=STANDING, about=TERMS):
                 answered = writer.write(arrival, answer)
                 violations = validator().check(answered).violations
                 assert bool(violations) == (answer.document is None), (scenario.name, answer.step, violations)
                 written.add(answer.message_definition or "garbage")
     families = {definition[:8] for definition in written}
-    expected = {"sese.024", "sese.025", "sese.026", "sese.027", "setr.030", "setr.044", "admi.002", "garbage"}
-    assert families == expected
+    expected = {
+        "sese.022",
+        "sese.024",
+        "sese.025",
+        "sese.026",
+        "sese.027",
+        "sese.028",
+        "sese.029",
+        "sese.031",
+        "sese.032",
+    }
+    assert families == expected | {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
     assert set(versions) - {"head.001.001.01"} <= written
 
 
@@ -555,6 +650,229 @@ async def test_second_cancellation_is_too_late(tmp_path: Path) -> None:
     assert [entry.scenario for entry in entries][1:] == ["cancellation-done", "cancellation-too-late"]
 
 
+async def test_a_partly_settled_instruction_is_cancelled_for_its_remainder(tmp_path: Path) -> None:
+    pipe = Pipe()
+    pipe.put(instruction("T1", text="SIM:partial-waiting,cancellation-done"))
+    counterparty = Counterparty(settings(tmp_path / "b"), pipe, load_catalogue())
+    await run_until(counterparty, 3)
+    entries = await play(tmp_path / "b", pipe, cancellation("T1"), key="next")
+    assert [answer.state for answer in entries[0].answers][-1] is AnswerState.DROPPED
+    outcome = entries[0].outcome
+    assert outcome is not None
+    assert outcome.axes["settlement"] == "partially_settled"
+    assert (outcome.axes["processing"], outcome.axes["cancellation"]) == ("cancelled", "cancelled")
+    assert outcome.settled_quantity == 40
+
+
+async def test_bilateral_cancellation_waits_until_the_other_side_agrees_or_refuses(tmp_path: Path) -> None:
+    entries = await play(
+        tmp_path / "b",
+        Pipe(),
+        instruction("T1", text="SIM:matched,cancellation-bilateral"),
+        instruction("T2", text="SIM:matched,cancellation-bilateral-refused"),
+        cancellation("T1"),
+        cancellation("T2"),
+        delays=Delays(late=0),
+    )
+    first, second = (outcomes(entries)[name].axes for name in ("T1", "T2"))
+    assert [answer.value for answer in entries[2].answers] == ["accepted", "pending", "cancelled", "cancelled"]
+    assert (first["processing"], first["cancellation"]) == ("cancelled", "cancelled")
+    assert (second["processing"], second["cancellation"]) == ("accepted", "denied")
+
+
+async def test_cancellation_of_a_trade_confirmation_stops_the_affirmation(tmp_path: Path) -> None:
+    pipe = Pipe()
+    entries = await play(
+        tmp_path / "b",
+        pipe,
+        confirmation("T1", text="SIM:late"),
+        confirmation_cancellation("T1"),
+        confirmation_cancellation("NEVER"),
+        delays=Delays(late=3600),
+    )
+    assert [answer.state for answer in entries[0].answers][-1] is AnswerState.DROPPED
+    assert entries[0].outcome is not None
+    assert entries[0].outcome.axes["cancellation"] == "cancelled"
+    assert entries[2].scenario == "confirmation-cancellation-refused"
+
+
+# --- Conditions and queries -------------------------------------------------------------------------------------------
+
+
+async def test_what_is_instructed_on_hold_settles_only_once_it_is_released(tmp_path: Path) -> None:
+    pipe = Pipe()
+    (entry,) = await play(tmp_path / "b", pipe, instruction("T1", hold=True))
+    assert [answer.state for answer in entry.answers] == [AnswerState.SENT, AnswerState.SENT, AnswerState.HELD]
+    assert entry.outcome is not None
+    assert entry.outcome.axes == {"hold": "held", "processing": "accepted", "matching": "matched"}
+    entries = await play(tmp_path / "b", pipe, condition("T1", "release"), key="next")
+    outcome = entries[0].outcome
+    assert outcome is not None
+    assert outcome.axes["hold"] == "released"
+    assert outcome.axes["condition_modification"] == "completed"
+    assert (outcome.axes["settlement"], outcome.settled_quantity) == ("settled", 100)
+    created = [validator().parse(item.content).header_value("CreDt") or "" for item in pipe.sent]
+    assert created == sorted(created)  # it settles after it was released
+
+
+async def test_what_was_held_and_released_may_be_held_again(tmp_path: Path) -> None:
+    entries = await play(
+        tmp_path / "b",
+        Pipe(),
+        instruction("T1", text="SIM:settled-later"),
+        condition("T1"),
+        condition("T1", "release"),
+        condition("T1", message="AGAIN"),
+    )
+    assert entries[0].answers[-1].state is AnswerState.HELD
+    assert entries[0].outcome is not None
+    assert entries[0].outcome.axes["hold"] == "held"
+    assert "settlement" not in entries[0].outcome.axes
+
+
+async def test_a_refused_release_releases_nothing_and_the_next_request_plays_the_next_name(tmp_path: Path) -> None:
+    text = "SIM:settled,conditions-rejected,conditions-done"
+    entries = await play(tmp_path / "b", Pipe(), instruction("T1", hold=True, text=text), condition("T1", "release"))
+    assert entries[0].outcome is not None
+    assert (entries[1].scenario, entries[0].outcome.axes["hold"]) == ("conditions-rejected", "held")
+    entries = await play(tmp_path / "b", Pipe(), condition("T1", "release", message="AGAIN"), key="next")
+    assert entries[0].outcome is not None
+    assert (entries[2].scenario, entries[0].outcome.axes["settlement"]) == ("conditions-done", "settled")
+
+
+async def test_a_condition_of_what_has_settled_is_denied_and_of_the_unknown_rejected(tmp_path: Path) -> None:
+    await play(tmp_path / "b", Pipe(), instruction("T1"))
+    entries = await play(tmp_path / "b", Pipe(), condition("T1"), condition("NEVER"), key="next")
+    assert [entry.scenario for entry in entries[1:]] == ["conditions-too-late", "conditions-unknown"]
+    assert entries[0].outcome is not None
+    assert entries[0].outcome.axes["condition_modification"] == "denied"
+
+
+async def test_cancellation_of_what_is_on_hold_drops_what_waited(tmp_path: Path) -> None:
+    entries = await play(tmp_path / "b", Pipe(), instruction("T1", hold=True), cancellation("T1"))
+    assert entries[0].answers[-1].state is AnswerState.DROPPED
+    assert entries[0].outcome is not None
+    assert entries[0].outcome.axes["processing"] == "cancelled"
+
+
+async def test_a_status_query_is_answered_with_where_the_book_stands_on_every_axis(tmp_path: Path) -> None:
+    pipe = Pipe()
+    await play(tmp_path / "b", pipe, instruction("T1", text="SIM:failing"))
+    entries = await play(tmp_path / "b", pipe, query("T1"), query("NEVER"), key="next")
+    root = "SctiesSttlmTxStsAdvc/"
+    told = pipe.sent[-2].content
+    assert values(told, root + "PrcgSts/AckdAccptd/NoSpcfdRsn", root + "SttlmSts/Flng/Rsn/Cd/Cd") == ["NORE", "LACK"]
+    assert b"<MtchgSts><Mtchd/></MtchgSts>" in told
+    assert [entry.scenario for entry in entries[1:]] == ["status-told", "status-unknown"]
+    assert entries[0].outcome is not None
+    assert entries[0].outcome.axes == {
+        "processing": "accepted",
+        "matching": "matched",
+        "settlement": "failing",
+        "status_query": "answered",
+    }
+
+
+async def test_a_status_query_about_what_nothing_was_said_of_is_accepted_by_sese_022(tmp_path: Path) -> None:
+    pipe = Pipe()
+    entries = await play(tmp_path / "b", pipe, instruction("T1", text="SIM:silence"), query("T1"))
+    assert entries[1].scenario == "status-unavailable"
+    assert values(pipe.sent[-1].content, "SctiesStsOrStmtQryStsAdvc/QryDtls/Ref") == ["QT1"]
+
+
+# --- What it begins ---------------------------------------------------------------------------------------------------
+
+
+def write_initiatives(path: Path, *initiatives: Initiative) -> Path:
+    with path.open("ab") as file:
+        file.writelines(msgspec.json.encode(one) + b"\n" for one in initiatives)
+    return path
+
+
+async def test_what_a_file_says_is_begun_once_and_answered_by_its_reference(tmp_path: Path) -> None:
+    path = write_initiatives(
+        tmp_path / "initiatives",
+        initiative("A1", "alleged", "allegement-answer-removes"),
+        initiative("G1", "generated-then-settled"),
+        initiative("B1", "trade-confirmed", "trade-answer-cancels"),
+    )
+    pipe = Pipe()
+    await play(tmp_path / "b", pipe, initiatives=path, idle=0.4)
+    before = [item.content for item in pipe.sent]
+    assert len(before) == 6
+    entries = await play(
+        tmp_path / "b", pipe, allegement_answer("A1"), trade_answer("B1", "NAFI"), initiatives=path, idle=0.4
+    )
+    assert len(pipe.sent) == 8
+    found = outcomes(entries)
+    assert found["A1"].axes == {"allegement": "removed"}
+    assert found["G1"].axes == {"processing": "accepted", "matching": "matched", "settlement": "settled"}
+    assert found["G1"].settled_amount == Decimal("1234.56")
+    assert found["B1"].axes == {"allegement": "cancelled"}
+    assert [entry.terms.get("answer") for entry in entries[3:]] == ["rejection", "disaffirm"]
+    removal = "SctiesSttlmAllgmtRmvlAdvc/AcctSvcrTxId/"
+    assert [values(item.content, removal + "TxId", removal + "SctiesMvmntTp") for item in pipe.sent[6:]] == [
+        ["A1", "RECE"],
+        [None, None],
+    ]
+
+
+async def test_what_is_begun_is_the_same_bytes_after_a_kill(tmp_path: Path) -> None:
+    path = write_initiatives(tmp_path / "initiatives", *(initiative(f"A{number}", "alleged") for number in range(5)))
+    pipe = Pipe(failures=[RuntimeError("killed after the carrier had the batch, before the book had it")])
+    with pytest.raises(RuntimeError, match="killed"):
+        await play(tmp_path / "b", pipe, initiatives=path, idle=0.4)
+    after = Pipe()
+    await play(tmp_path / "b", after, initiatives=path, idle=0.4)
+    assert [item.content for item in after.sent] == [item.content for item in pipe.sent]
+
+
+async def test_initiatives_are_read_as_their_file_grows_and_a_wrong_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "initiatives"
+    pipe = Pipe()
+    counterparty = Counterparty(settings(tmp_path / "b", initiatives=path), pipe, load_catalogue())
+    running = asyncio.create_task(counterparty.run())
+    write_initiatives(path, initiative("A1", "alleged"))
+    async with asyncio.timeout(20):
+        while not pipe.sent:
+            await asyncio.sleep(0.01)
+        with path.open("ab") as file:
+            file.write(b'{"reference": "A2", "play": ["settled"]}\n')
+        with pytest.raises(ConfigError, match="none of settled begins anything"):
+            await running
+    path.write_bytes(b'{"reference": "A3", "plays": []}\n')
+    counterparty = Counterparty(settings(tmp_path / "b", initiatives=path), pipe, load_catalogue())
+    with pytest.raises(ConfigError, match=r"initiatives, line 1: .*plays"):
+        await counterparty.run()
+
+
+async def test_an_instruction_may_ask_for_an_allegement_of_itself_with_the_same_terms(tmp_path: Path) -> None:
+    pipe = Pipe()
+    entries = await play(
+        tmp_path / "b",
+        pipe,
+        instruction("T1", text="SIM:unmatched,alleged", account="ACC-9"),
+        confirmation("T2", text="SIM:silence,trade-confirmed"),
+    )
+    assert [entry.dialogue for entry in entries] == ["settlement", "allegement", "confirmation", "alleged_trade"]
+    root = "SctiesSttlmTxAllgmtNtfctn/"
+    alleged = next(item.content for item in pipe.sent if values(item.content, root + "TxId") != [None])
+    assert values(alleged, root + "QtyAndAcctDtls/SttlmQty/Unit", root + "QtyAndAcctDtls/SfkpgAcct/Id") == [
+        "100",
+        "ACC-9",
+    ]
+    confirmed = pipe.sent[-1].content
+    assert values(confirmed, "SctiesTradConf/TradDtls/Sd") == ["SELL"]
+    assert values(confirmed, "SctiesTradConf/Id/TxId") == [entries[3].transaction_id]
+
+
+async def test_an_answer_to_what_was_never_begun_is_refused(tmp_path: Path) -> None:
+    pipe = Pipe()
+    entries = await play(tmp_path / "b", pipe, allegement_answer("NOBODYS"), trade_answer("NOBODYS2"))
+    assert [entry.scenario for entry in entries] == ["allegement-answer-refused", "trade-answer-refused"]
+    assert [values(item.content, "admi.002.001.01/RltdRef/Ref") for item in pipe.sent] == [["RNOBODYS"], ["RNOBODYS2"]]
+
+
 # --- Crashes and carriers that fail -----------------------------------------------------------------------------------
 
 
@@ -666,6 +984,21 @@ def test_scenario_table_with_a_mistake_is_refused(tmp_path: Path, table: str, sa
     path.write_text(table)
     with pytest.raises(ConfigError, match=says):
         read_scenarios(path)
+
+
+def test_tables_of_every_family_are_laid_together_and_nothing_is_stated_twice(tmp_path: Path) -> None:
+    (tmp_path / "answers.toml").write_text("[steps.settlement]\naccepted = { final = false }")
+    (tmp_path / "repo.toml").write_text(
+        "[reading.'sese.033']\ndialogue = 'repo'\n[steps.repo]\nopened = { final = false }\n"
+        "[scenarios.repo]\nopened = { steps = ['opened'] }"
+    )
+    tables = read_tables(tmp_path)
+    assert tables.reading == {"sese.033": {"dialogue": "repo"}}
+    assert set(tables.answers["steps"]) == {"settlement", "repo"}
+    assert tables.scenarios == {"repo": {"opened": {"steps": ["opened"]}}}
+    (tmp_path / "twice.toml").write_text("[steps.settlement]\naccepted = { final = true }")
+    with pytest.raises(ConfigError, match=r"twice.toml: steps\.settlement\.accepted\.final"):
+        read_tables(tmp_path)
 
 
 def test_own_table_of_scenarios_comes_first_and_alone_at_random(tmp_path: Path) -> None:

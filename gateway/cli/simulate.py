@@ -39,6 +39,9 @@ def simulate(
         list[str] | None, typer.Option(help="name of a scenario, or random; may be repeated, one for each dialogue")
     ] = None,
     scenarios: Annotated[Path | None, typer.Option(help="a table of scenarios of your own (TOML)")] = None,
+    initiatives: Annotated[
+        Path | None, typer.Option(help="what it begins by itself: a JSON object a line; the file may grow")
+    ] = None,
     list_scenarios: Annotated[bool, typer.Option("--list", help="show the scenarios and stop")] = False,
     answer_with: Annotated[
         list[str] | None,
@@ -72,6 +75,7 @@ def simulate(
             versions=tuple(answer_with or ()),
             delays=Delays(shortest, longest, late),
             scenario_file=scenarios,
+            initiatives=initiatives,
             schema_directory=schemas or origin.get("schema_directory"),
         )
         # Standard output belongs to progress and scripts; what the rooms below have to say goes beside it.

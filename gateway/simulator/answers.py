@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_DOWN, Decimal
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
 from typing import Any
 
 from gateway.errors import ConfigError
+from gateway.simulator.account import Account
 from gateway.simulator.arrival import Arrival
-from gateway.simulator.scenario import Delays, Draw, Scenario, Scheduled, schedule
+from gateway.simulator.scenario import Delays, Draw, Scenario, Scheduled, Step, schedule
+from gateway.simulator.tables import dialogues, steps
 from gateway.simulator.template import Template
 
 GARBAGE = "garbage"
@@ -55,7 +56,7 @@ class Answer:
 
 def known_steps(table: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Name the steps that each dialogue knows, by the table of answers."""
-    return {dialogue: (*steps, *_EVERYWHERE) for dialogue, steps in table["steps"].items()}
+    return {dialogue: (*rows, *_EVERYWHERE) for dialogue, rows in steps(table).items()}
 
 
 class Writer:
@@ -78,7 +79,8 @@ class Writer:
         ``namespace`` gives a definition's namespace. Raises ConfigError for a definition of a family never written.
         """
         self._table = table
-        self._steps: Mapping[str, Mapping[str, Mapping[str, Any]]] = table["steps"]
+        self._steps: Mapping[str, Mapping[str, Mapping[str, Any]]] = steps(table)
+        self.dialogues = dialogues(table)
         self._documents: Mapping[str, Mapping[str, Any]] = table["documents"]
         self._coded = {term: {word: code for code, word in words.items()} for term, words in codes.items()}
         self._namespace = cache(namespace)
@@ -94,9 +96,23 @@ class Writer:
         """Return the draw of this counterparty for a purpose; the BIC enters, so two counterparties differ."""
         return Draw(self._seed, self._bic, *words)
 
-    def plan(self, number: int, at: datetime, arrival: Arrival, scenario: Scenario) -> list[Answer]:
-        """Return the answers to an arrival, in the order in which they are to be sent."""
-        plan = _Plan(number, at, arrival, scenario.dialogue)
+    def plan(
+        self,
+        number: int,
+        at: datetime,
+        arrival: Arrival,
+        scenario: Scenario,
+        *,
+        after: float = 0.0,
+        standing: Sequence[str] = (),
+        about: Mapping[str, str] | None = None,
+    ) -> list[Answer]:
+        """Return the answers to an arrival, in the order in which they are to be sent.
+
+        ``after`` seconds pass before the first; ``standing`` are the steps by which its transaction stands where it
+        does, for an answer that tells it; ``about`` are the transaction's own terms, for an answer that restates them.
+        """
+        plan = _Plan(number, at + timedelta(seconds=after), arrival, scenario.dialogue, tuple(standing), about or {})
         course = schedule(scenario, self._delays, self.draw("delays", scenario.dialogue, *plan.about))
         ranks = {item.position: rank for rank, item in enumerate(course)}
         for item in sorted(course, key=lambda item: item.position):
@@ -119,7 +135,7 @@ class Writer:
             return replace(
                 plan.said[-1], position=item.position, rank=rank, due_at=due_at, axis=None, value=None, duplicate=True
             )
-        identifier = self._identifier("answer", plan.dialogue, *plan.about, str(item.position))
+        identifier = self.identifier("answer", plan.dialogue, *plan.about, str(item.position))
         row: Mapping[str, Any] = {} if item.step.name == GARBAGE else self._steps[plan.dialogue][item.step.name]
         document: str | None = row.get("document")
         if "settles" in row:
@@ -132,9 +148,15 @@ class Writer:
             values = _refusal(plan.arrival)
         else:
             values = _reasons(row, item.step.argument) if row else {}
+        values |= {name: plan.restated[name] for name in row.get("restates", ()) if name in plan.restated}
+        if row.get("tells"):
+            values["told"] = ",".join(plan.standing)
+        if row.get("applies") and "hold" in plan.arrival.terms:
+            values["hold"] = plan.arrival.terms["hold"]
         axis = row.get("axis")
-        if plan.dialogue == "refusal" and plan.arrival.dialogue == "cancellation":
-            axis = "cancellation"  # the request is refused, not the instruction that it names
+        if plan.dialogue == "refusal" and plan.arrival.dialogue is not None:
+            # A request is refused, not the instruction that it names.
+            axis = self.dialogues[plan.arrival.dialogue].axis or axis
         return Answer(
             number=plan.number,
             position=item.position,
@@ -144,7 +166,9 @@ class Writer:
             document=document,
             message_definition=self.definitions[document] if document else None,
             business_message_id=identifier,
-            said_at=plan.at + timedelta(seconds=item.said_after, microseconds=item.position),
+            # What tells where things stand speaks of the moment of asking: whatever is said later is newer.
+            said_at=plan.at
+            + timedelta(seconds=0.0 if row.get("tells") else item.said_after, microseconds=item.position),
             due_at=due_at,
             axis=axis,
             value=row.get("value"),
@@ -160,11 +184,11 @@ class Writer:
         message_definition = definition or answer.message_definition or self.definitions[document]
         values = {
             term: self._coded[term].get(text, text) if term in self._coded else text
-            for term, text in arrival.terms.items()
+            for term, text in (arrival.terms | answer.values).items()
         }
         values |= {
             "transaction_id": arrival.transaction_id or "NONREF",
-            "servicer_id": self._identifier("servicer", arrival.transaction_id or ""),
+            "servicer_id": self.identifier("servicer", arrival.transaction_id or ""),
             "own_id": answer.business_message_id,
             "request_reference": (arrival.business_message_id or "NONREF")[:35],
             "business_message_id": answer.business_message_id,
@@ -182,12 +206,39 @@ class Writer:
                     "related_created_at": related,
                 }
         if row.get("unknown"):
-            values["transaction_id"] = self._identifier("nobody", answer.business_message_id)
-        values |= answer.values
-        return self._template(document, message_definition, row).render(values).encode()
+            values["transaction_id"] = self.identifier("nobody", answer.business_message_id)
+        values |= {name: text for name, text in answer.values.items() if name not in self._coded}
+        status = str(row.get("status", ""))
+        if row.get("tells"):
+            status = self._told(answer.values["told"].split(","), values)
+        from_bic = str(row.get("from_bic", self._bic))
+        return self._template(document, message_definition, status, from_bic).render(values).encode()
 
-    def _template(self, document: str, definition: str, row: Mapping[str, Any]) -> Template:
-        status, from_bic = str(row.get("status", "")), str(row.get("from_bic", self._bic))
+    def _told(self, standing: Sequence[str], values: dict[str, str]) -> str:
+        """Join the statuses of several steps into one; each has a reason of its own, which is added to the values."""
+        statuses = []
+        for text in standing:
+            step = Step.parse(text)
+            row = self.status_step(step)
+            assert row is not None  # only such steps are told
+            name = f"{row['axis']}_reason"
+            if stated := _reasons(row, step.argument):
+                values[name] = stated["reason"]
+            reason = self._table["fragments"]["reason"].replace("{reason}", f"{{{name}}}")
+            statuses.append(row["status"].replace("{>reason}", reason))
+        return "".join(statuses)
+
+    def status_step(self, step: Step) -> Mapping[str, Any] | None:
+        """Return the row of a settlement's step that a status advice can state, or None."""
+        row = self._steps["settlement"].get(step.name, {})
+        return row if row.get("document") == "status_advice" and row.get("axis") else None
+
+    def settles(self, answer: Answer) -> bool:
+        """Tell whether an answer confirms that something has settled."""
+        row = self._steps[answer.dialogue].get(Step.parse(answer.step).name, {})
+        return not answer.duplicate and row.get("settles", "none") != "none"
+
+    def _template(self, document: str, definition: str, status: str, from_bic: str) -> Template:
         key = (document, definition, status, from_bic)
         template = self._templates.get(key)
         if template is None:
@@ -235,7 +286,8 @@ class Writer:
                 known = "bytes, truncated, entities, unknown-definition, not-a-message"
                 raise ConfigError(f"garbage of the kind '{kind}' is unknown; known: {known}")
 
-    def _identifier(self, *words: str) -> str:
+    def identifier(self, *words: str) -> str:
+        """Derive an identification of 16 characters from the seed, the BIC and what it is for."""
         text = "\x1f".join((str(self._seed), self._bic, *words))
         return sha256(text.encode()).hexdigest()[:16].upper()
 
@@ -243,101 +295,25 @@ class Writer:
 class _Plan:
     """The answers to one arrival while they are planned."""
 
-    def __init__(self, number: int, at: datetime, arrival: Arrival, dialogue: str) -> None:
+    def __init__(
+        self,
+        number: int,
+        at: datetime,
+        arrival: Arrival,
+        dialogue: str,
+        standing: tuple[str, ...],
+        restated: Mapping[str, str],
+    ) -> None:
+        self.standing = standing
+        self.restated = restated
         self.number = number
         self.at = at
         self.arrival = arrival
         self.dialogue = dialogue
         self.about = (arrival.transaction_id or "", arrival.business_message_id or arrival.sha256)
         # What is not valid is refused, never settled; its quantity may be no number.
-        self.account = _Account(arrival.terms if arrival.valid else {})
+        self.account = Account(arrival.terms if arrival.valid else {})
         self.said: list[Answer] = []
-
-
-class _Account:
-    """What the confirmations of one instruction have settled so far, in exact decimals."""
-
-    def __init__(self, terms: Mapping[str, str]) -> None:
-        self._terms = terms
-        self._quantity = Decimal(terms.get("quantity", "0"))
-        self._amount = Decimal(terms["amount"]) if "amount" in terms else None
-        self._settled_quantity = Decimal(0)
-        self._settled_amount = Decimal(0)
-        self.last_confirmation: str | None = None
-
-    def settle(self, share: str, argument: str | None, at: datetime) -> dict[str, str] | None:
-        """Return the values of a confirmation or reversal; None where nothing is left or a part would be nothing."""
-        values = {"effective_date": self._terms.get("settlement_date", at.date().isoformat())}
-        match share:
-            case "none":
-                return self._reverse(values)
-            case "part":
-                return self._part(values, argument)
-            case _:
-                return self._all(values, argument)
-
-    def _part(self, values: dict[str, str], argument: str | None) -> dict[str, str] | None:
-        share = Decimal(argument or "50") / 100
-        quantity = _share(self._quantity, share)
-        if quantity <= 0 or self._settled_quantity + quantity >= self._quantity:
-            return None
-        amount = None if self._amount is None else _share(self._amount, share)
-        return self._confirm(values, quantity, amount, "PAIN")
-
-    def _all(self, values: dict[str, str], argument: str | None) -> dict[str, str] | None:
-        quantity = self._quantity - self._settled_quantity
-        amount = None if self._amount is None else self._amount - self._settled_amount
-        if quantity <= 0:
-            return None
-        match argument:
-            case "amount" if amount is not None:
-                amount += 1
-            case "quantity":
-                quantity += 1
-            case "date":
-                values["effective_date"] = (
-                    date.fromisoformat(values["effective_date"]) + timedelta(days=1)
-                ).isoformat()
-            case "account":
-                values["safekeeping_account"] = ("WRONG" + self._terms.get("safekeeping_account", ""))[:35]
-        if argument and not (argument == "amount" and amount is None):
-            values["differs"] = argument
-        return self._confirm(values, quantity, amount, "PARC" if self._settled_quantity else None)
-
-    def _confirm(
-        self, values: dict[str, str], quantity: Decimal, amount: Decimal | None, partial: str | None
-    ) -> dict[str, str]:
-        values["settled_quantity"] = format(quantity, "f")
-        if amount is not None:
-            values["settled_amount"] = format(amount, "f")
-        if partial:
-            values["partial"] = partial
-        if self._settled_quantity:
-            values["previously_settled_quantity"] = format(self._settled_quantity, "f")
-            if amount is not None:
-                values["previously_settled_amount"] = format(self._settled_amount, "f")
-            if self.last_confirmation:
-                values["previous_confirmation"] = self.last_confirmation
-        self._settled_quantity += quantity
-        if amount is not None:
-            self._settled_amount += amount
-        if partial == "PAIN":
-            values["remaining_quantity"] = format(self._quantity - self._settled_quantity, "f")
-            if self._amount is not None:
-                values["remaining_amount"] = format(self._amount - self._settled_amount, "f")
-        return values
-
-    def _reverse(self, values: dict[str, str]) -> dict[str, str] | None:
-        if self.last_confirmation is None:
-            return None
-        values |= {
-            "previous_confirmation": self.last_confirmation,
-            "settled_quantity": format(self._settled_quantity, "f"),
-        }
-        if self._amount is not None:
-            values["settled_amount"] = format(self._settled_amount, "f")
-        self._settled_quantity = self._settled_amount = Decimal(0)
-        return values
 
 
 def _definitions(documents: Mapping[str, Mapping[str, Any]], versions: Sequence[str]) -> dict[str, str]:
@@ -362,11 +338,6 @@ def _refusal(arrival: Arrival) -> dict[str, str]:
     first = arrival.violations[0]
     values = {"reason": first.code[:35], "reason_text": first.text[:350], "location": first.path[:350]}
     return {name: text for name, text in values.items() if text}
-
-
-def _share(whole: Decimal, share: Decimal) -> Decimal:
-    exponent = whole.as_tuple().exponent
-    return (whole * share).quantize(Decimal((0, (1,), exponent if isinstance(exponent, int) else 0)), ROUND_DOWN)
 
 
 def _instant(moment: datetime) -> str:

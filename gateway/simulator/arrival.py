@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -72,7 +72,7 @@ class Reader:
         if parsed.header_definition is not None:
             violations += self._address(header)
         if family is None:
-            violations += (_unsupported(definition),)
+            violations += (_unsupported(definition, self._families),)
         terms = self._terms(_texts(parsed.document), family) if family else {}
         return Arrival(
             carrier_key=carrier_key,
@@ -90,11 +90,18 @@ class Reader:
 
     def _terms(self, texts: Mapping[str, str], family: Mapping[str, Any]) -> dict[str, str]:
         terms: dict[str, str] = {}
-        for name, paths in family["values"].items():
+        for name, paths in family.get("values", {}).items():
             value = next((texts[path] for path in paths if texts.get(path)), None)
             if value is not None:
-                terms[name] = self._codes[name].get(value, value) if name in self._codes else value
-        for quantity_type, paths in family["quantity"].items():
+                terms[name] = value
+        for name, path in family.get("choices", {}).items():
+            chosen = next((below for below in texts if below.startswith(f"{path}/")), None)
+            if chosen is not None:
+                terms[name] = chosen[len(path) + 1 :].partition("/")[0]
+        for name, words in (*self._codes.items(), *family.get("codes", {}).items()):
+            if name in terms:
+                terms[name] = words.get(terms[name], terms[name])
+        for quantity_type, paths in family.get("quantity", {}).items():
             value = next((texts[path] for path in paths if texts.get(path)), None)
             if value is not None:
                 terms["quantity"] = value
@@ -144,11 +151,11 @@ def _collect(element: Any, path: str, texts: dict[str, str]) -> None:
                 texts[f"{below}/@{name}"] = value
 
 
-def _unsupported(definition: str) -> Violation:
+def _unsupported(definition: str, families: Iterable[str]) -> Violation:
     return Violation(
         code="message_not_expected",
         path="/Document",
-        rule="sese.023, sese.020 or setr.027",
+        rule=f"one of {', '.join(sorted(families))}",
         value=definition,
         text=f"This counterparty does not take {definition}.",
     )

@@ -34,9 +34,13 @@ class Repeat(StrEnum):
 
 
 class AnswerState(StrEnum):
-    """Where an answer stands: ``dropped`` by a cancellation, ``invalid`` by the simulator's own validation."""
+    """Where an answer stands: ``dropped`` by a cancellation, ``invalid`` by the simulator's own validation.
+
+    ``held`` is what waits until its instruction is released.
+    """
 
     PLANNED = "planned"
+    HELD = "held"
     SENT = "sent"
     DROPPED = "dropped"
     INVALID = "invalid"
@@ -167,8 +171,8 @@ class Book:
         """Close the file; everything recorded is durable already."""
         self._connection.close()
 
-    def record(self, batch: Sequence[Recorded], dropped: Iterable[tuple[int, int]] = ()) -> None:
-        """Write arrivals with their plans, and what a cancellation dropped, in one durable transaction."""
+    def record(self, batch: Sequence[Recorded], changed: Iterable[tuple[AnswerState, Answer]] = ()) -> None:
+        """Write arrivals with their plans, and the answers that are dropped, held or released, in one transaction."""
         answers = [_answer_row(answer) for recorded in batch for answer in recorded.answers]
         with self._transaction() as connection:
             connection.executemany(
@@ -176,7 +180,17 @@ class Book:
             )
             connection.executemany(f"INSERT INTO answer ({_ANSWER}) VALUES ({_marks(_ANSWER)})", answers)
             connection.executemany(
-                "UPDATE answer SET state = 'dropped' WHERE number = ? AND position = ?", list(dropped)
+                "UPDATE answer SET state = ?, said_at = ?, due_at = ? WHERE number = ? AND position = ?",
+                [
+                    (
+                        state.value,
+                        _microseconds(answer.said_at),
+                        _microseconds(answer.due_at),
+                        answer.number,
+                        answer.position,
+                    )
+                    for state, answer in changed
+                ],
             )
 
     def mark(self, sent: Sequence[tuple[Answer, AnswerState, datetime, str, str]]) -> None:
@@ -200,15 +214,6 @@ class Book:
         """Read every answer, in the order of arrivals and of sending."""
         for row in self._connection.execute(f"SELECT {_ANSWER} FROM answer ORDER BY number, rank"):
             yield _answer(row), AnswerState(row[15])
-
-    def final(self) -> Iterable[str]:
-        """Name the transactions that have had their last word: it was sent, or was due to be."""
-        statement = (
-            "SELECT DISTINCT transaction_id FROM answer JOIN arrival USING (number) WHERE final AND repeat IS NULL "
-            "AND valid AND transaction_id IS NOT NULL AND (state = 'sent' OR arrival.dialogue = 'cancellation')"
-        )
-        for row in self._connection.execute(statement):
-            yield row[0]
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._connection, self._path)
@@ -283,26 +288,35 @@ def outcomes(entries: Iterable[BookEntry]) -> dict[str, Outcome]:
 
 def _outcomes(arrivals: Sequence[tuple[Any, ...]], answers: Mapping[int, Sequence[BookAnswer]]) -> dict[str, Outcome]:
     said: dict[str, list[BookAnswer]] = {}
+    born: dict[str, dict[str, str]] = {}
     for row in arrivals:
         # What answers a repeated transaction speaks of that message, not of the transaction.
         if row[4] and not row[14]:
+            if row[4] not in said and "hold" in (terms := msgspec.json.decode(row[11], type=dict[str, str])):
+                born[row[4]] = {"hold": terms["hold"]}
             said.setdefault(row[4], []).extend(answers.get(row[0], ()))
-    return {transaction_id: _fold(spoken) for transaction_id, spoken in said.items()}
+    return {transaction_id: _fold(spoken, born.get(transaction_id, {})) for transaction_id, spoken in said.items()}
 
 
 # What was confirmed on the settlement axis is not undone by a status, only by a reversal.
 _CONFIRMED = ("settled", "partially_settled")
 
 
-def _fold(spoken: Iterable[BookAnswer]) -> Outcome:
-    axes: dict[str, str] = {}
+# What is not said, or will not be as things are.
+_UNSAID = (AnswerState.DROPPED, AnswerState.INVALID, AnswerState.HELD)
+
+
+def _fold(spoken: Iterable[BookAnswer], born: Mapping[str, str]) -> Outcome:
+    axes = dict(born)
     quantity = Decimal(0)
     amount: Decimal | None = None
     parts = 0
     differs: list[str] = []
     for answer in sorted(spoken, key=lambda answer: answer.said_at):
-        if answer.axis is None or answer.value is None or answer.state in (AnswerState.DROPPED, AnswerState.INVALID):
+        if answer.axis is None or answer.value is None or answer.state in _UNSAID:
             continue
+        if "hold" in answer.values:
+            axes["hold"] = answer.values["hold"]
         settled = answer.values.get("settled_quantity")
         if settled is not None:
             sign = -1 if answer.value == "reversed" else 1

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-import tomllib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,21 +21,24 @@ from typing import Any
 from gateway.bus import Bus
 from gateway.errors import BusUnavailable, ConfigError, GatewayError, Refused, TransportError
 from gateway.messages.catalogue import Catalogue
-from gateway.messages.schema_files import data_directory, load_catalogue
+from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.connections import KafkaSettings
 from gateway.model.profile import Carrier, FolderCarrier, KafkaCarrier, Profile
 from gateway.simulator.answers import Answer, Writer, known_steps
 from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.book import AnswerState, Book
-from gateway.simulator.desk import Desk
+from gateway.simulator.desk import Desk, Taken
+from gateway.simulator.initiative import InitiativeFile
 from gateway.simulator.scenario import RANDOM, Delays, Scenarios
+from gateway.simulator.tables import dialogues, read_table, read_tables
 from gateway.transports import Incoming, Outgoing, Sent, Transport, open_transport
 
 _BIC = re.compile(r"[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?")
 _BATCH = 200
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class SimulatorSettings:
 
     ``channel`` is written as the gateway's profile writes it: its outbound side is where the simulator reads.
     ``versions`` names definitions to answer with; ``scenarios`` are tried in order, each where its dialogue has it.
+    ``initiatives`` is a file of what it begins by itself; see ``Initiative``.
     """
 
     bic: str
@@ -57,6 +60,7 @@ class SimulatorSettings:
     versions: tuple[str, ...] = ()
     delays: Delays = field(default_factory=Delays)
     scenario_file: Path | None = None
+    initiatives: Path | None = None
     schema_directory: Path | None = None
 
     def __post_init__(self) -> None:
@@ -115,12 +119,12 @@ class Counterparty:
     ) -> None:
         """Open the book and take up what it holds; raises ConfigError for settings that cannot be played."""
         catalogue = catalogue or load_catalogue(settings.schema_directory)
-        reading = _table(_tables() / "reading.toml")
+        tables = read_tables()
         self._clock = clock or (lambda: datetime.now(UTC))
         self._validator = Validator(catalogue)
         self._writer = Writer(
-            _table(_tables() / "answers.toml"),
-            reading["codes"],
+            tables.answers,
+            tables.reading["codes"],
             catalogue.namespace,
             bic=settings.bic,
             gateway_bic=settings.gateway_bic,
@@ -130,12 +134,13 @@ class Counterparty:
         )
         _check_definitions(catalogue, (*self._writer.definitions.values(), self._writer.header))
         scenarios = read_scenarios(settings.scenario_file)
-        self._reader = Reader(self._validator, reading, settings.bic, settings.gateway_bic)
+        self._reader = Reader(self._validator, tables.reading, settings.bic, settings.gateway_bic)
         self._desk = Desk(self._writer, scenarios, settings.scenarios)
         # What planned answers are written with later on, so that they are the same bytes after a restart.
         identity = {"bic": settings.bic, "gateway_bic": settings.gateway_bic, "header": self._writer.header}
         self._book = Book(settings.book, {**identity, "seed": str(settings.seed)})
         self._desk.restore(self._book, self._clock())
+        self._initiatives = InitiativeFile(settings.initiatives) if settings.initiatives else None
         self._transport = transport
         self._writing = asyncio.Lock()
         self._planned = asyncio.Event()
@@ -151,12 +156,15 @@ class Counterparty:
             asyncio.create_task(self._receive(), name="receive"),
             asyncio.create_task(self._answer(), name="answer"),
         ]
+        if self._initiatives is not None:
+            loops.append(asyncio.create_task(self._begin(self._initiatives), name="begin"))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([*loops, stopping], return_when=asyncio.FIRST_COMPLETED)
             self._stopping.set()
             self._planned.set()
-            loops[0].cancel()
+            for loop in (loops[0], *loops[2:]):
+                loop.cancel()
             await asyncio.wait([loops[1]])
         finally:
             for task in (*loops, stopping):
@@ -210,15 +218,29 @@ class Counterparty:
         # Off the event loop: to explain an invalid message takes up to a second.
         read = self._reader.read
         arrivals = await asyncio.to_thread(lambda: [read(item.carrier_key, item.content) for item in incoming])
-        taken = self._desk.take(arrivals, self._clock())
-        await self._write(lambda: self._book.record(taken.recorded, taken.dropped))
+        await self._record(self._desk.take(arrivals, self._clock()))
+
+    async def _begin(self, initiatives: InitiativeFile) -> None:
+        """Begin what the file says, as it grows."""
+        while True:
+            found = initiatives.read()
+            if found:
+                with self._at_work():
+                    await self._record(self._desk.begin(found, self._clock()))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _record(self, taken: Taken) -> None:
+        """Write what was decided to the book; only then may its carrier forget it."""
+        await self._write(lambda: self._book.record(taken.recorded, taken.changed))
         progress = self.progress
         progress.redelivered += taken.redelivered
-        progress.dropped += len(taken.dropped)
+        progress.dropped += sum(state is AnswerState.DROPPED for state, _ in taken.changed)
         for recorded in taken.recorded:
             progress.arrived += 1
             progress.valid += recorded.arrival.valid
-            progress.arrivals[recorded.arrival.message_definition or "unreadable"] += 1
+            begun = recorded.arrival.valid and recorded.arrival.message_definition is None
+            known = f"begun: {recorded.arrival.dialogue}" if begun else "unreadable"
+            progress.arrivals[recorded.arrival.message_definition or known] += 1
             if recorded.repeat:
                 progress.repeats[recorded.repeat.value] += 1
             if recorded.scenario:
@@ -322,12 +344,14 @@ def read_scenarios(path: Path | None = None) -> Scenarios:
 
     In a dialogue that the own table speaks of, the simulator's scenarios are played by name only, never at random.
     """
-    table = {dialogue: dict(rows) for dialogue, rows in _table(_tables() / "scenarios.toml").items()}
+    tables = read_tables()
+    table = {dialogue: dict(rows) for dialogue, rows in tables.scenarios.items()}
     if path is not None:
-        for dialogue, rows in _table(path).items():
+        for dialogue, rows in read_table(path).items():
             others = {name: {**row, "weight": 0} for name, row in table.get(dialogue, {}).items() if name not in rows}
             table[dialogue] = {**rows, **others}
-    return Scenarios(table, known_steps(_table(_tables() / "answers.toml")))
+    begins = {name: row.mirrors for name, row in dialogues(tables.answers).items() if row.begins}
+    return Scenarios(table, known_steps(tables.answers), begins)
 
 
 def other_side(channel: Carrier) -> Carrier:
@@ -335,19 +359,6 @@ def other_side(channel: Carrier) -> Carrier:
     if isinstance(channel, KafkaCarrier):
         return KafkaCarrier(outbound_topic=channel.inbound_topic, inbound_topic=channel.outbound_topic)
     return FolderCarrier(outbound=channel.inbound, inbound=channel.outbound, poll_seconds=channel.poll_seconds)
-
-
-def _tables() -> Path:
-    return data_directory() / "simulator"
-
-
-def _table(path: Path) -> Mapping[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is no TOML: {error}") from error
 
 
 def _check_definitions(catalogue: Catalogue, definitions: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from gateway.errors import ConfigError
 
 RANDOM = "random"
 
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 _SCRIPTED = re.compile(r"SIM:([a-z0-9-]+(?:,[a-z0-9-]+)*)")
 
 
@@ -76,8 +77,17 @@ class Draw:
 class Scenarios:
     """The scenarios of every dialogue, out of the table ``schemas/simulator/scenarios.toml`` or a user's own."""
 
-    def __init__(self, table: Mapping[str, Mapping[str, Any]], known_steps: Mapping[str, Sequence[str]]) -> None:
-        """Check the table against the steps that can be written; raises ConfigError naming dialogue and scenario."""
+    def __init__(
+        self,
+        table: Mapping[str, Mapping[str, Any]],
+        known_steps: Mapping[str, Sequence[str]],
+        begins: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Check the table against the steps that can be written; raises ConfigError naming dialogue and scenario.
+
+        ``begins`` are the dialogues that a counterparty begins, with the dialogue in which it may be asked to.
+        """
+        self._begins = begins or {}
         self._dialogues: dict[str, dict[str, Scenario]] = {}
         for dialogue, scenarios in table.items():
             if dialogue not in known_steps:
@@ -115,10 +125,38 @@ class Scenarios:
             if name not in known:
                 raise ConfigError(f"scenario '{name}' is unknown; known: {', '.join(sorted(known))}")
 
-    def choose(self, dialogue: str, wanted: Sequence[str], draw: Draw) -> Scenario:
-        """Take the first wanted name that this dialogue has; ``random`` draws by weight; else the dialogue's first."""
+    def begun(self, names: Sequence[str]) -> Scenario:
+        """Return the first of these scenarios that a counterparty begins by itself; raises ConfigError."""
+        self.check(names)
+        for name in names:
+            for dialogue in self._begins:
+                if name in self._dialogues[dialogue]:
+                    return self._dialogues[dialogue][name]
+        known = sorted(name for dialogue in self._begins for name in self._dialogues[dialogue])
+        raise ConfigError(f"none of {', '.join(names) or 'no scenarios'} begins anything; those do: {', '.join(known)}")
+
+    def asked_for(self, names: Sequence[str], dialogue: str | None) -> list[Scenario]:
+        """Return what a message of a dialogue asks the counterparty to begin with the same terms."""
+        return [
+            self._dialogues[begins][name]
+            for name in names
+            for begins, mirrors in self._begins.items()
+            if mirrors == dialogue and name in self._dialogues[begins]
+        ]
+
+    def choose(
+        self, dialogue: str, wanted: Sequence[str], draw: Draw, *, scripted: Sequence[str] = (), turn: int = 0
+    ) -> Scenario:
+        """Take what is scripted, else the first wanted name that this dialogue has, else the dialogue's first.
+
+        Of several scripted names that the dialogue has, the one of this ``turn`` is taken (from 0), and the last one
+        stays; ``random`` draws by weight.
+        """
         scenarios = self._dialogues[dialogue]
-        for name in wanted:
+        own = [name for name in scripted if name in scenarios]
+        if own:
+            return scenarios[own[min(turn, len(own) - 1)]]
+        for name in (*scripted, *wanted):
             if name == RANDOM:
                 return _weighted(list(scenarios.values()), draw())
             if name in scenarios:
@@ -151,7 +189,7 @@ def schedule(scenario: Scenario, delays: Delays, draw: Draw) -> list[Scheduled]:
     elapsed = 0.0
     for step in scenario.steps:
         if step.name == "late":
-            elapsed += delays.late
+            elapsed += float(step.argument) if step.argument else delays.late
             continue
         elapsed += delays.shortest + (delays.longest - delays.shortest) * draw()
         said.append((step, elapsed))
@@ -173,6 +211,8 @@ def _scenario(dialogue: str, name: str, row: Mapping[str, Any], known_steps: Seq
     weight = row.get("weight", 0)
     if not isinstance(weight, int) or weight < 0:
         raise ConfigError(f"scenarios: {dialogue}.{name}.weight is {weight!r}; it has to be a whole number from 0")
+    if any(step.name == "late" and step.argument and not _SECONDS.fullmatch(step.argument) for step in steps):
+        raise ConfigError(f"scenarios: {dialogue}.{name}: 'late' takes seconds, as in late:30")
     return Scenario(dialogue, name, steps, weight, bool(row.get("out_of_order", False)), str(row.get("text", "")))
 
 

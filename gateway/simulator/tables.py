@@ -1,0 +1,104 @@
+"""The simulator's tables: what it reads, what it writes, what it plays; every file of ``schemas/simulator/`` together.
+
+``reading.toml``, ``answers.toml`` and ``scenarios.toml`` hold one table each. Any other file belongs to a family of
+messages and holds its part of all three: ``reading`` and ``scenarios`` under those names, and at the top what
+``answers.toml`` has at its top (``dialogues``, ``documents``, ``steps``, ``fragments``).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from gateway.errors import ConfigError
+from gateway.messages.schema_files import data_directory
+
+_WHOLE: Final = ("reading", "answers", "scenarios")
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The three tables: where the terms of a message are, what is written, and the scenarios of every dialogue."""
+
+    reading: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+    scenarios: dict[str, Any] = field(default_factory=dict)
+
+
+def read_tables(directory: Path | None = None) -> Tables:
+    """Read the tables; raises ConfigError naming the file that cannot be read, or states something twice."""
+    folder = directory or data_directory() / "simulator"
+    tables = Tables()
+    for path in sorted(folder.glob("*.toml"), key=lambda path: (path.stem not in _WHOLE, path.stem)):
+        content = read_table(path)
+        parts = {path.stem: content} if path.stem in _WHOLE else _parts(content)
+        for name, part in parts.items():
+            _lay(getattr(tables, name), part, path, ())
+    return tables
+
+
+class Dialogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What tells a dialogue from that of a plain instruction; the head of ``answers.toml`` explains the fields."""
+
+    about: tuple[str, ...] = ()
+    axis: str | None = None
+    unknown: str | None = None
+    finished: str | None = None
+    silent: str | None = None
+    begins: bool = False
+    mirrors: str | None = None
+    turned: dict[str, dict[str, str]] = {}
+    steps_of: str | None = None
+    tells: tuple[str, ...] = ()
+
+
+def dialogues(answers: Mapping[str, Any]) -> dict[str, Dialogue]:
+    """Return the dialogues that have steps, by name; raises ConfigError for a field that nobody knows."""
+    rows: Mapping[str, Any] = answers.get("dialogues", {})
+    known = {}
+    for name in (*answers["steps"], *(name for name in rows if name not in answers["steps"])):
+        try:
+            known[name] = msgspec.convert(rows.get(name, {}), Dialogue)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"answers: the dialogue '{name}' is not as it has to be: {error}") from error
+    return known
+
+
+def steps(answers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the steps of every dialogue, with those of the dialogue that it follows."""
+    own: Mapping[str, Mapping[str, Any]] = answers["steps"]
+    return {
+        name: {**own.get(dialogue.steps_of or "", {}), **own.get(name, {})}
+        for name, dialogue in dialogues(answers).items()
+    }
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Read one TOML file; raises ConfigError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+
+
+def _parts(content: dict[str, Any]) -> dict[str, Any]:
+    answers = {name: value for name, value in content.items() if name not in ("reading", "scenarios")}
+    return {"reading": content.get("reading", {}), "answers": answers, "scenarios": content.get("scenarios", {})}
+
+
+def _lay(below: dict[str, Any], above: Mapping[str, Any], path: Path, place: tuple[str, ...]) -> None:
+    for name, value in above.items():
+        here = (*place, name)
+        if name not in below:
+            below[name] = value
+        elif isinstance(value, dict) and isinstance(below[name], dict):
+            _lay(below[name], value, path, here)
+        else:
+            raise ConfigError(f"{path}: {'.'.join(here)} is in another file of the simulator's tables already")
