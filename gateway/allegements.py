@@ -25,7 +25,6 @@ from gateway.model.facts import (
     Delivery,
     Fact,
     ForeignExchangeStatus,
-    Receipt,
     References,
     Reply,
     StatusValue,
@@ -60,27 +59,23 @@ class Allegements:
         """Derive the transaction identification under which the ledger keeps what the other side calls so."""
         return transaction_id(self._own_bic, self._profile.bic, reference, Dialogue(dialogue), _NUMBER)
 
-    def understood(self, reply: Reply, candidates: Sequence[matching.Candidate]) -> Reply:
-        """Say what a reply means here: whose trade it speaks of, and what a code agreed with the counterparty means.
+    def told_apart(self, reply: Reply, candidates: Sequence[matching.Candidate]) -> Reply:
+        """Tell theirs from ours in what a central system says of foreign exchange trades.
 
-        A trade that a central system states and that nothing of ours is named for is alleged, whether the system says
-        so or not. A status that names the other side's trade says that it is alleged no longer.
+        A trade that the system states and that nothing of ours is named for is alleged, whether the system says so or
+        not. A status of ours that names the other side's trade says that it is alleged no longer.
         """
-        if not any(isinstance(fact, ForeignExchangeStatus | Receipt) for _, fact in reply.facts):
+        if not any(isinstance(fact, ForeignExchangeStatus) for _, fact in reply.facts):
             return reply
         facts: list[tuple[References, Fact]] = []
         for references, fact in reply.facts:
-            match fact:
-                case ForeignExchangeStatus():
-                    facts += self._foreign_exchange(references, fact, reply, candidates)
-                case Receipt():
-                    meaning = self._profile.receipt_codes.get(fact.code, fact.meaning)
-                    facts.append((references, replace(fact, meaning=meaning)))
-                case _:
-                    facts.append((references, fact))
+            if isinstance(fact, ForeignExchangeStatus):
+                facts += self._told_apart(references, fact, reply, candidates)
+            else:
+                facts.append((references, fact))
         return replace(reply, facts=tuple(facts))
 
-    def _foreign_exchange(
+    def _told_apart(
         self,
         references: References,
         fact: ForeignExchangeStatus,
@@ -109,7 +104,8 @@ class Allegements:
     ) -> tuple[InstructionRow, lifecycle.Advance]:
         """Add or find the row of what is alleged, and give its next state; the caller moves it.
 
-        The same terms again change nothing; other terms under the same reference are alerted, and the first stay.
+        The same terms again change nothing; other terms under the same reference are alerted, and the first stay in the
+        ledger. What is ours is compared with the newest.
         """
         dialogue, terms = Dialogue(fact.about), self._seen_from_us(fact)
         changed: tuple[Alert, ...] = ()
@@ -126,10 +122,11 @@ class Allegements:
             changed = (lifecycle.alert("alleged_terms_changed", lifecycle.describe(terms)),)
         step = lifecycle.advance(row.state, fact, evidence, row.terms)
         alerts = (*changed, *step.alerts)
-        if dialogue not in _OURS:
+        said = (step.state.axes or {}).get("allegement")
+        if dialogue not in _OURS or said is None or said.archive_id != evidence.archive_id:  # an older one came late
             return row, lifecycle.Advance(step.state, step.changes, alerts)
-        counterparts = matching.rank(row.terms, self._ours(unit, dialogue, row.terms), self._tolerances())
-        compared = lifecycle.compared(step.state, row.terms, counterparts, evidence)
+        counterparts = matching.rank(terms, self._ours(unit, dialogue, terms), self._tolerances())
+        compared = lifecycle.compared(step.state, terms, counterparts, evidence)
         return row, lifecycle.Advance(compared.state, (*step.changes, *compared.changes), (*alerts, *compared.alerts))
 
     def answer(self, unit: Unit, messages: Messages, row: InstructionRow) -> tuple[Alert, ...]:

@@ -57,7 +57,9 @@ KEY_KINDS: Final = (
     KeyKind("confirmation_reference", (TRANSACTION_ID,), strong=True, decisive=True),
     # A central system names a trade by the reference of the message that its originator sent: our instruction's is the
     # transaction identification, an amendment's or a cancellation's its business message identifier.
-    KeyKind("originator_reference", (TRANSACTION_ID, BUSINESS_MESSAGE_ID), True, decisive=True, either_side=True),
+    KeyKind(
+        "originator_reference", (TRANSACTION_ID, BUSINESS_MESSAGE_ID), strong=True, decisive=True, either_side=True
+    ),
     # sese.020 and its like carry no identification of their own: CxlReqRef and ReqRef name the header's BizMsgIdr.
     KeyKind("request_reference", (BUSINESS_MESSAGE_ID,), strong=True),
     KeyKind("related_business_message_id", (BUSINESS_MESSAGE_ID,), strong=True),

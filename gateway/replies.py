@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,6 +27,7 @@ from gateway.model.facts import (
     Delivery,
     Difference,
     ForeignExchangeStatus,
+    Receipt,
     References,
     Reply,
     SettlementConfirmation,
@@ -90,6 +91,7 @@ class Replies:
         self._ledger = ledger
         self._messages = messages
         self._channel = profile.bic
+        self._receipt_codes = profile.receipt_codes
         self._allegements = Allegements(messages.own_bic, profile)
         self._loops = loops
         self._signals = signals
@@ -289,7 +291,7 @@ class Replies:
                 return Applied("duplicate", item)
             text = f"business message {reply.business_message_id} came before with other content (archive {archive_id})"
             return self._park(unit, item, MessageError(text, code="reply_conflict"))
-        reply = self._allegements.understood(reply, tuple(candidates.values()))
+        reply = self._allegements.told_apart(reply, tuple(candidates.values()))
         if any(isinstance(fact, Alleged | SystemEvent) for _, fact in reply.facts):
             return self._begin(unit, item, reply, candidates)
         found: list[matching.Correlated] = []
@@ -398,6 +400,8 @@ class Replies:
                 differences = matching.compare(lifecycle.terms_in_force(state, row.terms), fact)
             elif isinstance(fact, ForeignExchangeStatus):
                 differences = matching.compare_trade(lifecycle.terms_in_force(state, row.terms), fact.terms())
+            if isinstance(fact, Receipt):
+                fact = replace(fact, meaning=self._receipt_codes.get(fact.code, fact.meaning))
             evidence = self._evidence(unit, item, reply, correlated.about or "instruction", correlated.names)
             advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
             states[number] = advance.state

@@ -497,6 +497,20 @@ async def test_the_same_allegement_again_changes_nothing_and_other_terms_are_ale
     assert len(await loops.rows(tables.instruction)) == 1
 
 
+async def test_theirs_that_was_amended_is_compared_as_it_is_now_and_an_older_one_that_comes_late_is_not(
+    loops: Loops,
+) -> None:
+    await sent(loops, instruct())
+    await loops.hear(alleged(day="2026-03-06"))
+    assert (await theirs(loops)).instruction.headline == "differs"
+    await loops.hear(alleged(identifier="AMENDED", created_at="2026-03-02T12:00:00Z"))
+    assert (await theirs(loops)).instruction.headline == "agrees"
+    await loops.hear(alleged(day="2026-03-09", identifier="LATE", created_at="2026-03-02T10:00:00Z"))
+    story = await theirs(loops)
+    assert story.instruction.headline == "agrees"
+    assert alerts(story).count("foreign_exchange_differs") == 1
+
+
 async def test_an_alleged_trade_of_another_channels_sender_is_never_accepted(loops: Loops) -> None:
     await loops.hear(alleged(sender=OTHER))
     assert (await loops.only_parked()).summary.code == "reply_wrong_counterparty"
