@@ -26,6 +26,7 @@ from gateway.model.facts import (
     Alleged,
     Delivery,
     Difference,
+    Fact,
     ForeignExchangeStatus,
     Receipt,
     References,
@@ -388,7 +389,8 @@ class Replies:
         """Advance every instruction that the reply speaks of; nothing is written unless all of it is legal."""
         states: dict[int, State] = {}
         steps = []
-        for (references, fact), correlated in zip(reply.facts, found, strict=True):
+        for (references, stated), correlated in zip(reply.facts, found, strict=True):
+            fact = self._explained(stated)
             number = correlated.candidate.instruction_id
             row = unit.lock([number])[number]
             state = states.get(number, row.state)
@@ -400,13 +402,17 @@ class Replies:
                 differences = matching.compare(lifecycle.terms_in_force(state, row.terms), fact)
             elif isinstance(fact, ForeignExchangeStatus):
                 differences = matching.compare_trade(lifecycle.terms_in_force(state, row.terms), fact.terms())
-            if isinstance(fact, Receipt):
-                fact = replace(fact, meaning=self._receipt_codes.get(fact.code, fact.meaning))
             evidence = self._evidence(unit, item, reply, correlated.about or "instruction", correlated.names)
             advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
             states[number] = advance.state
             steps.append((row, advance, references))
         return steps
+
+    def _explained(self, fact: Fact) -> Fact:
+        """Give a receipt the meaning that its code has with this counterparty."""
+        if isinstance(fact, Receipt):
+            return replace(fact, meaning=self._receipt_codes.get(fact.code, fact.meaning))
+        return fact
 
     def _finish(self, unit: Unit, item: Read, state: ArchiveState, instruction_id: int | None) -> None:
         unit.set_archive(
