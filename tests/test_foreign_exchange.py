@@ -4,17 +4,21 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from gateway.cli.story import whole
+from gateway.lifecycle import Evidence, advance, headline
 from gateway.matching import Ours, Tolerances, rank
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS, parse_event
-from gateway.model.facts import Amount, ForeignExchangeStatus, References, StatusValue, Terms
+from gateway.model.facts import Amount, Delivery, ForeignExchangeStatus, References, State, StatusValue, Terms
 from gateway.model.references import transaction_id
 from gateway.model.transitions import Dialogue
 from gateway.store import Ledger, queries, tables
@@ -25,6 +29,7 @@ from tests.loops import (
     CHANNEL,
     OTHER,
     OWN_BIC,
+    START,
     Loops,
     both_loops,
     envelope,
@@ -208,7 +213,7 @@ async def test_a_trade_is_followed_from_its_instruction_to_its_settlement(both_l
     await sent(both_loops, instruct())
     [message] = both_loops.arrived()
     assert f"<OrgtrRef>{name_of()}</OrgtrRef>".encode() in message.content
-    for number, (code, headline) in enumerate(
+    for number, (code, word) in enumerate(
         [
             ("UMTC", "unmatched"),
             ("FMTC", "matched"),
@@ -218,7 +223,7 @@ async def test_a_trade_is_followed_from_its_instruction_to_its_settlement(both_l
         ]
     ):
         await both_loops.hear(notification(coded(code), name_of(), identifier=f"S{number}"))
-        assert (await ours(both_loops)).instruction.headline == headline
+        assert (await ours(both_loops)).instruction.headline == word
     story = await ours(both_loops)
     assert alerts(story) == []
     assert (axis(story, "processing"), axis(story, "matching")) == ("accepted", "matched")
@@ -293,6 +298,32 @@ async def test_what_the_system_holds_otherwise_than_instructed_is_a_break(loops:
     }
     await loops.hear(details("FMTC", name_of(), identifier="DETAILS2"))
     assert (await ours(loops)).state.breaks == ()
+
+
+@given(
+    st.permutations(
+        [(number, word) for number, word in enumerate(["invalid", "unmatched", "selected", "matched", "settled"], 1)]
+    )
+)
+def test_statuses_in_any_order_leave_a_trade_where_the_newest_do(arrivals: list[tuple[int, str]]) -> None:
+    def said(order: Sequence[tuple[int, str]]) -> dict[str, str]:
+        state = State(FX, Delivery.SENT)
+        for archive_id, (minute, word) in enumerate(order, 1):
+            at = START.replace(minute=minute)
+            proof = Evidence(at, at, archive_id, word)
+            state = advance(state, ForeignExchangeStatus(StatusValue(word)), proof).state
+        assert headline(state) == "settled"
+        return {name: one.status.value for name, one in (state.axes or {}).items()}
+
+    assert said(arrivals) == said(sorted(arrivals))
+
+
+async def test_other_news_of_a_part_of_a_split_trade_moves_nothing(loops: Loops) -> None:
+    await sent(loops, instruct())
+    await loops.hear(notification(coded("FMTC"), name_of()))
+    await loops.hear(notification(coded("UMTC"), name_of(), split=True, identifier="S2"))
+    story = await ours(loops)
+    assert (story.instruction.headline, alerts(story)) == ("matched", ["foreign_exchange_split"])
 
 
 # Amendment and cancellation -------------------------------------------------------------------------------------------

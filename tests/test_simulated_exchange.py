@@ -14,6 +14,7 @@ from gateway.messages.validation import Validator
 from gateway.simulator.answers import Answer, Writer
 from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.counterparty import read_scenarios
+from gateway.simulator.desk import Desk
 from gateway.simulator.scenario import Scenario
 from gateway.simulator.tables import read_tables
 from gateway.store import Ledger
@@ -113,3 +114,14 @@ async def test_what_the_system_alleges_agrees_with_ours_and_is_withdrawn(
     assert (await theirs(loops)).instruction.headline == "agrees"
     await loops.hear(withdrawn)
     assert (await theirs(loops)).instruction.headline == "withdrawn"
+
+
+async def test_a_trade_may_ask_for_the_other_sides_beside_its_own(loops: Loops) -> None:
+    await sent(loops, instruct(text="SIM:fx-matched,fx-alleged"))
+    desk = Desk(system()[1], read_scenarios(), ())
+    desk.take([last(loops)], NOON)
+    answers = [system()[1].write(arrival, answer) for answer, arrival in desk.due(NOON.replace(minute=59), 100)]
+    await loops.hear(*answers)
+    assert (await ours(loops)).instruction.headline == "matched"
+    told = [one for one in await loops.published("status") if one["dialogue"] == "alleged_foreign_exchange"]
+    assert [one["headline"] for one in told] == ["agrees"]

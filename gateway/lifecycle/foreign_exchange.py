@@ -17,7 +17,6 @@ from gateway.model.transitions.foreign_exchange import ENDS_ALLEGEMENT, SAYS
 
 _REFUSED: Final = ("rejected", "invalid")
 _REQUESTS: Final = ("amendment", "cancellation")
-_UNMATCHED_AGAIN: Final = ("selected", "selected_pending")
 
 
 def _status(step: Step, fact: ForeignExchangeStatus, differences: tuple[Difference, ...]) -> None:
@@ -31,17 +30,15 @@ def _status(step: Step, fact: ForeignExchangeStatus, differences: tuple[Differen
     step.prove_delivery()
     if word == "rescinded" and step.value("cancellation") == "requested":
         step.answer("cancellation", StatusValue("cancelled"))
-    if fact.states_trade:
-        _compare(step, fact.terms(), differences)
     if fact.split and word != "split":
         step.alert("foreign_exchange_split", f"It says {word}.")
-        word = "partially_settled" if word == "settled" else word
-    said = SAYS[word]
-    for axis, value in said:
-        kept = fact.status.value == value
-        step.say(axis, StatusValue(value, *(fact.status.reasons, fact.status.proprietary) if kept else ()))
-    if step.value("settlement") in _UNMATCHED_AGAIN and not any(axis == "settlement" for axis, _ in said):
-        step.say("settlement", StatusValue("not_selected"))
+        if word == "settled":
+            step.say("settlement", StatusValue("partially_settled"))
+        return
+    if fact.states_trade and not fact.split:
+        _compare(step, fact.terms(), differences)
+    for axis, value in SAYS[word]:
+        step.say(axis, fact.status if value == word else StatusValue(value))
 
 
 def _is_open(step: Step, request: str) -> bool:

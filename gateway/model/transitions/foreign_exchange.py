@@ -31,10 +31,10 @@ _MATCHED: Final = ("matching", "matched")
 
 SAYS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     **{word: (("processing", word),) for word in ("invalid", "rejected", "rescinded", "split", "proprietary")},
-    **{word: (_ACCEPTED, ("matching", word)) for word in _MATCHING},
+    **{word: (_ACCEPTED, ("matching", word), ("settlement", "not_selected")) for word in _MATCHING},
     **{
         word: (_ACCEPTED, _MATCHED, ("settlement", word))
-        for word in ("selected", "selected_pending", "settled", "netted", "partially_settled")
+        for word in ("selected", "selected_pending", "settled", "netted")
     },
 }
 """What a status of the system says: (axis, value) of each axis."""
