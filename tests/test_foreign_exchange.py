@@ -356,6 +356,21 @@ async def test_a_status_that_names_the_amendment_answers_it(loops: Loops) -> Non
     assert (axis(story, "amendment"), story.instruction.headline) == ("modified", "matched")
 
 
+async def test_details_that_name_the_amendment_are_compared_with_what_it_asked_for(loops: Loops) -> None:
+    request = await sent(loops, instruct(), amend())
+    await loops.hear(details("FMTC", request, day="2026-03-05"))
+    story = await ours(loops)
+    assert (axis(story, "amendment"), story.instruction.headline, alerts(story)) == ("modified", "matched", [])
+
+
+async def test_details_that_come_late_are_no_break(loops: Loops) -> None:
+    await sent(loops, instruct(), amend())
+    await loops.hear(details("UMTC", name_of(), day="2026-03-05"))
+    await loops.hear(details("UMTC", name_of(), identifier="EARLIER", created_at="2026-03-02T10:30:00Z"))
+    story = await ours(loops)
+    assert (axis(story, "amendment"), alerts(story), story.state.breaks) == ("modified", [], ())
+
+
 async def test_a_cancellation_names_the_trade_in_force_and_ends_it(both_loops: Loops) -> None:
     await sent(both_loops, instruct())
     await both_loops.hear(notification(coded("UMTC"), name_of()))

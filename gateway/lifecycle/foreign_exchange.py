@@ -35,10 +35,11 @@ def _status(step: Step, fact: ForeignExchangeStatus, differences: tuple[Differen
         if word == "settled":
             step.say("settlement", StatusValue("partially_settled"))
         return
-    if fact.states_trade and not fact.split:
-        _compare(step, fact.terms(), differences)
     for axis, value in SAYS[word]:
         step.say(axis, fact.status if value == word else StatusValue(value))
+    newest = step.axes["processing"].archive_id == step.evidence.archive_id
+    if fact.states_trade and not fact.split and newest:
+        _compare(step, fact.terms(), differences)
 
 
 def _is_open(step: Step, request: str) -> bool:
@@ -48,12 +49,15 @@ def _is_open(step: Step, request: str) -> bool:
 
 def _compare(step: Step, stated: Terms, differences: tuple[Difference, ...]) -> None:
     """Tell whether the system holds the trade as instructed, or as we asked to amend it."""
-    if step.value("amendment") == "requested":
-        asked = [one for one in (step.requests or {}).values() if one.request == "amendment" and one.terms is not None]
-        amended = asked[-1].terms if asked else None
-        if amended is not None and differences and _is_stated(amended, stated):
-            step.answer("amendment", StatusValue("modified"))
-            differences = ()
+    amendments = [
+        one
+        for one in (step.requests or {}).values()
+        if one.request == "amendment" and one.status.value in ("requested", "modified")
+    ]
+    amended = amendments[-1].terms if amendments else None
+    if differences and amended is not None and _is_stated(amended, stated):
+        step.answer("amendment", StatusValue("modified"))
+        differences = ()
     fresh = set(differences).difference(step.breaks)
     step.breaks = tuple(sorted(differences, key=break_order))
     if fresh:
