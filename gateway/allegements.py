@@ -44,7 +44,7 @@ _NEAR: Final = timedelta(days=10)  # around their settlement date; beyond it two
 _OURS: Final = {
     Dialogue.ALLEGEMENT: (Dialogue.SETTLEMENT,),
     Dialogue.ALLEGED_TRADE: (Dialogue.CONFIRMATION, Dialogue.SETTLEMENT),
-    Dialogue.ALLEGED_FOREIGN_EXCHANGE: (Dialogue.FOREIGN_EXCHANGE,),
+    Dialogue.ALLEGED_EXCHANGE: (Dialogue.FOREIGN_EXCHANGE,),
 }
 
 
@@ -155,7 +155,7 @@ class Allegements:
         terms = fact.terms()
         if isinstance(fact, SystemEvent):
             return terms
-        if fact.about == Dialogue.ALLEGED_FOREIGN_EXCHANGE:
+        if fact.about == Dialogue.ALLEGED_EXCHANGE:
             if fact.trading_party is not None and matching.same_party(fact.trading_party, self._own_bic):
                 return replace(terms, other_party=fact.counterparty)
             return replace(

@@ -238,9 +238,7 @@ class Replies:
                     continue
                 if references.matched_side_reference:
                     theirs.add(
-                        self._allegements.transaction_of(
-                            references.matched_side_reference, Dialogue.ALLEGED_FOREIGN_EXCHANGE
-                        )
+                        self._allegements.transaction_of(references.matched_side_reference, Dialogue.ALLEGED_EXCHANGE)
                     )
                 for key in matching.correlation_keys(references, item.reply):
                     for name in key.names:

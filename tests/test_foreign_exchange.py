@@ -183,7 +183,7 @@ async def ours(loops: Loops, trade: str = "T1") -> Story:
 
 
 async def theirs(loops: Loops, system: str = "THEIRS-1") -> Story:
-    name = transaction_id(OWN_BIC, CHANNEL, system, Dialogue.ALLEGED_FOREIGN_EXCHANGE, 1)
+    name = transaction_id(OWN_BIC, CHANNEL, system, Dialogue.ALLEGED_EXCHANGE, 1)
     [found] = await loops.ledger.query(lambda connection: queries.show_instruction(connection, name))
     return found
 

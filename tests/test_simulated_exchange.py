@@ -108,7 +108,7 @@ async def test_what_the_system_alleges_agrees_with_ours_and_is_withdrawn(
     await sent(loops, instruct())
     arrival = last(loops, versions)
     terms = arrival.terms | {"transaction_id": "THEIRS-1"}
-    begun = replace(arrival, dialogue="alleged_foreign_exchange", transaction_id="THEIRS-1", terms=terms)
+    begun = replace(arrival, dialogue="alleged_exchange", transaction_id="THEIRS-1", terms=terms)
     (_, alleged), (_, withdrawn) = plan(begun, "fx-alleged-then-withdrawn", versions)
     await loops.hear(alleged)
     assert (await theirs(loops)).instruction.headline == "agrees"
@@ -123,5 +123,5 @@ async def test_a_trade_may_ask_for_the_other_sides_beside_its_own(loops: Loops) 
     answers = [system()[1].write(arrival, answer) for answer, arrival in desk.due(NOON.replace(minute=59), 100)]
     await loops.hear(*answers)
     assert (await ours(loops)).instruction.headline == "matched"
-    told = [one for one in await loops.published("status") if one["dialogue"] == "alleged_foreign_exchange"]
+    told = [one for one in await loops.published("status") if one["dialogue"] == "alleged_exchange"]
     assert [one["headline"] for one in told] == ["agrees"]

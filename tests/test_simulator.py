@@ -304,7 +304,7 @@ ELSEWHERE = {  # test_simulated_exchange
     "foreign_exchange",
     "foreign_exchange_amendment",
     "foreign_exchange_cancellation",
-    "alleged_foreign_exchange",
+    "alleged_exchange",
 }
 STANDING = ("repair", "inferred-matched", "unmatched:CMIS", "failing:LACK")
 

@@ -28,9 +28,9 @@ _ON_THE_WAY: Final = frozenset({"recorded", "sending", "in_doubt", "refused", "p
 _SUBJECTS: Final = {
     Dialogue.ALLEGEMENT: "allegement",
     Dialogue.ALLEGED_TRADE: "trade",
-    Dialogue.ALLEGED_FOREIGN_EXCHANGE: "foreign_exchange",
+    Dialogue.ALLEGED_EXCHANGE: "foreign_exchange",
 }
-_ALLEGED_BY_A_SYSTEM: Final = (Dialogue.ALLEGEMENT, Dialogue.ALLEGED_FOREIGN_EXCHANGE)
+_ALLEGED_BY_A_SYSTEM: Final = (Dialogue.ALLEGEMENT, Dialogue.ALLEGED_EXCHANGE)
 
 
 def _alleged(step: Step, _fact: Alleged, _: tuple[Difference, ...]) -> None:

@@ -80,6 +80,6 @@ def _alleged(step: Step, fact: Alleged | ForeignExchangeStatus, _: tuple[Differe
 
 APPLY: Final[Mapping[tuple[str, type], Callable[[Step, Any, tuple[Difference, ...]], None]]] = {
     (Dialogue.FOREIGN_EXCHANGE, ForeignExchangeStatus): _status,
-    (Dialogue.ALLEGED_FOREIGN_EXCHANGE, Alleged): _alleged,
-    (Dialogue.ALLEGED_FOREIGN_EXCHANGE, ForeignExchangeStatus): _alleged,
+    (Dialogue.ALLEGED_EXCHANGE, Alleged): _alleged,
+    (Dialogue.ALLEGED_EXCHANGE, ForeignExchangeStatus): _alleged,
 }

@@ -54,7 +54,7 @@ class ForeignExchangeStatus:
     def alleging(self) -> Alleged:
         """Say the same as a trade that the other side begins."""
         return Alleged(
-            about="alleged_foreign_exchange",
+            about="alleged_exchange",
             reference=self.system_reference or "",
             status=self.status,
             bought_amount=self.bought_amount,

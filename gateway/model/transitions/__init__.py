@@ -58,7 +58,7 @@ DIALOGUES: Final[Mapping[Dialogue, DialogueTable]] = {
     Dialogue.ALLEGEMENT: allegement.ALLEGEMENT,
     Dialogue.ALLEGED_TRADE: allegement.ALLEGED_TRADE,
     Dialogue.FOREIGN_EXCHANGE: foreign_exchange.TABLE,
-    Dialogue.ALLEGED_FOREIGN_EXCHANGE: foreign_exchange.ALLEGED,
+    Dialogue.ALLEGED_EXCHANGE: foreign_exchange.ALLEGED,
     Dialogue.TECHNICAL: technical.TABLE,
 }
 

@@ -16,7 +16,7 @@ class Dialogue(StrEnum):
     ALLEGEMENT = "allegement"
     ALLEGED_TRADE = "alleged_trade"
     FOREIGN_EXCHANGE = "foreign_exchange"
-    ALLEGED_FOREIGN_EXCHANGE = "alleged_foreign_exchange"
+    ALLEGED_EXCHANGE = "alleged_exchange"
     TECHNICAL = "technical"
 
 
