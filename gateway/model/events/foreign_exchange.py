@@ -28,13 +28,13 @@ from gateway.model.vocabulary import (
     Strict,
     Text35,
     Text210,
+    Text350,
     UniqueTransactionIdentifier,
 )
 
 Text4 = Annotated[str, StringConstraints(min_length=1, max_length=4, pattern=PRINTABLE_PATTERN)]
 Text34 = Annotated[str, StringConstraints(min_length=1, max_length=34, pattern=PRINTABLE_PATTERN)]
 Text105 = Annotated[str, StringConstraints(min_length=1, max_length=105, pattern=PRINTABLE_PATTERN)]
-Text350 = Annotated[str, StringConstraints(min_length=1, max_length=350, pattern=PRINTABLE_PATTERN)]
 Session = Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9]{4}$")]
 _RATE_DIGITS = 11
 
