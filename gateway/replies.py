@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("gateway.replies")
 
+# What the other side begins and later names where a reference of ours would be: by its settlement, by its cancellation.
+_NAMED_BY_THEM = (Dialogue.SETTLEMENT, Dialogue.ALLEGED_TRADE)
 _FRESH = 1_000  # archived replies kept at hand; more wait in the archive
 
 
@@ -247,7 +249,9 @@ class Replies:
         transactions = unit.by_transaction(named) if named else {}
         # What is not of ours may be a name that the other side gave to what it began.
         unknown = named - transactions.keys()
-        theirs.update(self._allegements.transaction_of(name, Dialogue.SETTLEMENT) for name in unknown)
+        theirs.update(
+            self._allegements.transaction_of(name, dialogue) for name in unknown for dialogue in _NAMED_BY_THEM
+        )
         if theirs:
             transactions |= unit.by_transaction(theirs)
         message_ids = values.get(matching.BUSINESS_MESSAGE_ID, set())

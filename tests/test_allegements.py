@@ -317,6 +317,16 @@ async def test_their_confirmation_is_compared_with_ours_and_waits_for_an_answer(
     await both_loops.prove()
 
 
+async def test_a_confirmation_of_theirs_is_cancelled_by_their_reference(both_loops: Loops) -> None:
+    await both_loops.hear(their_confirmation())
+    body = "<SctiesTradConfCxl><Id><TxId>BROKER-1</TxId></Id></SctiesTradConfCxl>"
+    await both_loops.hear(envelope("setr.029.001.02", body, "CANCELLED1", created_at="2026-03-02T12:30:00Z"))
+    story = await theirs(both_loops, "BROKER-1", Dialogue.ALLEGED_TRADE)
+    assert (story.instruction.headline, axis(story, "allegement")) == ("cancelled", "cancelled")
+    assert await both_loops.parked() == []
+    await both_loops.prove()
+
+
 async def test_an_operator_disaffirms_what_differs(loops: Loops) -> None:
     await loops.hear(their_confirmation())
     story = await theirs(loops, "BROKER-1", Dialogue.ALLEGED_TRADE)

@@ -20,13 +20,14 @@ import pytest
 
 from gateway.bus import Record
 from gateway.demo.audit import audit
-from gateway.demo.day import Day, content_of, make_day, read_tables
+from gateway.demo.day import REQUESTS, Day, content_of, make_day, read_tables
 from gateway.demo.upstream import Upstream
 from gateway.errors import EventError, Violation
 from gateway.model.events import parse_event
 from gateway.model.facts import Amount, Change, Quantity
 from gateway.model.reports import AxisReport, Cause, ExceptionEvent, StatusEvent, encode
-from gateway.simulator import BookEntry, Outcome, Repeat
+from gateway.model.transitions import Dialogue
+from gateway.simulator import BookEntry, Initiative, Outcome, Repeat
 
 TABLES = read_tables()
 TODAY = date(2026, 3, 6)  # a Friday
@@ -52,7 +53,9 @@ def test_a_day_has_as_many_trades_as_asked_for_and_every_course_where_there_is_r
 
 def test_events_are_valid_but_for_the_mistakes_made_on_purpose() -> None:
     for trade in make_day(TABLES, 400, 5, TODAY).trades:
-        for act, event in zip(trade.course.acts, trade.events, strict=True):
+        for act, event in zip(trade.course.acts, trade.happenings, strict=True):
+            if isinstance(event, Initiative):
+                continue
             content = content_of(event, NOW)
             if act.wrong in WRONG_BY_THEMSELVES or act.do == "bytes":
                 with pytest.raises(EventError) as refused:
@@ -64,11 +67,15 @@ def test_events_are_valid_but_for_the_mistakes_made_on_purpose() -> None:
 
 
 def test_settlement_dates_are_business_days_of_the_market() -> None:
+    terms = [
+        first.terms if isinstance(first, Initiative) else first
+        for first in (trade.happenings[0] for trade in make_day(TABLES, 400, 5, TODAY).trades)
+    ]
     dates = {
-        TABLES.markets[name].days: trade.events[0]["settlement_date"]
-        for trade in make_day(TABLES, 400, 5, TODAY).trades
+        TABLES.markets[name].days: term["settlement_date"]
+        for term in terms
         for name, securities in TABLES.securities.items()
-        if trade.events[0].get("isin") in {security.isin for security in securities}
+        if term.get("isin") in {security.isin for security in securities}
     }
     assert dates == {1: "2026-03-09", 2: "2026-03-10"}
 
@@ -203,6 +210,49 @@ def test_a_message_in_the_hands_of_another_counterparty_is_found() -> None:
     assert f"reached OTHRDEFFXXX, not {TRADE.counterparty}" in found(heard(SETTLED), ARRIVED, bic="OTHRDEFFXXX")
 
 
+def test_what_a_counterparty_begins_is_judged_by_its_reference_and_by_what_it_was_asked() -> None:
+    course = next(one for one in TABLES.courses if one.name == "confirmed by both, affirmed by itself")
+    day = make_day(msgspec.structs.replace(TABLES, courses=(course,)), 1, 1, TODAY)
+    (trade,) = day.trades
+    _, theirs = trade.expected
+    assert theirs.event is None
+    assert theirs.asked == {"trade_answer affirm": 1}
+    begun = replace(
+        ARRIVED,
+        transaction_id=theirs.reference,
+        dialogue="alleged_trade",
+        scenario="trade-confirmed",
+        outcome=Outcome({"allegement": "alleged"}),
+    )
+    answered = replace(begun, number=2, dialogue="trade_answer", terms={"answer": "affirm"})
+    told = replace(
+        SETTLED,
+        transaction_id=theirs.transaction_id,
+        dialogue="alleged_trade",
+        headline="answered",
+        axes={"allegement": AxisReport("alleged", NOW)},
+        settled_quantity=(),
+        settled_amount=(),
+    )
+
+    def judged(*entries: BookEntry) -> str:
+        findings = audit(day, {trade.trade_id: 1}, heard(told), {trade.counterparty: entries})
+        return "\n".join(finding.text for finding in findings if "upstream was told nothing" not in finding.text)
+
+    assert judged(begun, answered) == ""
+    assert "its trade_answer affirm was requested 0 times, not 1" in judged(begun)
+    other = replace(answered, terms={"answer": "disaffirm"})
+    assert "its trade_answer disaffirm was requested 1 times, not 0" in judged(begun, other)
+    assert "reached a counterparty 0 times" in judged(answered)
+
+
+def test_the_day_has_every_dialogue_that_the_counterparties_begin_or_are_asked_in() -> None:
+    expected = [item for trade in make_day(TABLES, len(TABLES.courses), 1, TODAY).trades for item in trade.expected]
+    assert {item.dialogue for item in expected} == set(Dialogue)
+    asked = {what.partition(" ")[0] for item in expected for what in item.asked}
+    assert asked == REQUESTS
+
+
 def test_a_status_event_that_comes_again_unchanged_is_no_fault() -> None:
     upstream = heard(SETTLED, SETTLED)
     assert found(upstream, ARRIVED) == ""
@@ -236,7 +286,7 @@ def test_the_demo_ends_0_with_an_object_in_which_the_books_agree(tmp_path: Path)
     books = result["books"]
     assert books["upstream"]["instructions"] == books["publisher"]["expected"] == sum(result["headlines"].values())
     sent = result["instructed"] + result["confirmed"]
-    assert sent == books["publisher"]["expected"] - result["headlines"].get("withdrawn", 0)
+    assert sent == books["publisher"]["expected"] - result["theirs"] - result["headlines"].get("withdrawn", 0)
     assert books["counterparties"]["arrived"] >= sent
     assert sum(result["parked"].values()) > 5
     assert set(result["latency_milliseconds"]["event_to_sent"]) == {"p50", "p99", "maximum"}

@@ -32,6 +32,7 @@ from gateway.model.events import EVENT_KINDS, parse_event
 from gateway.model.reports import EXCEPTION_SCHEMA, STATUS_SCHEMA, ExceptionEvent, StatusEvent
 from gateway.pace import Signals, system_clock
 from gateway.simulator.counterparty import read_scenarios
+from gateway.simulator.initiative import InitiativeFile
 from gateway.store import Ledger
 from gateway.store.migration import upgrade
 
@@ -325,6 +326,15 @@ def test_json_examples_are_valid(text: str) -> None:
         return
     msgspec.json.decode(text, type=report)
     assert set(document) == {field.name for field in dataclasses.fields(report)}
+
+
+@pytest.mark.parametrize("text", _of("jsonl"))
+def test_examples_of_initiatives_begin_something(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "initiatives.jsonl"
+    path.write_text(text)
+    found = InitiativeFile(path).read()
+    assert len(found) == len(text.splitlines())
+    assert all(read_scenarios().begun(initiative.play) for initiative in found)
 
 
 @pytest.mark.parametrize("text", _of("toml"))

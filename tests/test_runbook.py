@@ -14,7 +14,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 RUNBOOK = REPOSITORY / "docs" / "runbook.md"
 # The simulator's codes are the counterparty's view of messages; they are not met by the gateway's operators.
-ROOMS = [path for path in sorted((REPOSITORY / "gateway").rglob("*.py")) if "simulator" not in path.parts]
+SIMULATOR = REPOSITORY / "gateway" / "simulator"
+ROOMS = [path for path in sorted((REPOSITORY / "gateway").rglob("*.py")) if SIMULATOR not in path.parents]
 _CODE = re.compile(r"[a-z]+(_[a-z0-9]+)+")
 _TABLES = ("_CODES", "ALERTS", "_FACETS", "_WHAT_TO_DO")
 _DERIVED = {"group_not_authorized": "gateway/bus/consumer.py"}  # put together from parts where it is stated

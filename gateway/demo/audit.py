@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from gateway.demo.day import Day, Expected
+from gateway.demo.day import REQUESTS, Day, Expected, asked_of
 from gateway.demo.upstream import Heard, Upstream
 from gateway.model.transitions import Dialogue
 from gateway.simulator import AnswerState, BookEntry, Outcome, Repeat
 
-_CANCELLATION = "cancellation"
+Arrived = Mapping[str, Sequence[tuple[str, BookEntry]]]
+"""What the counterparties' books hold of each transaction, by what they call it: (BIC, entry)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +33,17 @@ def audit(
 ) -> list[Finding]:
     """Return everything that is wrong; ``published`` counts the events of each trade that reached the broker."""
     findings = [Finding(trade_id, text) for trade_id, text in upstream.faults]
-    arrived: dict[str, list[tuple[str, BookEntry]]] = defaultdict(list)
+    arrived = by_reference(books)
     for bic, entries in books.items():
         for entry in entries:
             findings += [Finding(None, text) for text in _strange(day, bic, entry)]
-            arrived[entry.transaction_id or ""].append((bic, entry))
     for trade in day.trades:
         if published.get(trade.trade_id, 0) != len(trade.events):
             text = f"{published.get(trade.trade_id, 0)} of {len(trade.events)} events were published"
             findings.append(Finding(trade.trade_id, text))
         for expected in trade.expected:
             heard = upstream.instructions.get(expected.transaction_id)
-            cancellations = trade.cancellations(expected)
-            wrong = _judge(expected, cancellations, set(trade.course.alerts), heard, arrived[expected.transaction_id])
+            wrong = _judge(expected, heard, arrived.get(expected.reference, ()))
             findings += [Finding(trade.trade_id, text) for text in wrong]
     findings += [
         Finding(heard.trade_id, f"upstream was told of the unexpected instruction {transaction}")
@@ -54,9 +53,34 @@ def audit(
     return findings + _exceptions(day, upstream)
 
 
+def by_reference(books: Mapping[str, Sequence[BookEntry]]) -> Arrived:
+    """Sort the entries of the books by the transaction that they are about."""
+    arrived: dict[str, list[tuple[str, BookEntry]]] = defaultdict(list)
+    for bic, entries in books.items():
+        for entry in entries:
+            arrived[entry.transaction_id or ""].append((bic, entry))
+    return arrived
+
+
 def has_ended(expected: Expected, heard: Heard | None) -> bool:
     """Tell whether upstream was told an end of this instruction that its course allows."""
     return heard is not None and heard.headline in expected.ends
+
+
+def is_over(expected: Expected, heard: Heard, arrived: Sequence[tuple[str, BookEntry]]) -> bool:
+    """Tell whether the counterparty was asked everything, has said everything, and upstream was told all of it."""
+    if heard.headline == "withdrawn":
+        return True
+    firsts = [entry for _, entry in arrived if entry.repeat is None]
+    return (
+        _asked(firsts) == expected.asked
+        and not any(answer.state is AnswerState.PLANNED for entry in firsts for answer in entry.answers)
+        and all(is_taken_in(heard, entry.outcome) for entry in firsts if entry.outcome is not None)
+    )
+
+
+def _asked(entries: Sequence[BookEntry]) -> Counter[str]:
+    return Counter(asked_of(entry.dialogue, entry.terms) for entry in entries if entry.dialogue in REQUESTS)
 
 
 def expected_exceptions(day: Day) -> Counter[tuple[str | None, str]]:
@@ -81,7 +105,7 @@ def _exceptions(day: Day, upstream: Upstream) -> list[Finding]:
 def _strange(day: Day, bic: str, entry: BookEntry) -> Iterator[str]:
     """Name what no message may be, whichever trade it belongs to."""
     what = f"{entry.message_definition} {entry.business_message_id} at {bic}"
-    if entry.transaction_id not in day.expected:
+    if entry.transaction_id not in day.known:
         yield f"{what} is of no trade of the day"
     if not entry.valid:
         yield f"{what} is invalid: {entry.violations[0].text if entry.violations else 'no reason given'}"
@@ -92,45 +116,43 @@ def _strange(day: Day, bic: str, entry: BookEntry) -> Iterator[str]:
             yield f"the answer {answer.step} to {what} is {answer.state}"
 
 
-def _judge(
-    expected: Expected,
-    cancellations: int,
-    alerts: set[str],
-    heard: Heard | None,
-    arrived: Sequence[tuple[str, BookEntry]],
-) -> Iterator[str]:
-    """Compare one instruction in all three books."""
+def _judge(expected: Expected, heard: Heard | None, arrived: Sequence[tuple[str, BookEntry]]) -> Iterator[str]:
+    """Compare one instruction, or one trade that the counterparty began, in all three books."""
     if heard is None:
         yield "upstream was told nothing"
         return
     if not has_ended(expected, heard):
         yield f"ended {heard.headline}, not {' or '.join(expected.ends)}"
-    if heard.alerts != alerts:
-        yield f"alerts {sorted(heard.alerts)}, expected {sorted(alerts)}"
-    firsts = [(bic, entry) for bic, entry in arrived if entry.dialogue != _CANCELLATION and entry.repeat is None]
+    if heard.alerts != expected.alerts:
+        yield f"alerts {sorted(heard.alerts)}, expected {sorted(expected.alerts)}"
+    firsts = [(bic, entry) for bic, entry in arrived if entry.dialogue not in REQUESTS and entry.repeat is None]
     if heard.headline == "withdrawn":
         if arrived:
             yield "was withdrawn, and reached the counterparty all the same"
         return
     if len(firsts) != 1:
         yield f"reached a counterparty {len(firsts)} times"
-    requests = sum(entry.dialogue == _CANCELLATION and entry.repeat is None for _, entry in arrived)
-    if requests != cancellations:
-        yield f"its cancellation was requested {requests} times, not {cancellations}"
+    asked = _asked([entry for _, entry in arrived if entry.repeat is None])
+    for what in sorted(asked.keys() | expected.asked.keys()):
+        if asked[what] != expected.asked[what]:
+            yield f"its {what} was requested {asked[what]} times, not {expected.asked[what]}"
     for bic, entry in firsts:
         if bic != expected.counterparty:
             yield f"reached {bic}, not {expected.counterparty}"
-        stated = {name: value for name, value in entry.terms.items() if name in _COMPARED}
-        wanted = _terms(expected)
-        differing = sorted(
-            name for name in wanted.keys() | stated.keys() if not _same(wanted.get(name), stated.get(name))
-        )
-        if differing:
-            yield f"arrived with other terms: {', '.join(differing)}"
+        if expected.event is not None:
+            yield from _compare_terms(expected, expected.event, entry)
         if entry.scenario != expected.script.split(",", maxsplit=1)[0]:
             yield f"was answered by the scenario {entry.scenario}, not {expected.script}"
         if entry.outcome is not None:
             yield from _compare(heard, entry.outcome)
+
+
+def _compare_terms(expected: Expected, event: Mapping[str, Any], entry: BookEntry) -> Iterator[str]:
+    stated = {name: value for name, value in entry.terms.items() if name in _COMPARED}
+    wanted = _terms(expected.dialogue, event)
+    differing = sorted(name for name in wanted.keys() | stated.keys() if not _same(wanted.get(name), stated.get(name)))
+    if differing:
+        yield f"arrived with other terms: {', '.join(differing)}"
 
 
 _COMPARED = (
@@ -149,10 +171,9 @@ _COMPARED = (
 _SIDES = {"buy": "BUYI", "sell": "SELL"}
 
 
-def _terms(expected: Expected) -> dict[str, str]:
+def _terms(dialogue: Dialogue, event: Mapping[str, Any]) -> dict[str, str]:
     """State what the counterparty has to have read, out of the published event."""
-    event: Mapping[str, Any] = expected.event
-    confirms = expected.dialogue is Dialogue.CONFIRMATION
+    confirms = dialogue is Dialogue.CONFIRMATION
     amount = event.get("net_amount" if confirms else "settlement_amount")
     terms = {name: str(event[name]) for name in _COMPARED if isinstance(event.get(name), str)}
     if confirms:

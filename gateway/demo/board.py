@@ -41,6 +41,12 @@ _COLOURS = {
     "reversed": "magenta",
     "cancelled": "magenta",
     "withdrawn": "magenta",
+    "alleged": "yellow",
+    "generated": "yellow",
+    "agrees": "cyan",
+    "differs": "yellow",
+    "answered": "green",
+    "removed": "magenta",
     "cancellation_requested": "magenta",
     "cancellation_pending": "magenta",
 }
@@ -109,6 +115,7 @@ def board(progress: Progress) -> RenderableType:
 def _head(progress: Progress) -> RenderableType:
     trades = len(progress.day.trades)
     expected = len(progress.day.expected)
+    ours = sum(item.event is not None for item in progress.day.expected.values())
     events = sum(len(trade.events) for trade in progress.day.trades)
     grid = Table.grid(expand=True, padding=(0, 2))
     for ratio in (3, 4, 3):
@@ -116,12 +123,15 @@ def _head(progress: Progress) -> RenderableType:
     rates = _rates(progress)
     for name, done, whole, rate in (
         ("published", progress.events, events, f"{rates[0]:.0f} events a second"),
-        ("sent", progress.sent, expected, f"{rates[1]:.0f} messages a second"),
+        ("sent", progress.sent, ours, f"{rates[1]:.0f} messages a second"),
         ("at their end", progress.ended, expected, f"{rates[2]:.0f} status events a second"),
     ):
         grid.add_row(f"{name} [bold]{done:,}[/] of {whole:,}", ProgressBar(whole, min(done, whole)), f"[dim]{rate}[/]")
     title = f"[bold]gateway demo[/]  {trades:,} trades  {progress.seconds:.0f} s  [cyan]{progress.phase}[/]"
-    return Panel(grid, title=title, title_align="left", box=box.ROUNDED)
+    spoken = "  ".join(f"{count:,} {_words(name)}" for name, count in summary.dialogues(progress).items())
+    return Panel(
+        grid, title=title, title_align="left", subtitle=f"[dim]{spoken}[/]", subtitle_align="left", box=box.ROUNDED
+    )
 
 
 def _rates(progress: Progress) -> tuple[float, float, float]:
@@ -166,7 +176,7 @@ def _latest(progress: Progress) -> RenderableType:
             reasons = [reason.code or reason.proprietary or "" for change in event.changes for reason in change.reasons]
             why = f"{event.cause.message_definition or event.cause.kind}  {changes} {' '.join(filter(None, reasons))}"
             style = _COLOURS.get(event.headline, "white")
-            table.add_row(at, event.trade_id, Text(event.headline.replace("_", " "), style=style), Text(why))
+            table.add_row(at, event.trade_id, Text(_words(event.headline), style=style), Text(why))
         else:
             table.add_row(
                 at, event.trade_id or "-", Text("parked", style="bold red"), Text(f"{event.code}  {event.text}")
@@ -192,7 +202,8 @@ def report(found: Mapping[str, Any], last_lines: Mapping[str, list[str]]) -> Ren
     grid.add_column()
     grid.add_row("trades", f"{found['trades']:,} in {found['seconds']:g} s, seed {found['seed']}")
     grid.add_row("became", _spread({name: found[name] for name in summary.COLUMNS}))
-    grid.add_row("stand at", _spread({name.replace("_", " "): count for name, count in found["headlines"].items()}))
+    for title, key in (("dialogues", "dialogues"), ("asked about them", "requests"), ("stand at", "headlines")):
+        grid.add_row(title, _spread({_words(name): count for name, count in found[key].items()}) or "nothing")
     grid.add_row("parked", _spread(found["parked"]) or "nothing")
     for name, values in found["latency_milliseconds"].items():
         shown = "  ".join(f"{key} {value:,.0f} ms" for key, value in values.items())
@@ -200,7 +211,7 @@ def report(found: Mapping[str, Any], last_lines: Mapping[str, list[str]]) -> Ren
         grid.add_row(name.replace("_", " "), shown + scripted)
     books = found["books"]
     ours, theirs, upstream = books["publisher"], books["counterparties"], books["upstream"]
-    grid.add_row("publisher's book", f"{ours['events']:,} events, {ours['expected']:,} messages expected of them")
+    grid.add_row("publisher's book", f"{ours['events']:,} events, {ours['expected']:,} transactions expected")
     grid.add_row(
         "counterparties' books",
         f"{theirs['arrived']:,} messages arrived, {theirs['repeated']:,} of them again; {theirs['answers']:,} answers",
@@ -223,6 +234,10 @@ def report(found: Mapping[str, Any], last_lines: Mapping[str, list[str]]) -> Ren
         said = Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
         parts += [Text(), Text(f"{name}: {', '.join(found['logs'][name])}", style="bold"), said]
     return Panel(Group(*parts), title="the day", title_align="left", box=box.ROUNDED, border_style="red")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _spread(found: Mapping[str, int]) -> RenderableType:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -22,20 +23,44 @@ from gateway.messages.schema_files import data_directory
 from gateway.model.currencies import DECIMALS
 from gateway.model.references import transaction_id
 from gateway.model.transitions import Dialogue
+from gateway.simulator import Initiative
 
-_DIALOGUES = {"instruct": Dialogue.SETTLEMENT, "confirm": Dialogue.CONFIRMATION}
+_DIALOGUES = {
+    "instruct": Dialogue.SETTLEMENT,
+    "confirm": Dialogue.CONFIRMATION,
+    "allege": Dialogue.ALLEGEMENT,
+    "generate": Dialogue.SETTLEMENT,
+    "counter_confirm": Dialogue.ALLEGED_TRADE,
+}
+# What is asked about which dialogue of ours, and what the counterparty's book calls it.
+_ASKS = {
+    "cancel": (Dialogue.SETTLEMENT, "cancellation"),
+    "hold": (Dialogue.SETTLEMENT, "condition_modification"),
+    "release": (Dialogue.SETTLEMENT, "condition_modification"),
+    "prioritise": (Dialogue.SETTLEMENT, "condition_modification"),
+    "query": (Dialogue.SETTLEMENT, "status_query"),
+    "cancel_confirmation": (Dialogue.CONFIRMATION, "confirmation_cancellation"),
+    "answer_allegement": (Dialogue.ALLEGEMENT, "allegement_answer"),
+    "answer_trade": (Dialogue.ALLEGED_TRADE, "trade_answer"),
+}
+REQUESTS = frozenset(name for _, name in _ASKS.values())
+_HIGH_PRIORITY = 1
 _FREE_SHARE = 0.15
 _RECEIVE_SHARE = 0.5
 
 
 class Counterparty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A simulated counterparty: its carrier, the versions it expects, and those it answers with."""
+    """A simulated counterparty: its carrier, the versions it expects, and those it answers with.
+
+    ``answers_agreed_trades`` lets the gateway affirm by itself what of theirs agrees with ours.
+    """
 
     bic: str
     name: str
     carrier: Literal["kafka", "folder"]
     versions: dict[str, str]
     answers: tuple[str, ...] = ()
+    answers_agreed_trades: bool = False
 
 
 class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,29 +84,52 @@ class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One event of a trade; ``ends`` are the headlines at one of which its instruction has to stay.
+    """One event of a trade, or one thing that the counterparty begins (``allege``, ``generate``, ``counter_confirm``).
 
-    It is published ``after`` seconds and once the trade had the headline ``when``; without either, with the last one.
+    It is done ``after`` seconds and once the trade had the headline ``when``, or an axis stood so (``hold:held``);
+    without either, with the last one. ``script`` is what the simulator plays, ``wrong`` the mistake made on purpose,
+    ``says`` the word of an answer. ``ends`` are the headlines at one of which what it begins has to stay, ``alerts``
+    every alert raised of it, ``asked`` what the gateway asks the counterparty of its own accord.
     """
 
-    do: Literal["instruct", "confirm", "cancel", "repeat", "conflict", "bytes"]
+    do: Literal[
+        "instruct",
+        "confirm",
+        "cancel",
+        "hold",
+        "release",
+        "prioritise",
+        "query",
+        "cancel_confirmation",
+        "allege",
+        "generate",
+        "counter_confirm",
+        "answer_allegement",
+        "answer_trade",
+        "repeat",
+        "conflict",
+        "bytes",
+    ]
     script: str = ""
     wrong: str = ""
+    says: str = ""
+    held: bool = False
     when: str = ""
     after: float = 0.0
     number: int = 1
     ends: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
 
 class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What happens to one trade, and the exceptions and alerts that have to come of it, no more and no fewer."""
+    """What happens to one trade, and the exceptions that have to come of it, no more and no fewer."""
 
     name: str
     share: int
     acts: tuple[Act, ...]
     parked: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
-    alerts: tuple[str, ...] = ()
     counterparty: str | None = None
     payment: Literal["against", "free"] | None = None
     early: bool = False
@@ -99,25 +147,40 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One instruction or confirmation that a trade has to bring about."""
+    """One instruction, confirmation or trade of theirs that a trade has to bring about.
+
+    ``reference`` is what the counterparty's book calls it, ``event`` the event that instructs it (None for what the
+    counterparty begins), ``asked`` what has to be asked of the counterparty about it: see ``asked_of``.
+    """
 
     transaction_id: str
+    reference: str
     dialogue: Dialogue
     counterparty: str
     script: str
     ends: tuple[str, ...]
-    event: Mapping[str, Any]
+    alerts: frozenset[str]
+    event: Mapping[str, Any] | None
+    asked: Counter[str] = field(default_factory=Counter)
+
+
+def asked_of(dialogue: str, terms: Mapping[str, str]) -> str:
+    """Say in words what a request asks: the simulator's dialogue, and the word that tells it from others like it."""
+    return " ".join([dialogue, *(terms[name] for name in ("hold", "priority", "answer") if name in terms)])
 
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """A trade with its events (documents without ``occurred_at``, which is stamped when they are published)."""
+    """A trade with what happens of it, one for each act of its course.
+
+    Events are documents without ``occurred_at``, which is stamped when they are published.
+    """
 
     trade_id: str
     source: str
     counterparty: str
     course: Course
-    events: tuple[dict[str, Any], ...]
+    happenings: tuple[dict[str, Any] | Initiative, ...]
     expected: tuple[Expected, ...]
 
     @property
@@ -125,24 +188,25 @@ class Trade:
         """Return the Kafka key: events of one trade stay in order."""
         return f"{self.source}/{self.trade_id}".encode()
 
-    def cancellations(self, expected: Expected) -> int:
-        """Count the requests to cancel an instruction that have to reach its counterparty."""
-        return sum(
-            event.get("schema") == "cancel_settlement/1"
-            and expected.dialogue is Dialogue.SETTLEMENT
-            and event["instruction_number"] == expected.event["instruction_number"]
-            and event["counterparty"] == expected.counterparty
-            for event in self.events
-        )
+    @property
+    def events(self) -> tuple[dict[str, Any], ...]:
+        """Return what upstream publishes of it."""
+        return tuple([one for one in self.happenings if not isinstance(one, Initiative)])
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return what status events call it: its own trade, and those that the counterparty begins."""
+        return frozenset([self.trade_id, *(one.reference for one in self.happenings if isinstance(one, Initiative))])
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The trades of a day in the order in which they begin."""
+    """The trades of a day in the order in which they begin; ``expected`` by transaction, ``known`` by reference."""
 
     tables: Tables
     trades: tuple[Trade, ...]
     expected: dict[str, Expected] = field(default_factory=dict)
+    known: dict[str, Expected] = field(default_factory=dict)
 
 
 def read_tables(path: Path | None = None) -> Tables:
@@ -156,7 +220,9 @@ def make_day(tables: Tables, trades: int, seed: int, today: date) -> Day:
     draw = random.Random(seed)
     courses = _courses(tables.courses, trades, draw)
     made = tuple(_Maker(tables, draw, today, number, course).trade() for number, course in enumerate(courses, start=1))
-    return Day(tables, made, {item.transaction_id: item for trade in made for item in trade.expected})
+    expected = [item for trade in made for item in trade.expected]
+    by_transaction = {item.transaction_id: item for item in expected}
+    return Day(tables, made, by_transaction, {item.reference: item for item in expected})
 
 
 def _courses(known: tuple[Course, ...], count: int, draw: random.Random) -> list[Course]:
@@ -187,6 +253,7 @@ class _Maker:
         self._payment = course.payment or ("free" if draw.random() < _FREE_SHARE else "against")
         self._receives = draw.random() < _RECEIVE_SHARE
         self._agent = draw.choice(self._market.agents)
+        self._account = f"{self._counterparty[:4]}-{draw.randrange(1000, 9999)}"
         self._dates = {
             "trade_date": today.isoformat(),
             "settlement_date": _business_days_after(today, self._market.days).isoformat(),
@@ -206,20 +273,86 @@ class _Maker:
         self._commission = self._money(self._gross * Decimal("0.0005"))
 
     def trade(self) -> Trade:
-        events: list[dict[str, Any]] = []
-        expected = []
+        happenings: list[dict[str, Any] | Initiative] = []
+        expected: list[Expected] = []
         for place, act in enumerate(self._course.acts):
-            event = _WRITERS[act.do](self, act, events)
-            event |= {} if act.do in ("repeat", "conflict", "bytes") else self._head(act, place)
-            event = _MISTAKES[act.wrong](self, event) if act.wrong else event
-            events.append(event)
+            if act.do in _BEGUN:
+                happenings.append(self._begin(act))
+            else:
+                happenings.append(self._event(act, place, [one for one in happenings if isinstance(one, dict)]))
             if act.ends:
-                dialogue = _DIALOGUES[act.do]
-                identity = transaction_id(
-                    self._tables.own_bic, self._source, self._trade_id, dialogue, event["instruction_number"]
-                )
-                expected.append(Expected(identity, dialogue, self._counterparty, act.script, act.ends, event))
-        return Trade(self._trade_id, self._source, self._counterparty, self._course, tuple(events), tuple(expected))
+                expected.append(self._expect(act, happenings[-1]))
+            elif act.do in _ASKS and act.wrong != "other counterparty":
+                self._ask(act, expected)
+        return Trade(self._trade_id, self._source, self._counterparty, self._course, tuple(happenings), tuple(expected))
+
+    def _event(self, act: Act, place: int, events: list[dict[str, Any]]) -> dict[str, Any]:
+        event = _WRITERS[act.do](self, act, events)
+        # An answer names what the counterparty calls its trade: it comes after the head.
+        event = event if act.do in ("repeat", "conflict", "bytes") else self._head(act, place) | event
+        return _MISTAKES[act.wrong](self, event) if act.wrong else event
+
+    def _expect(self, act: Act, happening: dict[str, Any] | Initiative) -> Expected:
+        dialogue = _DIALOGUES[act.do]
+        own_bic, counterparty = self._tables.own_bic, self._counterparty
+        if isinstance(happening, Initiative):
+            reference, event = happening.reference, None
+            identity = transaction_id(own_bic, counterparty, reference, dialogue, 1)
+        else:
+            event = happening
+            reference = identity = transaction_id(own_bic, self._source, self._trade_id, dialogue, act.number)
+        alerts, asked = frozenset(act.alerts), Counter(act.asked)
+        return Expected(identity, reference, dialogue, counterparty, act.script, act.ends, alerts, event, asked)
+
+    def _ask(self, act: Act, expected: list[Expected]) -> None:
+        """Note what the counterparty has to be asked about an instruction, or about what it began."""
+        dialogue, name = _ASKS[act.do]
+        word = {"hold": "held", "release": "released", "prioritise": f"{_HIGH_PRIORITY:04}"}.get(act.do, act.says)
+        for item in expected:
+            number = 1 if item.event is None else item.event["instruction_number"]
+            if item.dialogue is dialogue and number == act.number:
+                item.asked[f"{name} {word}".rstrip()] += 1
+
+    # What the counterparty begins -----------------------------------------------------------------------------------
+
+    def _reference(self, do: str) -> str:
+        return f"{self._trade_id}-{do[0].upper()}"
+
+    def _begin(self, act: Act) -> Initiative:
+        terms = self._terms_of_trade() if act.do == "counter_confirm" else self._terms_of_settlement()
+        terms = _DIFFERENCES[act.wrong](terms) if act.wrong else terms
+        return Initiative(self._reference(act.do), tuple(act.script.split(",")), terms)
+
+    def _terms_of_settlement(self) -> dict[str, str]:
+        return (
+            self._terms()
+            | {
+                "movement": "receive" if self._receives else "deliver",
+                "payment": self._payment,
+                "safekeeping_account": self._account,
+                "place_of_settlement": self._market.place,
+            }
+            | (self._cash() if self._payment == "against" else {})
+        )
+
+    def _terms_of_trade(self) -> dict[str, str]:
+        price = {"price": str(self._price), "price_currency": self._market.currency}
+        parties = [self._tables.own_bic, self._agent]
+        buyer, seller = parties if self._receives else reversed(parties)
+        return (
+            self._terms()
+            | ({"price_rate": str(self._price)} if self._security.bond else price)
+            | {"side": "SELL" if self._receives else "BUYI", "payment": "against", "buyer": buyer, "seller": seller}
+            | self._cash()
+        )
+
+    def _cash(self) -> dict[str, str]:
+        direction = "DBIT" if self._receives else "CRDT"
+        return {"amount": str(self._net()), "currency": self._market.currency, "credit_debit": direction}
+
+    def _terms(self) -> dict[str, str]:
+        kind = "face_amount" if self._security.bond else "unit"
+        return {"isin": self._security.isin, "quantity": str(self._quantity), "quantity_type": kind, **self._dates}
 
     # Events -------------------------------------------------------------------------------------------------------
 
@@ -238,7 +371,7 @@ class _Maker:
             "movement": "receive" if self._receives else "deliver",
             "payment": self._payment,
             **self._what(),
-            "safekeeping_account": f"{self._counterparty[:4]}-{self._draw.randrange(1000, 9999)}",
+            "safekeeping_account": self._account,
             "place_of_settlement": self._market.place,
             "delivering_parties" if self._receives else "receiving_parties": self._chain(),
             "transaction_type": "TRAD",
@@ -253,6 +386,8 @@ class _Maker:
             kind = "PARV" if self._price == 100 else "PREM" if self._price > 100 else "DISC"
             event["price"] = {"rate": str(self._price), "type": kind}
             event["other_amounts"] = {"accrued_interest": self._amount(self._accrued)}
+        if act.held:
+            event["hold"] = True
         if act.script:
             event["processing_text"] = f"SIM:{act.script}"
         return event
@@ -277,6 +412,24 @@ class _Maker:
 
     def _cancel(self, _: Act, __: list[dict[str, Any]]) -> dict[str, Any]:
         return {"schema": "cancel_settlement/1", "reason": "CANI"}
+
+    def _change(self, act: Act, _: list[dict[str, Any]]) -> dict[str, Any]:
+        change = {"priority": _HIGH_PRIORITY} if act.do == "prioritise" else {"hold": act.do == "hold"}
+        return {"schema": "change_settlement_conditions/1"} | change
+
+    def _query(self, _: Act, __: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"schema": "query_settlement_status/1"}
+
+    def _cancel_confirmation(self, _: Act, __: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"schema": "cancel_confirmation/1"}
+
+    def _answer_allegement(self, act: Act, _: list[dict[str, Any]]) -> dict[str, Any]:
+        said = {"pending": "under_investigation"} if act.says == "pending" else {act.says: {"reason": "CPTR"}}
+        return {"schema": "answer_allegement/1", "trade_id": self._reference("allege")} | said
+
+    def _answer_trade(self, act: Act, _: list[dict[str, Any]]) -> dict[str, Any]:
+        reason = {"reason": "NAFF"} if act.says == "disaffirm" else {}
+        return {"schema": "answer_trade/1", "trade_id": self._reference("counter_confirm"), "answer": act.says} | reason
 
     def _repeat(self, _: Act, events: list[dict[str, Any]]) -> dict[str, Any]:
         return dict(events[-1])
@@ -346,6 +499,13 @@ _WRITERS: Mapping[str, Callable[[_Maker, Act, list[dict[str, Any]]], dict[str, A
     "instruct": _Maker._instruct,
     "confirm": _Maker._confirm,
     "cancel": _Maker._cancel,
+    "hold": _Maker._change,
+    "release": _Maker._change,
+    "prioritise": _Maker._change,
+    "query": _Maker._query,
+    "cancel_confirmation": _Maker._cancel_confirmation,
+    "answer_allegement": _Maker._answer_allegement,
+    "answer_trade": _Maker._answer_trade,
     "repeat": _Maker._repeat,
     "conflict": _Maker._conflict,
     "bytes": _Maker._bytes,
@@ -359,6 +519,23 @@ _MISTAKES: Mapping[str, Callable[[_Maker, dict[str, Any]], dict[str, Any]]] = {
     "field": _Maker._wrong_field,
     "code": lambda _, event: event | {"transaction_type": "ZZZZ"},
 }
+
+
+def _one_more(terms: dict[str, str]) -> dict[str, str]:
+    return terms | {"amount": str(Decimal(terms["amount"]) + 1)}
+
+
+def _unlike_any(terms: dict[str, str]) -> dict[str, str]:
+    """Make a trade that nothing of ours is like: no drawn quantity ends so, and no amount is so small."""
+    return terms | {"quantity": str(Decimal(terms["quantity"]) + 7), "amount": "7"}
+
+
+# What of theirs differs from ours on purpose.
+_DIFFERENCES: Mapping[str, Callable[[dict[str, str]], dict[str, str]]] = {
+    "amount": _one_more,
+    "everything": _unlike_any,
+}
+_BEGUN = frozenset({"allege", "generate", "counter_confirm"})
 
 
 def content_of(event: Mapping[str, Any], now: datetime) -> bytes:

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.bus import Bus, Message
-from gateway.demo.audit import Finding, audit, expected_exceptions, has_ended, is_taken_in
+from gateway.demo.audit import Finding, audit, by_reference, expected_exceptions, has_ended, is_over
 from gateway.demo.day import Day, Trade, content_of
 from gateway.demo.stage import Stage
 from gateway.demo.upstream import Upstream
 from gateway.errors import BusUnavailable, GatewayError
-from gateway.simulator import AnswerState, BookEntry, read_book
+from gateway.simulator import BookEntry, Initiative, read_book
 from gateway.store import Ledger
 from gateway.store.verification import verify_history, verify_witness
 from gateway.store.views import Verification
@@ -160,21 +160,26 @@ class Play:
         """Publish these acts, and those after them that wait for nothing."""
         messages: list[tuple[Trade, bytes]] = []
         for trade, first in acts:
-            for place in range(first, len(trade.events)):
+            for place in range(first, len(trade.happenings)):
                 act = trade.course.acts[place]
                 if place > first and (act.when or act.after):
                     self._waiting.append((trade, place, time.monotonic() + act.after))
                     break
-                messages.append((trade, self._content(trade, place)))
+                happening = trade.happenings[place]
+                if isinstance(happening, Initiative):
+                    self._stage.begin(trade.counterparty, happening)
+                else:
+                    messages.append((trade, self._content(trade, place, happening)))
         self.progress.published.update(trade.trade_id for trade, _ in messages)
+        if not messages:
+            return
         outcomes = await bus.send(self._topics.trade_events, [Message(trade.key, body) for trade, body in messages])
         for outcome in outcomes:
             if isinstance(outcome, GatewayError):
                 raise BusUnavailable(f"a trade event could not be published: {outcome.text}", code=outcome.code)
 
-    def _content(self, trade: Trade, place: int) -> bytes:
+    def _content(self, trade: Trade, place: int, event: Mapping[str, Any]) -> bytes:
         now = datetime.now(UTC)
-        event = trade.events[place]
         identifier = event.get("event_id", "")
         if trade.course.acts[place].do == "repeat":
             return self._contents[identifier]
@@ -202,7 +207,7 @@ class Play:
         for item in self._waiting.copy():
             trade, place, earliest = item
             when = trade.course.acts[place].when
-            if now >= earliest and (not when or when in headlines.get(trade.trade_id, ())):
+            if now >= earliest and (not when or any(when in headlines.get(name, ()) for name in trade.names)):
                 self._waiting.remove(item)
                 due.append((trade, place))
         if due:
@@ -231,17 +236,10 @@ class Play:
             return False
         if upstream.parked != expected_exceptions(self._day):
             return False
-        entries = {
-            entry.transaction_id: entry
-            for book in self._books().values()
-            for entry in book
-            if entry.repeat is None and entry.transaction_id in self._day.expected
-        }
+        arrived = by_reference(self._books())
         return all(
-            not any(answer.state is AnswerState.PLANNED for answer in entry.answers)
-            and (entry.outcome is None or is_taken_in(upstream.instructions[transaction], entry.outcome))
-            for transaction, entry in entries.items()
-            if transaction is not None
+            is_over(item, upstream.instructions[item.transaction_id], arrived.get(item.reference, ()))
+            for item in self._day.expected.values()
         )
 
     async def _until_quiet(self) -> None:

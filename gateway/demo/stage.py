@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.error import URLError
 
+import msgspec
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.bus import Bus, KafkaSettings, KafkaTopics
 from gateway.demo.day import Counterparty, Tables
 from gateway.embedded import EmbeddedBroker, free_port
 from gateway.errors import BusUnavailable, GatewayError
+from gateway.simulator import Initiative
 from gateway.store import migration
 
 SERVERS = "GATEWAY_KAFKA__BOOTSTRAP_SERVERS"
@@ -98,6 +100,15 @@ class Stage:
         """Return where a simulated counterparty keeps its book."""
         return self.folder / "books" / f"{bic}.db"
 
+    def initiatives(self, bic: str) -> Path:
+        """Return the file that tells a simulated counterparty what to begin."""
+        return self.folder / "initiatives" / f"{bic}.jsonl"
+
+    def begin(self, bic: str, initiative: Initiative) -> None:
+        """Let a counterparty begin something: its simulator reads the file as it grows."""
+        with self.initiatives(bic).open("ab") as file:
+            file.write(msgspec.json.encode(initiative) + b"\n")
+
     async def __aenter__(self) -> Self:
         try:
             await self._start()
@@ -114,7 +125,7 @@ class Stage:
     async def _start(self) -> None:
         self._keeper = _start_keeper()
         self.kafka = self._connect()
-        for name in ("books", "logs"):
+        for name in ("books", "initiatives", "logs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.console_port = free_port()
         self.config.write_text(_toml(self._configuration()), encoding="utf-8")
@@ -186,11 +197,13 @@ class Stage:
             share = self._share(item)
             channel = {"carrier": "folder", "outbound": str(share / "out"), "inbound": str(share / "in")}
             channel["poll_seconds"] = 0.1
-        return {"bic": item.bic, "name": item.name, "channel": channel, "versions": item.versions}
+        profile = {"bic": item.bic, "name": item.name, "channel": channel, "versions": item.versions}
+        return profile | ({"answers_agreed_trades": True} if item.answers_agreed_trades else {})
 
     async def _simulate(self, item: Counterparty) -> None:
         arguments = ["simulate", "--config", str(self.config), "--bic", item.bic, "--book", str(self.book(item.bic))]
         arguments += ["--seed", str(self.seed), "--delay", _ANSWER_DELAYS, "--late", _LATE_SECONDS, "--json"]
+        arguments += ["--initiatives", str(self.initiatives(item.bic))]
         for definition in item.answers:
             arguments += ["--answer-with", definition]
         await self._spawn(f"simulator {item.bic}", arguments)

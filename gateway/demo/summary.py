@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gateway.demo.day import REQUESTS
 from gateway.demo.play import Progress, Verdict
 from gateway.demo.stage import Stage
 from gateway.demo.upstream import Heard
+from gateway.model.transitions import Dialogue
 from gateway.simulator import Repeat
 
-_SETTLEMENT = "settlement"
-_CLOSED = {"settled", "rejected", "cancelled", "withdrawn", "affirmed", "disaffirmed"}
+_CLOSED = {"settled", "rejected", "cancelled", "withdrawn", "affirmed", "disaffirmed", "answered", "removed"}
 
 # What is counted of the instructions and confirmations: of how many it holds.
 COLUMNS: dict[str, Callable[[Heard], bool]] = {
-    "instructed": lambda heard: heard.dialogue == _SETTLEMENT and heard.sent_at is not None,
-    "confirmed": lambda heard: heard.dialogue != _SETTLEMENT and heard.sent_at is not None,
+    "instructed": lambda heard: heard.dialogue == Dialogue.SETTLEMENT and heard.sent_at is not None,
+    "confirmed": lambda heard: heard.dialogue == Dialogue.CONFIRMATION and heard.sent_at is not None,
     "matched": lambda heard: ("matching", "matched") in heard.ever,
     "settled": lambda heard: heard.headline == "settled",
     "partial": lambda heard: "partially_settled" in heard.headlines,
@@ -44,6 +45,17 @@ def by_counterparty(progress: Progress) -> dict[str, dict[str, int]]:
     }
 
 
+def dialogues(progress: Progress) -> dict[str, int]:
+    """Count what was heard of by dialogue, and apart from the others what the counterparties began by themselves."""
+    known = progress.upstream.instructions.values()
+    found = Counter("theirs" if heard.theirs else heard.dialogue for heard in known)
+    theirs = Counter(
+        "generated" if heard.dialogue == Dialogue.SETTLEMENT else heard.dialogue for heard in known if heard.theirs
+    )
+    del found["theirs"]
+    return dict(found.most_common()) | dict(theirs.most_common())
+
+
 def parked(progress: Progress) -> dict[str, int]:
     """Count the exceptions by label, the most frequent first."""
     found: Counter[str] = Counter()
@@ -61,6 +73,8 @@ def latencies(progress: Progress) -> dict[str, dict[str, float]]:
     shares = {item.bic for item in progress.day.tables.counterparties if item.carrier == "folder"}
     for expected in progress.day.expected.values():
         heard = progress.upstream.instructions.get(expected.transaction_id)
+        if expected.event is None:
+            continue
         begun = progress.first_event_at.get(f"{expected.event['trade_id']}/{expected.event['event_id']}")
         if heard is None or begun is None:
             continue
@@ -97,6 +111,9 @@ def summary(progress: Progress, verdict: Verdict, stage: Stage, seed: int) -> di
         "broker": "embedded" if stage.embedded else stage.kafka.bootstrap_servers,
         "folder": str(stage.folder),
         **counts(upstream.instructions.values()),
+        "theirs": sum(heard.theirs for heard in upstream.instructions.values()),
+        "dialogues": dialogues(progress),
+        "requests": dict(Counter(entry.dialogue for entry in entries if entry.dialogue in REQUESTS).most_common()),
         "headlines": dict(headlines.most_common()),
         "parked": parked(progress),
         "counterparties": by_counterparty(progress),

@@ -33,6 +33,7 @@ class Heard:
     settled: dict[str, str] = field(default_factory=dict)  # quantity type or currency -> value
     sent_at: datetime | None = None
     last_at: datetime | None = None
+    theirs: bool = False  # begun by the counterparty
 
 
 class Upstream:
@@ -44,7 +45,8 @@ class Upstream:
         self._known: dict[str, bytes] = {}  # status identifier -> content
         self.instructions: dict[str, Heard] = {}
         self.parked: Counter[tuple[str | None, str]] = Counter()  # (trade, label)
-        self.headlines: dict[str, set[str]] = {}  # trade -> every headline of any of its instructions, and "parked"
+        # trade -> every headline of any of its instructions, every "axis:value" at which one stood, and "parked"
+        self.headlines: dict[str, set[str]] = {}
         self.witness: list[tuple[str, int, str]] = []
         self.latest: deque[StatusEvent | ExceptionEvent] = deque(maxlen=_LATEST)
         self.events = 0
@@ -95,7 +97,10 @@ class Upstream:
         heard.last_at = event.occurred_at
         if heard.sent_at is None and event.delivery == "sent":
             heard.sent_at = event.occurred_at
-        self.headlines.setdefault(event.trade_id, set()).add(event.headline)
+        told = self.headlines.setdefault(event.trade_id, set())
+        told.add(event.headline)
+        told.update(f"{axis}:{value}" for axis, value in heard.axes.items())
+        heard.theirs = heard.theirs or event.delivery == "theirs"
         self.witness.append((event.transaction_id, event.sequence, event.head_hash))
 
 

@@ -6,6 +6,7 @@ lifecycle code: its tables are in ``schemas/simulator/``, so that both can disag
 
 from gateway.simulator.book import AnswerState, BookAnswer, BookEntry, Outcome, Repeat, outcomes, read_book
 from gateway.simulator.counterparty import Counterparty, Progress, SimulatorSettings, open_counterparty, other_side
+from gateway.simulator.initiative import Initiative
 from gateway.simulator.scenario import Delays
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "BookEntry",
     "Counterparty",
     "Delays",
+    "Initiative",
     "Outcome",
     "Progress",
     "Repeat",

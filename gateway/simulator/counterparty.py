@@ -7,6 +7,7 @@ answers: what is due is written, validated by the simulator's own validator, sen
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import re
 from collections import Counter
@@ -29,7 +30,7 @@ from gateway.simulator.answers import Answer, Writer, known_steps
 from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.book import AnswerState, Book
 from gateway.simulator.desk import Desk, Taken
-from gateway.simulator.initiative import InitiativeFile
+from gateway.simulator.initiative import Initiative, InitiativeFile
 from gateway.simulator.scenario import RANDOM, Delays, Scenarios
 from gateway.simulator.tables import dialogues, read_table, read_tables
 from gateway.transports import Incoming, Outgoing, Sent, Transport, open_transport
@@ -218,7 +219,7 @@ class Counterparty:
         # Off the event loop: to explain an invalid message takes up to a second.
         read = self._reader.read
         arrivals = await asyncio.to_thread(lambda: [read(item.carrier_key, item.content) for item in incoming])
-        await self._record(self._desk.take(arrivals, self._clock()))
+        await self._decide(lambda: self._desk.take(arrivals, self._clock()))
 
     async def _begin(self, initiatives: InitiativeFile) -> None:
         """Begin what the file says, as it grows."""
@@ -226,12 +227,17 @@ class Counterparty:
             found = initiatives.read()
             if found:
                 with self._at_work():
-                    await self._record(self._desk.begin(found, self._clock()))
+                    await self._decide(functools.partial(self._begin_now, found))
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _record(self, taken: Taken) -> None:
-        """Write what was decided to the book; only then may its carrier forget it."""
-        await self._write(lambda: self._book.record(taken.recorded, taken.changed))
+    def _begin_now(self, initiatives: Sequence[Initiative]) -> Taken:
+        return self._desk.begin(initiatives, self._clock())
+
+    async def _decide(self, decide: Callable[[], Taken]) -> None:
+        """Decide, and write it to the book before anything of it is answered or the carrier may forget it."""
+        async with self._writing:
+            taken = decide()
+            await _in_thread(lambda: self._book.record(taken.recorded, taken.changed))
         progress = self.progress
         progress.redelivered += taken.redelivered
         progress.dropped += sum(state is AnswerState.DROPPED for state, _ in taken.changed)
@@ -252,7 +258,8 @@ class Counterparty:
         pause = _FIRST_PAUSE
         while not self._stopping.is_set():
             self._planned.clear()
-            ready = self._desk.due(self._clock(), _BATCH)
+            async with self._writing:  # what is decided and not yet in the book is not handed out
+                ready = self._desk.due(self._clock(), _BATCH)
             if not ready:
                 await self._until_due()
                 continue
@@ -319,9 +326,13 @@ class Counterparty:
         return min(pause * 2, _LONGEST_PAUSE)
 
     async def _write(self, write: Callable[[], None]) -> None:
-        # A worker thread waits for the disk; a stop in between must not leave it writing alone.
         async with self._writing:
-            await asyncio.shield(asyncio.to_thread(write))
+            await _in_thread(write)
+
+
+async def _in_thread(write: Callable[[], None]) -> None:
+    # A worker thread waits for the disk; a stop in between must not leave it writing alone.
+    await asyncio.shield(asyncio.to_thread(write))
 
 
 @asynccontextmanager
