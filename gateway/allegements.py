@@ -1,8 +1,9 @@
 """Trades that the other side begins: record them, and compare them with what is ours.
 
-An allegement, a generated transaction or a counterparty's own trade confirmation names nothing of ours. It becomes a
-row like an instruction of ours, with a history and status events; its transaction identification is derived from the
-counterparty and the counterparty's reference, so that a repeat finds it again.
+An allegement, a generated transaction, a counterparty's own trade confirmation, a foreign exchange trade that a central
+system alleges and a system's event name nothing of ours. Each becomes a row like an instruction of ours, with a history
+and status events; its transaction identification is derived from the counterparty and the counterparty's reference, so
+that a repeat finds it again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,19 @@ from gateway.errors import EventError
 from gateway.messages import Messages
 from gateway.model.events import parse_event
 from gateway.model.events.allegement import AnswerTrade
-from gateway.model.facts import Alert, Alleged, Delivery, Terms
+from gateway.model.facts import (
+    Alert,
+    Alleged,
+    AllegementAdvice,
+    Delivery,
+    Fact,
+    ForeignExchangeStatus,
+    References,
+    Reply,
+    StatusValue,
+    SystemEvent,
+    Terms,
+)
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
 from gateway.model.reports import Cause
@@ -31,6 +44,7 @@ _NEAR: Final = timedelta(days=10)  # around their settlement date; beyond it two
 _OURS: Final = {
     Dialogue.ALLEGEMENT: (Dialogue.SETTLEMENT,),
     Dialogue.ALLEGED_TRADE: (Dialogue.CONFIRMATION, Dialogue.SETTLEMENT),
+    Dialogue.ALLEGED_EXCHANGE: (Dialogue.FOREIGN_EXCHANGE,),
 }
 
 
@@ -45,17 +59,53 @@ class Allegements:
         """Derive the transaction identification under which the ledger keeps what the other side calls so."""
         return transaction_id(self._own_bic, self._profile.bic, reference, Dialogue(dialogue), _NUMBER)
 
+    def told_apart(self, reply: Reply, candidates: Sequence[matching.Candidate]) -> Reply:
+        """Tell theirs from ours in what a central system says of foreign exchange trades.
+
+        A trade that the system states and that nothing of ours is named for is alleged, whether the system says so or
+        not. A status of ours that names the other side's trade says that it is alleged no longer.
+        """
+        if not any(isinstance(fact, ForeignExchangeStatus) for _, fact in reply.facts):
+            return reply
+        facts: list[tuple[References, Fact]] = []
+        for references, fact in reply.facts:
+            if isinstance(fact, ForeignExchangeStatus):
+                facts += self._told_apart(references, fact, reply, candidates)
+            else:
+                facts.append((references, fact))
+        return replace(reply, facts=tuple(facts))
+
+    def _told_apart(
+        self,
+        references: References,
+        fact: ForeignExchangeStatus,
+        reply: Reply,
+        candidates: Sequence[matching.Candidate],
+    ) -> list[tuple[References, Fact]]:
+        found = matching.correlate(references, reply, candidates, self._profile.bic)
+        theirs = isinstance(found, matching.Unknown) or (
+            fact.alleged and isinstance(found, matching.Correlated) and found.candidate.theirs
+        )
+        if fact.states_trade and theirs:
+            return [(references, fact.alleging())]
+        other = References(account_servicer_transaction_id=references.matched_side_reference)
+        told = matching.correlate(other, reply, candidates, self._profile.bic)
+        if isinstance(told, matching.Correlated) and told.candidate.theirs:
+            return [(references, fact), (other, AllegementAdvice(StatusValue("matched")))]
+        return [(references, fact)]
+
     def record(
         self,
         unit: Unit,
-        fact: Alleged,
+        fact: Alleged | SystemEvent,
         reference: str,
         evidence: lifecycle.Evidence,
         row: InstructionRow | None,
     ) -> tuple[InstructionRow, lifecycle.Advance]:
         """Add or find the row of what is alleged, and give its next state; the caller moves it.
 
-        The same terms again change nothing; other terms under the same reference are alerted, and the first stay.
+        The same terms again change nothing; other terms under the same reference are alerted, and the first stay in the
+        ledger. What is ours is compared with the newest.
         """
         dialogue, terms = Dialogue(fact.about), self._seen_from_us(fact)
         changed: tuple[Alert, ...] = ()
@@ -72,10 +122,11 @@ class Allegements:
             changed = (lifecycle.alert("alleged_terms_changed", lifecycle.describe(terms)),)
         step = lifecycle.advance(row.state, fact, evidence, row.terms)
         alerts = (*changed, *step.alerts)
-        if dialogue not in _OURS:
+        said = (step.state.axes or {}).get("allegement")
+        if dialogue not in _OURS or said is None or said.archive_id != evidence.archive_id:  # an older one came late
             return row, lifecycle.Advance(step.state, step.changes, alerts)
-        counterparts = matching.rank(row.terms, self._ours(unit, dialogue, row.terms), self._tolerances())
-        compared = lifecycle.compared(step.state, row.terms, counterparts, evidence)
+        counterparts = matching.rank(terms, self._ours(unit, dialogue, terms), self._tolerances())
+        compared = lifecycle.compared(step.state, terms, counterparts, evidence)
         return row, lifecycle.Advance(compared.state, (*step.changes, *compared.changes), (*alerts, *compared.alerts))
 
     def answer(self, unit: Unit, messages: Messages, row: InstructionRow) -> tuple[Alert, ...]:
@@ -99,9 +150,20 @@ class Allegements:
         cause = Cause("comparison", row.state.counterparts[0].identifier)
         return ask(unit, messages, self._profile, event, row, cause=cause, actor=ACTOR)
 
-    def _seen_from_us(self, fact: Alleged) -> Terms:
-        """State the terms of a fact; who receives or delivers is decided by who we are, where we are named."""
+    def _seen_from_us(self, fact: Alleged | SystemEvent) -> Terms:
+        """State the terms of a fact; who receives, delivers, buys or sells is decided by who we are, where named."""
         terms = fact.terms()
+        if isinstance(fact, SystemEvent):
+            return terms
+        if fact.about == Dialogue.ALLEGED_EXCHANGE:
+            if fact.trading_party is not None and matching.same_party(fact.trading_party, self._own_bic):
+                return replace(terms, other_party=fact.counterparty)
+            return replace(
+                terms,
+                bought_amount=terms.sold_amount,
+                sold_amount=terms.bought_amount,
+                other_party=fact.trading_party,
+            )
         for party, movement in ((fact.receiving_agent, "receive"), (fact.delivering_agent, "deliver")):
             if party is not None and matching.same_party(party, self._own_bic):
                 return replace(terms, movement=movement)
@@ -125,7 +187,9 @@ class Allegements:
 
     def _tolerances(self) -> matching.Tolerances:
         given = self._profile.tolerances
-        return matching.Tolerances(given.amount, given.price, given.accrued_interest, given.settlement_date_days)
+        return matching.Tolerances(
+            given.amount, given.price, given.accrued_interest, given.exchange_rate, given.settlement_date_days
+        )
 
 
 def _standing(row: InstructionRow) -> str:

@@ -21,7 +21,7 @@ from gateway import lifecycle
 from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
 from gateway.messages import Identity, Messages
-from gateway.model.events import CANCELLATION, TradeEvent, event_digest, parse_event
+from gateway.model.events import CANCELLATION, EVENT_KINDS, TradeEvent, event_digest, parse_event
 from gateway.model.references import business_message_id, trade_key, transaction_id
 from gateway.model.reports import Cause
 from gateway.model.transitions import REQUESTS
@@ -204,7 +204,7 @@ class Intake:
             return self._park(unit, replace(item, event=conflict), _conflict(event))
         open_items = [] if item.row is not None else waiting.get(_key(event) or 0, [])
         if item.parsed is not None and item.parsed.role == CANCELLATION and item.failure is None:
-            covered = _instructions(unit, open_items, event.instruction_number)
+            covered = _instructions(unit, open_items, item.parsed)
             if covered and item.transaction not in existing:
                 return self._cancel_parked(unit, item, covered)
         if open_items:
@@ -353,15 +353,18 @@ def _undecoded(content: bytes, topic: str, partition: int, offset: int, now: dat
 
 
 def _instructions(
-    unit: Unit, open_items: list[tuple[int, str, int | None, int | None]], number: int | None
+    unit: Unit, open_items: list[tuple[int, str, int | None, int | None]], cancellation: TradeEvent
 ) -> list[tuple[int, str, int | None, int | None]]:
-    """Pick the parked settlement instructions of a number: a confirmation or a cancellation is not what is meant."""
+    """Pick what is parked and would have begun the instruction that is cancelled: of its dialogue and number."""
+
+    def begins_it(event_row: int) -> bool:
+        kind = EVENT_KINDS.get(unit.stored_event(event_row).kind or "")
+        return kind is not None and kind.model.dialogue == cancellation.dialogue and kind.model.role not in REQUESTS
+
     return [
         entry
         for entry in open_items
-        if entry[2] == number
-        and entry[3] is not None
-        and (unit.stored_event(entry[3]).kind or "").startswith("instruct_settlement/")
+        if entry[2] == cancellation.instruction_number and entry[3] is not None and begins_it(entry[3])
     ]
 
 

@@ -40,24 +40,32 @@ class KeyKind:
     """One reference that can tell the instruction: which of our identifiers it names, and how far it is trusted.
 
     ``strong`` ones are identifiers that we gave. ``decisive`` ones name the transaction itself: stated and unknown,
-    they forbid any other reference to decide.
+    they forbid any other reference to decide. Where they may be of ``either_side``, another reference may still name
+    what the other side began.
     """
 
     name: str
     names: tuple[str, ...]
     strong: bool
     decisive: bool = False
+    either_side: bool = False
 
 
 # By strength. The servicer's identification is unique within that servicer only; both sides share the common one.
 KEY_KINDS: Final = (
     KeyKind("account_owner_transaction_id", (TRANSACTION_ID,), strong=True, decisive=True),
     KeyKind("confirmation_reference", (TRANSACTION_ID,), strong=True, decisive=True),
+    # A central system names a trade by the reference of the message that its originator sent: our instruction's is the
+    # transaction identification, an amendment's or a cancellation's its business message identifier.
+    KeyKind(
+        "originator_reference", (TRANSACTION_ID, BUSINESS_MESSAGE_ID), strong=True, decisive=True, either_side=True
+    ),
     # sese.020 and its like carry no identification of their own: CxlReqRef and ReqRef name the header's BizMsgIdr.
     KeyKind("request_reference", (BUSINESS_MESSAGE_ID,), strong=True),
     KeyKind("related_business_message_id", (BUSINESS_MESSAGE_ID,), strong=True),
     # admi.002 names "the message": most quote its BizMsgIdr, some the transaction identification in it.
     KeyKind("rejected_message", (BUSINESS_MESSAGE_ID, TRANSACTION_ID), strong=True),
+    KeyKind("message_reference", (BUSINESS_MESSAGE_ID, TRANSACTION_ID), strong=True),
     KeyKind("account_servicer_transaction_id", (ACCOUNT_SERVICER_TRANSACTION_ID,), strong=False),
     KeyKind("common_id", (COMMON_ID,), strong=False),
 )
@@ -81,7 +89,8 @@ class Key:
 class Candidate:
     """An instruction that a reply may be about; ``business_message_ids`` maps each message we sent to what it was.
 
-    What a message was: its role, such as ``instruction``, ``confirmation`` or ``cancellation``.
+    What a message was: its role, such as ``instruction``, ``confirmation`` or ``cancellation``. ``theirs`` is what the
+    other side began.
     """
 
     instruction_id: int
@@ -90,6 +99,7 @@ class Candidate:
     account_servicer_transaction_id: str | None = None
     business_message_ids: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     common_id: str | None = None
+    theirs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +162,11 @@ def correlation_keys(references: References, reply: Reply) -> tuple[Key, ...]:
     keys = (
         ("account_owner_transaction_id", references.account_owner_transaction_id),
         ("confirmation_reference", references.confirmation_reference),
+        ("originator_reference", references.originator_reference),
         ("request_reference", references.request_reference),
         ("related_business_message_id", references.related_business_message_id),
         ("rejected_message", rejected),
+        ("message_reference", references.message_reference),
         ("account_servicer_transaction_id", references.account_servicer_transaction_id),
         ("common_id", references.common_id),
     )
@@ -189,15 +201,17 @@ def correlate(references: References, reply: Reply, candidates: Sequence[Candida
         if unknown is not None:
             return _disagreement(keys, candidates)
         return _from_its_counterparty(found, by, keys, reply, counterparty)
-    if unknown is not None:
-        return Unknown(f"no instruction has {unknown.kind} {unknown.value}")
     own = [candidate for candidate in candidates if same_party(candidate.counterparty, counterparty)]
+    if unknown is not None:
+        own = [candidate for candidate in own if candidate.theirs and _KINDS[unknown.kind].either_side]
     for key in keys:
         hits = _hits(key, own)
         if len(hits) > 1:
             return _disagreement((key,), own)
         if hits:
             return _from_its_counterparty(hits[0], key, keys, reply, counterparty)
+    if unknown is not None:
+        return Unknown(f"no instruction has {unknown.kind} {unknown.value}")
     stated = ", ".join(f"{key.kind} {key.value}" for key in keys)
     return Unknown(f"no instruction has {stated}" if stated else "the reply carries no reference that could be ours")
 
@@ -280,6 +294,11 @@ def compare(terms: Terms, confirmed: SettlementConfirmation) -> tuple[Difference
     return tuple(differences)
 
 
+def compare_trade(terms: Terms, stated: Terms) -> tuple[Difference, ...]:
+    """Name the fields in which a central system holds a trade of ours otherwise than instructed, sorted by field."""
+    return tuple(sorted(_compared(terms, stated, EXACT)[1], key=attrgetter("field")))
+
+
 def _quantity(instructed: Quantity, settled: Quantity, part: bool) -> list[Difference]:
     if instructed.type != settled.type:  # the numbers of two types cannot be compared
         return [Difference("quantity_type", instructed.type, settled.type)]
@@ -310,35 +329,46 @@ class Ours:
 
 @dataclass(frozen=True, slots=True)
 class Tolerances:
-    """How far theirs may differ and still agree: amounts and price in their own units, settlement date in days."""
+    """How far theirs may differ and still agree: amounts, price and rate in their units, settlement date in days."""
 
     amount: Decimal = Decimal(0)
     price: Decimal = Decimal(0)
     accrued_interest: Decimal = Decimal(0)
+    exchange_rate: Decimal = Decimal(0)
     settlement_date_days: int = 0
 
 
 EXACT: Final = Tolerances()
 _KEPT: Final = 5  # counterparts shown; further ones are only less like it
 # Without one of these in common two trades are not the same trade.
-_TELLING: Final = ("common_reference", "quantity", "amount")
+_TELLING: Final = ("common_reference", "quantity", "amount", "bought_amount", "sold_amount")
 
 
 def rank(theirs: Terms, ours: Sequence[Ours], tolerances: Tolerances = EXACT) -> tuple[Counterpart, ...]:
     """Compare what the other side alleges with trades of ours, field by field; the most alike first.
 
-    One that is of another security or direction is not listed, nor one that has neither quantity, amount nor common
-    reference in common. What one side does not state is neither agreed nor different. At most five are returned.
+    One that is of another security, direction or pair of currencies is not listed, nor one that has neither quantity,
+    nor an amount, nor the common reference in common. What one side does not state is neither agreed nor different. At
+    most five are returned.
     """
     found = []
     for number, one in enumerate(ours):
         agreed, differences = _compared(one.terms, theirs, tolerances)
         different = {difference.field for difference in differences}
-        if different & {"isin", "movement"} or not any(name in agreed for name in _TELLING):
+        if (
+            different & {"isin", "movement"}
+            or not _same_currencies(one.terms, theirs)
+            or not any(name in agreed for name in _TELLING)
+        ):
             continue
         counterpart = Counterpart(one.kind, one.identifier, one.standing, agreed, differences)
         found.append((len(differences), -len(agreed), number, counterpart))
     return tuple(entry[3] for entry in sorted(found)[:_KEPT])
+
+
+def _same_currencies(ours: Terms, theirs: Terms) -> bool:
+    pairs = ((ours.bought_amount, theirs.bought_amount), (ours.sold_amount, theirs.sold_amount))
+    return all(one is None or other is None or one.currency == other.currency for one, other in pairs)
 
 
 def _compared(ours: Terms, theirs: Terms, tolerances: Tolerances) -> tuple[tuple[str, ...], tuple[Difference, ...]]:
@@ -346,7 +376,7 @@ def _compared(ours: Terms, theirs: Terms, tolerances: Tolerances) -> tuple[tuple
     differences: list[Difference] = []
     for name in _FIELDS_OF_A_TRADE:
         one, other = getattr(ours, name), getattr(theirs, name)
-        if one is None or other is None:
+        if one is None or other is None or (name == "exchange_rate" and not _same_unit(ours, theirs)):
             continue
         if _agrees(name, one, other, tolerances):
             agreed.append(name)
@@ -363,6 +393,10 @@ _FIELDS_OF_A_TRADE: Final = (
     "amount",
     "price",
     "accrued_interest",
+    "bought_amount",
+    "sold_amount",
+    "exchange_rate",
+    "other_party",
     "trade_date",
     "settlement_date",
     "safekeeping_account",
@@ -370,14 +404,21 @@ _FIELDS_OF_A_TRADE: Final = (
 )
 
 
+def _same_unit(ours: Terms, theirs: Terms) -> bool:
+    """Say whether two rates price the same currency; the amounts decide where one rate is the inverse of the other."""
+    return None in (ours.unit_currency, theirs.unit_currency) or ours.unit_currency == theirs.unit_currency
+
+
 def _agrees(name: str, one: object, other: object, tolerances: Tolerances) -> bool:
     if isinstance(one, Amount) and isinstance(other, Amount):
-        allowed = tolerances.amount if name == "amount" else tolerances.accrued_interest
+        allowed = tolerances.accrued_interest if name == "accrued_interest" else tolerances.amount
         return one.currency == other.currency and abs(one.value - other.value) <= allowed
     if isinstance(one, Decimal) and isinstance(other, Decimal):
-        return abs(one - other) <= tolerances.price
+        return abs(one - other) <= (tolerances.exchange_rate if name == "exchange_rate" else tolerances.price)
     if isinstance(one, date) and isinstance(other, date) and name == "settlement_date":
         return abs((one - other).days) <= tolerances.settlement_date_days
+    if name == "other_party" and isinstance(one, str) and isinstance(other, str):
+        return same_party(one, other)
     return one == other
 
 

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,7 +21,20 @@ from gateway.checkpoints import passed
 from gateway.errors import Conflict, GatewayError, IllegalTransition, MessageError, StoreError, StoreUnavailable
 from gateway.messages import Messages
 from gateway.messages.header import without_header
-from gateway.model.facts import Alert, Alleged, Delivery, Difference, References, Reply, SettlementConfirmation, State
+from gateway.model.facts import (
+    Alert,
+    Alleged,
+    Delivery,
+    Difference,
+    Fact,
+    ForeignExchangeStatus,
+    Receipt,
+    References,
+    Reply,
+    SettlementConfirmation,
+    State,
+    SystemEvent,
+)
 from gateway.model.reports import Cause
 from gateway.model.transitions import Dialogue
 from gateway.pace import Backoff, Clock, Signals
@@ -81,6 +94,7 @@ class Replies:
         self._ledger = ledger
         self._messages = messages
         self._channel = profile.bic
+        self._receipt_codes = profile.receipt_codes
         self._allegements = Allegements(messages.own_bic, profile)
         self._loops = loops
         self._signals = signals
@@ -219,9 +233,15 @@ class Replies:
             if item.reply is None:
                 continue
             for references, fact in item.reply.facts:
+                if isinstance(fact, SystemEvent):
+                    continue
                 if isinstance(fact, Alleged):  # it names nothing of ours, but may have come before
                     theirs.add(self._allegements.transaction_of(_reference(fact, references), fact.about))
                     continue
+                if references.matched_side_reference:
+                    theirs.add(
+                        self._allegements.transaction_of(references.matched_side_reference, Dialogue.ALLEGED_EXCHANGE)
+                    )
                 for key in matching.correlation_keys(references, item.reply):
                     for name in key.names:
                         values.setdefault(name, set()).add(key.value)
@@ -250,6 +270,7 @@ class Replies:
                 counterparty=row.counterparty,
                 account_servicer_transaction_id=row.account_servicer_transaction_id,
                 business_message_ids=sent.get(number, {}),
+                theirs=row.state.delivery is Delivery.THEIRS,
             )
             for number, row in unit.lock(sorted(numbers)).items()
         }
@@ -273,7 +294,8 @@ class Replies:
                 return Applied("duplicate", item)
             text = f"business message {reply.business_message_id} came before with other content (archive {archive_id})"
             return self._park(unit, item, MessageError(text, code="reply_conflict"))
-        if any(isinstance(fact, Alleged) for _, fact in reply.facts):
+        reply = self._allegements.told_apart(reply, tuple(candidates.values()))
+        if any(isinstance(fact, Alleged | SystemEvent) for _, fact in reply.facts):
             return self._begin(unit, item, reply, candidates)
         found: list[matching.Correlated] = []
         for references, _ in reply.facts:
@@ -293,7 +315,7 @@ class Replies:
         alerts: list[Alert] = []
         for row, advance, references in steps:
             alerts += self._move(unit, item, reply, row, advance, references)
-        row = steps[-1][0]
+        row = steps[0][0]
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
         return Applied("applied", item, row.transaction_id, row.headline, alerts=tuple(alerts))
 
@@ -306,9 +328,9 @@ class Replies:
         alerts: list[Alert] = []
         row: InstructionRow | None = None
         for references, fact in reply.facts:
-            assert isinstance(fact, Alleged)
+            assert isinstance(fact, Alleged | SystemEvent)
             evidence = self._evidence(unit, item, reply, "instruction", None)
-            reference = _reference(fact, references)
+            reference = _reference(fact, references) if isinstance(fact, Alleged) else evidence.source_id[:35]
             held = rows.get(self._allegements.transaction_of(reference, fact.about))
             row, advance = self._allegements.record(unit, fact, reference, evidence, held)
             rows[row.transaction_id] = row
@@ -316,7 +338,7 @@ class Replies:
             alerts += self._allegements.answer(unit, self._messages, row)
             # Whatever follows in the same batch may be about it: its removal, or the same again.
             candidates[row.id] = matching.Candidate(
-                row.id, _name(row), row.counterparty, row.account_servicer_transaction_id
+                row.id, _name(row), row.counterparty, row.account_servicer_transaction_id, theirs=True
             )
         assert row is not None
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
@@ -369,7 +391,8 @@ class Replies:
         """Advance every instruction that the reply speaks of; nothing is written unless all of it is legal."""
         states: dict[int, State] = {}
         steps = []
-        for (references, fact), correlated in zip(reply.facts, found, strict=True):
+        for (references, stated), correlated in zip(reply.facts, found, strict=True):
+            fact = self._explained(stated)
             number = correlated.candidate.instruction_id
             row = unit.lock([number])[number]
             state = states.get(number, row.state)
@@ -379,11 +402,19 @@ class Replies:
             differences: tuple[Difference, ...] = ()
             if isinstance(fact, SettlementConfirmation):
                 differences = matching.compare(lifecycle.terms_in_force(state, row.terms), fact)
+            elif isinstance(fact, ForeignExchangeStatus):
+                differences = matching.compare_trade(lifecycle.terms_in_force(state, row.terms), fact.terms())
             evidence = self._evidence(unit, item, reply, correlated.about or "instruction", correlated.names)
             advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
             states[number] = advance.state
             steps.append((row, advance, references))
         return steps
+
+    def _explained(self, fact: Fact) -> Fact:
+        """Give a receipt the meaning that its code has with this counterparty."""
+        if isinstance(fact, Receipt):
+            return replace(fact, meaning=self._receipt_codes.get(fact.code, fact.meaning))
+        return fact
 
     def _finish(self, unit: Unit, item: Read, state: ArchiveState, instruction_id: int | None) -> None:
         unit.set_archive(

@@ -72,10 +72,17 @@ def terms(movement: str = "deliver") -> Terms:
     return parsed.terms()
 
 
+def instructed(kind: str) -> Terms:
+    """Return the terms of the complete example that a request of this kind is about."""
+    if kind == "cancel_foreign_exchange/1":
+        return parse_event(encode(document("instruct_foreign_exchange/1"))).terms()
+    return terms()
+
+
 def build(event: dict[str, Any] | TradeEvent, definition: str, header: str = "head.001.001.04") -> BuiltMessage:
     """Build the message of an event in one version."""
     parsed = parse_event(encode(event)) if isinstance(event, dict) else event
-    return messages().build(parsed, profile(definition, header), IDENTITY, terms())
+    return messages().build(parsed, profile(definition, header), IDENTITY, instructed(parsed.kind))
 
 
 def expressible(event: dict[str, Any], definition: str) -> dict[str, Any]:

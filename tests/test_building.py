@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 from datetime import UTC, datetime
@@ -19,8 +20,9 @@ from gateway.errors import BuildError, ConfigError, EventError, InvalidMessage, 
 from gateway.messages import Identity, Messages, building, terms_of
 from gateway.messages.building import MessageWriter
 from gateway.messages.schema_files import load_catalogue
+from gateway.model.currencies import DECIMALS
 from gateway.model.events import EVENT_KINDS, TradeEvent, parse_event
-from gateway.model.facts import Terms
+from gateway.model.facts import SystemEvent, Terms
 from tests.examples import (
     EVERY_VERSION,
     HEADERS,
@@ -31,6 +33,7 @@ from tests.examples import (
     document,
     encode,
     expressible,
+    instructed,
     leaves,
     messages,
     plain,
@@ -308,10 +311,27 @@ def test_line_feeds_of_a_narrative_are_kept() -> None:
 
 
 @st.composite
+def exchanges(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw what a foreign exchange trade exchanges, and at which rate."""
+    pair = draw(st.lists(st.sampled_from(["EUR", "USD", "JPY", "KWD"]), min_size=2, max_size=2, unique=True))
+
+    def money(currency: str) -> dict[str, str]:
+        places = DECIMALS[currency]
+        value = draw(st.decimals(min_value=1, max_value=10**12, places=places))
+        return {"value": str(value), "currency": currency}
+
+    rate = draw(st.decimals(min_value=Decimal("0.000001"), max_value=Decimal(9999), places=draw(st.integers(6, 7))))
+    priced = draw(
+        st.sampled_from([{}, {"unit_currency": pair[0]}, {"unit_currency": pair[1], "quoted_currency": pair[0]}])
+    )
+    return {"bought_amount": money(pair[0]), "sold_amount": money(pair[1]), "rate": {"value": str(rate), **priced}}
+
+
+@st.composite
 def events(draw: st.DrawFn) -> dict[str, Any]:
     """Draw an event: an example with some of its fields left out and others changed."""
     kind = draw(st.sampled_from(sorted(EVENT_KINDS)))
-    event = document(kind)
+    event = copy.deepcopy(draw(st.sampled_from([EVENT_KINDS[kind].example, *EVENT_KINDS[kind].others])))
     paths = sorted({re.sub(r"\[\d+\]$", "", path) for path in leaves(event)} | event.keys())
     for path in draw(st.lists(st.sampled_from(paths), max_size=25, unique=True)):
         remove(event, path)
@@ -331,6 +351,8 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
             event["payment"] = "free"
             for name in ("settlement_amount", "value_date", "accrued_interest_included", "stamp_duty_included"):
                 event.pop(name, None)
+    if "bought_amount" in event:
+        event |= draw(exchanges())
     for name in draw(
         st.lists(st.sampled_from(["processing_text", "security_text", "security_description"]), max_size=2)
     ):
@@ -353,13 +375,46 @@ def test_every_event_becomes_a_valid_message_in_every_version_or_names_the_eleme
     refused: tuple[Violation, ...] = ()
     content = b""
     try:
-        content = messages().build(parsed, profile(definition, header), IDENTITY, terms()).content
+        content = messages().build(parsed, profile(definition, header), IDENTITY, instructed(parsed.kind)).content
     except BuildError as error:
         refused = error.violations
     assert messages().validator.check(content).valid != bool(refused)
     stated = [plain(path) for path in leaves(event)]
     assert all(any(path.startswith(found.path) for path in stated) for found in refused)
     assert all(found.code in ("element_not_in_version", "code_not_in_version") for found in refused)
+
+
+@given(exchanges(), st.sampled_from([pair for pair in EVERY_VERSION if pair[1].startswith(("fxtr.014", "fxtr.015"))]))
+@settings(deadline=None, max_examples=60)
+def test_amounts_and_rates_of_foreign_exchange_keep_every_digit(
+    exchange: dict[str, Any], version: tuple[str, str]
+) -> None:
+    kind, definition = version
+    content = build(document(kind, minimal=True) | exchange, definition).content
+    below = "" if definition.endswith("04") else "/Amt"
+    for name, tag in (("bought_amount", "TradgSdBuyAmt"), ("sold_amount", "TradgSdSellAmt")):
+        assert text_at(content, f"TradAmts/{tag}{below}") == [exchange[name]["value"]]
+    assert Decimal(text_at(content, "AgrdRate/XchgRate")[0]) == Decimal(exchange["rate"]["value"])
+
+
+@given(
+    st.from_regex(r"[a-zA-Z0-9]{1,4}", fullmatch=True),
+    st.lists(_TEXT, max_size=5),
+    st.none() | _TEXT,
+    st.none() | st.datetimes(timezones=st.just(UTC)),
+)
+@settings(deadline=None, max_examples=100)
+def test_what_a_system_event_says_is_read_back(
+    code: str, parameters: list[str], description: str | None, at: datetime | None
+) -> None:
+    when = None if at is None else at.replace(microsecond=at.microsecond // 1000 * 1000)
+    event = document("notify_system_event/1", minimal=True) | {"code": code, "parameters": parameters}
+    if description is not None:
+        event["description"] = description
+    if when is not None:
+        event["event_time"] = when.isoformat()
+    [(_, fact)] = messages().read(build(event, "admi.004.001.02").content).facts
+    assert fact == SystemEvent(code, parameters=tuple(parameters), description=description, at=when)
 
 
 @given(events(), st.data())
@@ -388,7 +443,7 @@ known_writer = cache(new_writer)
 def written(writer: MessageWriter, event: TradeEvent) -> object:
     """Return what a writer writes, or what it refuses."""
     try:
-        return writer.write(event, IDENTITY, terms())
+        return writer.write(event, IDENTITY, instructed(event.kind))
     except BuildError as error:
         return error.violations
 

@@ -28,6 +28,7 @@ from gateway.lifecycle import (
     terms_in_force,
     withdraw,
 )
+from gateway.lifecycle.step import Step
 from gateway.matching import compare
 from gateway.model.facts import (
     Amount,
@@ -121,22 +122,27 @@ def standing_at(dialogue: Dialogue, axis: str, at: str) -> State:
     if at == NOTHING:
         return State(dialogue, Delivery.SENT)
     held = Axis(StatusValue(at), NOON, 0)
-    if axis != "settlement" or at in ("pending", "failing", "proprietary"):
-        return State(dialogue, Delivery.SENT, {axis: held}, advised=held if axis == "settlement" else None)
+    place_of_parts = (Dialogue.SETTLEMENT, "settlement")
+    if place_of_parts != (dialogue, axis) or at in ("pending", "failing", "proprietary"):
+        return State(
+            dialogue, Delivery.SENT, {axis: held}, advised=held if place_of_parts == (dialogue, axis) else None
+        )
     quantity = Quantity(Decimal(40 if at == "partially_settled" else 100), "unit")
     part = Part("PART0", 0, quantity, None, reversed=at == "reversed", asserted_at=NOON)
     return State(dialogue, Delivery.SENT, {axis: held}, (part,))
 
 
-def saying(dialogue: Dialogue, axis: str, to: str) -> Fact:
-    """Make the status fact that moves an axis to a value."""
-    status = StatusValue(to)
+def say(state: State, axis: str, to: str) -> Advance:
+    """Move an axis by the fact that says its status; by the step itself where facts speak of several axes at once."""
+    dialogue, status, proof = Dialogue(state.dialogue), StatusValue(to), evidence(1, 5)
     if axis in REQUESTS:
-        return RequestAdvice(axis, status)
-    kind = next(
-        kind for kind in get_args(Fact) if axis in kind.__dataclass_fields__ and (dialogue, kind) in lifecycle._APPLY
-    )
-    return kind(**{axis: status})
+        return apply(state, RequestAdvice(axis, status), proof)
+    for kind in get_args(Fact):
+        if axis in kind.__dataclass_fields__ and (dialogue, kind) in lifecycle._APPLY:
+            return apply(state, kind(**{axis: status}), proof)
+    step = Step(state, proof, TERMS)
+    step.say(axis, status)
+    return step.finish(None)
 
 
 def settled(
@@ -170,7 +176,7 @@ NO_WAYS = [
     and (STATUS, before, after) not in WAYS[place]
     # While a part stands a status of settlement is kept beside it and moves nothing.
     and not (
-        place[1] == "settlement"
+        place == (Dialogue.SETTLEMENT, "settlement")
         and before in ("settled", "partially_settled")
         and after in ("pending", "failing", "proprietary")
     )
@@ -181,7 +187,7 @@ NO_WAYS = [
 def test_a_status_moves_its_axis_along_every_way_of_the_table(
     dialogue: Dialogue, axis: str, before: str, after: str
 ) -> None:
-    step = apply(standing_at(dialogue, axis, before), saying(dialogue, axis, after), evidence(1, 5))
+    step = say(standing_at(dialogue, axis, before), axis, after)
     assert value(step.state, axis) == after
     moved = [(change.axis, change.before, change.after) for change in step.changes]
     assert moved == ([] if before == after else [(axis, None if before == NOTHING else before, after)])
@@ -192,7 +198,7 @@ def test_a_status_without_a_way_is_refused_naming_both_ends(
     dialogue: Dialogue, axis: str, before: str, after: str
 ) -> None:
     with pytest.raises(IllegalTransition) as refused:
-        apply(standing_at(dialogue, axis, before), saying(dialogue, axis, after), evidence(1, 5))
+        say(standing_at(dialogue, axis, before), axis, after)
     assert refused.value.code == "illegal_transition"
     assert refused.value.text == f"{dialogue} {axis}: no way from {before} to {after}"
 

@@ -193,11 +193,13 @@ def test_keys_come_by_strength_and_name_what_they_are_looked_up_by() -> None:
         request_reference="D",
         related_business_message_id="E",
         confirmation_reference="F",
+        originator_reference="H",
+        message_reference="I",
     )
     reply = Reply("admi.002.001.01", ((references, MessageRejection("G", None)),))
     keys = correlation_keys(references, reply)
     assert [key.kind for key in keys] == [kind.name for kind in KEY_KINDS]
-    assert keys[4].names == (BUSINESS_MESSAGE_ID, TRANSACTION_ID)
+    assert keys[5].names == (BUSINESS_MESSAGE_ID, TRANSACTION_ID)
     assert correlation_keys(References(), reply) == ()
 
 

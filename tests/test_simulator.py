@@ -300,6 +300,12 @@ def values(content: bytes, *paths: str) -> list[str | None]:
     return [parsed.document_value(path) for path in paths]
 
 
+ELSEWHERE = {  # test_simulated_exchange
+    "foreign_exchange",
+    "foreign_exchange_amendment",
+    "foreign_exchange_cancellation",
+    "alleged_exchange",
+}
 STANDING = ("repair", "inferred-matched", "unmatched:CMIS", "failing:LACK")
 
 
@@ -315,6 +321,8 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
     reader, writer = tools(versions)
     written: set[str] = set()
     for scenario in every_scenario():
+        if scenario.dialogue in ELSEWHERE:
+            continue
         for number, content in enumerate(ARRIVALS.get(scenario.dialogue, [b"no XML at all"])):
             arrival = reader.read("k", content) if isinstance(content, bytes) else content
             assert arrival.valid or scenario.dialogue == "refusal", arrival.violations

@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, func, insert, select
 
 from gateway.errors import ConfigError, Conflict, StoreError, StoreUnavailable, Violation
+from gateway.model.events import EVENT_KINDS
 from gateway.model.facts import Amount, Axis, Delivery, Quantity, Reason, State, StatusValue
 from gateway.model.references import trade_key
 from gateway.model.reports import Cause
-from gateway.model.transitions import Dialogue
+from gateway.model.transitions import HEADLINES, REQUESTS, Dialogue
 from gateway.store import ArchiveState, Ledger, OutboxState, Parking, Unit, tables
 from gateway.store.engine import translate
 from gateway.store.migration import HEAD, current_revision, upgrade
@@ -973,3 +974,17 @@ async def test_a_cancelled_write_is_either_whole_or_absent(ledger: Ledger) -> No
         await count(ledger, table) for table in (tables.event, tables.instruction, tables.history, tables.outbox)
     ]
     assert len(set(written)) == 1
+
+
+def test_every_word_of_the_model_fits_its_column() -> None:
+    kinds = EVENT_KINDS.values()
+    roles = {kind.model.role for kind in kinds} | REQUESTS
+    headlines = {word for rows in HEADLINES.values() for _, _, word in rows}
+    for column, words in (
+        (tables.instruction.c.dialogue, set(Dialogue)),
+        (tables.instruction.c.headline, headlines),
+        (tables.document.c.role, roles),
+        (tables.history.c.action, {f"{role}_requested" for role in roles}),
+        (tables.event.c.kind, set(EVENT_KINDS)),
+    ):
+        assert [word for word in words if len(word) > column.type.length] == []

@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from gateway.model.facts import Change, Reason, State
+from gateway.model.facts import Amount, Change, Reason, State
 from gateway.store.views import (
     Content,
     DocumentView,
@@ -179,6 +179,10 @@ def _heading(story: Story) -> Panel:
         ("what", f"{row.dialogue}: {row.movement or ''} {row.payment or ''} {row.isin or ''}".rstrip()),
         ("quantity", quantity),
         ("amount", amount),
+        ("bought", _money(terms.bought_amount)),
+        ("sold", _money(terms.sold_amount)),
+        ("rate", _number(terms.exchange_rate)),
+        ("traded with", terms.other_party),
         ("trade date", str(terms.trade_date or "")),
         ("settles", str(terms.settlement_date or "")),
         ("safekeeping account", terms.safekeeping_account),
@@ -187,6 +191,10 @@ def _heading(story: Story) -> Panel:
         ("row", str(row.id)),
     )
     return Panel(facts, title=f"{row.transaction_id}  {_trade(row.source, row.trade_id, row.instruction_number)}")
+
+
+def _money(amount: Amount | None) -> str:
+    return f"{_number(amount.value)} {amount.currency}" if amount else ""
 
 
 def _facts(*pairs: tuple[str, str | None]) -> Table:
@@ -212,6 +220,10 @@ def _standing(state: State) -> Table:
     for difference in state.breaks:
         told = f"{difference.field}: instructed {difference.instructed}, confirmed {difference.confirmed}"
         table.add_row("break", Text("differs", style="red"), "", Text(told))
+    for counterpart in state.counterparts:
+        differing = (f"{d.field}: ours {d.instructed}, theirs {d.confirmed}" for d in counterpart.differences)
+        told = "; ".join(differing) or f"agrees in {', '.join(counterpart.agreed)}"
+        table.add_row("like", _coloured(counterpart.standing), "", Text(f"{counterpart.identifier}: {told}"))
     return table
 
 

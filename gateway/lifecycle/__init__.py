@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, get_args
 
-from gateway.lifecycle import allegement, settlement
+from gateway.lifecycle import allegement, foreign_exchange, settlement
 from gateway.lifecycle.allegement import compared, describe
 from gateway.lifecycle.step import (
     NO_TERMS,
@@ -37,12 +37,15 @@ from gateway.model.facts import (
     Delivery,
     Difference,
     Fact,
+    ForeignExchangeStatus,
     MessageRejection,
     Reason,
+    Receipt,
     RequestAdvice,
     SettlementConfirmation,
     State,
     StatusValue,
+    SystemEvent,
     Terms,
 )
 from gateway.model.transitions import (
@@ -57,6 +60,7 @@ from gateway.model.transitions import (
     WAYS,
     Dialogue,
 )
+from gateway.model.transitions.foreign_exchange import SAYS
 
 __all__ = [
     "Advance",
@@ -220,6 +224,30 @@ def _message_rejection(step: Step, fact: MessageRejection, _: tuple[Difference, 
     step.say("processing", status)
 
 
+def _receipt(step: Step, fact: Receipt, differences: tuple[Difference, ...]) -> None:
+    """Apply what a receipt says of our message: that it arrived, that it is refused, or nothing that is certain."""
+    if fact.meaning == "rejected":
+        _message_rejection(step, MessageRejection(None, fact.code, fact.text), differences)
+        return
+    if fact.meaning == "unknown":
+        step.alert("receipt_unclear", f"Code {fact.code}" + (f": {fact.text}" if fact.text else "."))
+        return
+    if step.evidence.about not in REQUESTS:
+        step.prove_delivery()
+    if step.state.dialogue == Dialogue.TECHNICAL:
+        step.say("processing", StatusValue("received", (Reason(proprietary=fact.code, text=fact.text),)))
+
+
+def _system_event(step: Step, fact: SystemEvent, _: tuple[Difference, ...]) -> None:
+    said = ", ".join(fact.parameters)
+    when = f" at {fact.at.isoformat()}" if fact.at else ""
+    text = (
+        f"{fact.code}{when}" + (f" ({said})" if said else "") + (f": {fact.description}" if fact.description else ".")
+    )
+    step.say("notification", StatusValue("notified", (Reason(proprietary=fact.code, text=fact.description),)))
+    step.alert("system_event", text)
+
+
 def _technically_rejected(fact: MessageRejection) -> StatusValue:
     where = f" at {fact.location}" if fact.location else ""
     text = f"technical rejection{where}" + (f": {fact.text}" if fact.text else "")
@@ -234,6 +262,8 @@ def _first_word(fact: Fact) -> tuple[str, str]:
         return "affirmation", fact.status.value
     if isinstance(fact, RequestAdvice):
         return fact.request, fact.status.value
+    if isinstance(fact, ForeignExchangeStatus):
+        return SAYS[fact.status.value][-1]
     for axis in ("processing", "inferred_matching", "matching", "settlement", "affirmation", "cancellation"):
         status = getattr(fact, axis, None)
         if status is not None:
@@ -252,6 +282,9 @@ _APPLY: Final[Mapping[tuple[str, type], Callable[[Step, Any, tuple[Difference, .
     **{(dialogue, RequestAdvice): _request_advice for dialogue in Dialogue},
     **{(dialogue, MessageRejection): _message_rejection for dialogue in Dialogue},
     **{(Dialogue.SETTLEMENT, kind): apply for kind, apply in settlement.APPLY.items()},
+    **{(dialogue, Receipt): _receipt for dialogue in Dialogue},
     **allegement.APPLY,
+    **foreign_exchange.APPLY,
+    (Dialogue.TECHNICAL, SystemEvent): _system_event,
     (Dialogue.CONFIRMATION, ConfirmationAnswer): _confirmation_answer,
 }

@@ -25,7 +25,12 @@ from gateway.model.transitions import COMPARISON, NOTHING, WAYS, Dialogue
 _ON_THE_WAY: Final = frozenset({"recorded", "sending", "in_doubt", "refused", "parked", "held"})
 """Headlines of instructions that the other side's servicer cannot have matched yet."""
 
-_CODES: Final = {Dialogue.ALLEGEMENT: "allegement", Dialogue.ALLEGED_TRADE: "trade"}
+_SUBJECTS: Final = {
+    Dialogue.ALLEGEMENT: "allegement",
+    Dialogue.ALLEGED_TRADE: "trade",
+    Dialogue.ALLEGED_EXCHANGE: "foreign_exchange",
+}
+_ALLEGED_BY_A_SYSTEM: Final = (Dialogue.ALLEGEMENT, Dialogue.ALLEGED_EXCHANGE)
 
 
 def _alleged(step: Step, _fact: Alleged, _: tuple[Difference, ...]) -> None:
@@ -63,27 +68,31 @@ def compared(state: State, terms: Terms, counterparts: Sequence[Counterpart], ev
     assert before == word or (COMPARISON, before, word) in WAYS[state.dialogue, "comparison"]
     moved = Axis(StatusValue(word), evidence.asserted_at, evidence.archive_id)
     after = replace(state, axes={**axes, "comparison": moved}, counterparts=kept)
-    about = _CODES[Dialogue(state.dialogue)]
+    about = _SUBJECTS[Dialogue(state.dialogue)]
     alerts = []
     if best is None:
         alerts.append(alert(f"{about}_unknown", describe(terms)))
     elif best.differences:
         said = "; ".join(f"{d.field}: ours {d.instructed}, theirs {d.confirmed}" for d in best.differences)
         alerts.append(alert(f"{about}_differs", f"{best.kind} {best.identifier}: {said}."))
-    elif state.dialogue == Dialogue.ALLEGEMENT and (best.kind == "parked" or best.standing in _ON_THE_WAY):
+    elif state.dialogue in _ALLEGED_BY_A_SYSTEM and (best.kind == "parked" or best.standing in _ON_THE_WAY):
         alerts.append(alert("allegement_of_unsent", f"{best.kind} {best.identifier} is {best.standing}."))
     changes = () if before == word else (Change("comparison", None if held is None else before, word),)
     return Advance(after, changes, tuple(alerts))
 
 
 def describe(terms: Terms) -> str:
-    """Say terms in a line, without accounts: what is delivered or received, against what, when."""
+    """Say terms in a line, without accounts: what is delivered or received, or bought, against what, when."""
     words = [
+        f"buy {_paid(terms.bought_amount)}" if terms.bought_amount else None,
+        f"against {_paid(terms.sold_amount)}" if terms.sold_amount else None,
+        f"at {_plain(terms.exchange_rate)}" if terms.exchange_rate else None,
         terms.movement,
         _measured(terms.quantity),
         terms.isin,
         f"against {_paid(terms.amount)}" if terms.amount else terms.payment,
         f"on {terms.settlement_date}" if terms.settlement_date else None,
+        f"with {terms.other_party}" if terms.other_party else None,
     ]
     said = " ".join(word for word in words if word)
     return f"Theirs: {said}." if said else ""

@@ -206,6 +206,7 @@ def _name(element: _Element) -> str:
 # What a line of a table may say of its element; each makes the function that reads the element in one version.
 CONVERSIONS: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "text": _text,
+    "texts": _text,  # of each of several elements, for a field that holds them all
     "code": _code,  # the word of a code table for the element's text
     "status": _status,  # a status with its reasons; the code table gives the word for each
     "quantity": _quantity,  # a quantity of securities of the type named
@@ -235,6 +236,7 @@ def _later(convert: Callable[[str], Any]) -> Callable[..., Convert]:
 # form of a value is understood; for any other, the function raises an error and the element has to be converted.
 CONVERSIONS_LATER: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "text": _text,
+    "texts": _text,
     "code": lambda _, argument, codes: partial(Later, codes[argument].__getitem__),
     "status": _status,  # made of texts, which stay what they are
     "quantity": lambda _, argument, codes: lambda element: Quantity(cast("Decimal", Later(Decimal, element)), argument),

@@ -5,7 +5,8 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
 
     messages  sese.024                      the family (or one variant: sese.024.002) that the table reads
     fact      StatusAdvice                  a class of gateway.model.facts
-    each      TxDtls                        one fact for each of these elements (default: one for the message)
+    each      TxDtls                        one fact for each of these elements (default: one for the message); of
+                                            several lines the first counts that the version has
     codes NAME                              a code table: indented lines of an element or code, and our word for it
         Mtchd   matched
     FIELD     PATH      CONVERSION          a field, the element that fills it, and how
@@ -62,7 +63,7 @@ class ReadingTable:
     name: str
     family: str
     fact: str | None
-    each: str
+    each: tuple[str, ...]
     columns: tuple[Column, ...]
     constants: Mapping[str, bool | str] = field(default_factory=dict)
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -70,7 +71,8 @@ class ReadingTable:
 
 def parse_table(text: str, name: str) -> ReadingTable:
     """Parse a reading table; ``name`` is its file. Raises ``ConfigError`` naming the file and the line."""
-    settings = {"messages": "", "fact": "", "each": ""}
+    settings = {"messages": "", "fact": ""}
+    each: list[str] = []
     columns: list[Column] = []
     constants: dict[str, bool | str] = {}
     codes: dict[str, dict[str, str]] = {}
@@ -85,8 +87,10 @@ def parse_table(text: str, name: str) -> ReadingTable:
                 current[code] = word
             case ["codes", key]:
                 current = codes.setdefault(key, {})
-            case [("messages" | "fact" | "each") as key, value]:
+            case [("messages" | "fact") as key, value]:
                 settings[key] = value
+            case ["each", value]:
+                each.append(value)
             case [name_of_field, "=", value]:
                 constants[name_of_field] = _YES_NO.get(value, value)
             case [name_of_field, path, conversion, *argument] if conversion in CONVERSIONS and len(argument) <= 1:
@@ -101,7 +105,7 @@ def parse_table(text: str, name: str) -> ReadingTable:
         if column.conversion in ("code", "status") and column.argument not in codes:
             raise ConfigError(f"{name}: code table '{column.argument}' is not there", code="reading_table_invalid")
     return ReadingTable(
-        name, settings["messages"], settings["fact"] or None, settings["each"], tuple(columns), constants, codes
+        name, settings["messages"], settings["fact"] or None, tuple(each), tuple(columns), constants, codes
     )
 
 
@@ -259,7 +263,8 @@ class _CompiledTable:
                 _at(tree, column.path.split("/")).setdefault(_HERE, []).append(handler)
         self._each = bool(table.each)
         if self._each:
-            _at(tree, table.each.split("/"))[_EACH] = self._template
+            items = next((path for path in table.each if _elements(message, path)), table.each[0])
+            _at(tree, items.split("/"))[_EACH] = self._template
         self._walk = _branch(tree, message, _below_document(message))
 
     @staticmethod
@@ -411,10 +416,13 @@ def _all(handlers: Sequence[Handler]) -> Handler:
 
 
 def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> Handler:
-    """Return what to do at an element: of several, the first one counts."""
+    """Return what to do at an element: of several, the first one counts, unless all of their ``texts`` are wanted."""
 
     def count(_: _Element, slots: Slots) -> None:
         slots[slot] += 1
+
+    def keep_all(element: _Element, slots: Slots) -> None:
+        slots[slot] = (*slots[slot], convert(element))
 
     def keep_first(element: _Element, slots: Slots) -> None:
         if slots[slot] is None:
@@ -428,6 +436,8 @@ def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> 
 
     if conversion == "count":
         return count
+    if conversion == "texts":
+        return keep_all
     if repeats:
         return keep_first
     return keep_text if conversion == "text" else keep

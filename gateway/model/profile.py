@@ -46,10 +46,16 @@ class Limits(_Strict):
 class Tolerances(_Strict):
     """How far a trade that the other side alleges or confirms may differ from ours and still agree."""
 
-    amount: Decimal = Field(default=Decimal(0), ge=0, description="of the settlement or net amount, in its currency")
+    amount: Decimal = Field(
+        default=Decimal(0), ge=0, description="of the settlement, net, bought or sold amount, in its currency"
+    )
     price: Decimal = Field(default=Decimal(0), ge=0)
     accrued_interest: Decimal = Field(default=Decimal(0), ge=0, description="in its currency")
+    exchange_rate: Decimal = Field(default=Decimal(0), ge=0)
     settlement_date_days: int = Field(default=0, ge=0, le=30)
+
+
+ReceiptMeaning = Literal["received", "rejected"]
 
 
 class Profile(_Strict):
@@ -67,6 +73,10 @@ class Profile(_Strict):
     answers_agreed_trades: bool = Field(
         default=False,
         description="affirm a trade confirmation of theirs that agrees with ours without asking an operator",
+    )
+    receipt_codes: dict[str, ReceiptMeaning] = Field(
+        default={"TS01": "received", "TS04": "rejected"},
+        description="what the codes of its receipt acknowledgements (admi.007) mean; any other is shown to operators",
     )
     refuses_repeated_transaction: bool = Field(
         default=False,

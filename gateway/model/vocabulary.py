@@ -142,6 +142,7 @@ AmountValue = Annotated[Decimal, _exact(5), _DECIMAL_SCHEMA]
 PriceValue = Annotated[Decimal, _exact(13), _DECIMAL_SCHEMA]
 Percentage = Annotated[Decimal, _exact(10, signed=True), _DECIMAL_SCHEMA]
 QuantityValue = Annotated[Decimal, _exact(17, zero=False), _DECIMAL_SCHEMA]
+RateValue = Annotated[Decimal, _exact(10, zero=False), _DECIMAL_SCHEMA]
 
 
 def _written_instant(value: object) -> object:

@@ -81,6 +81,7 @@ class Pending:
             if number in self._fresh:
                 terms, created = self._fresh[number]
                 shown = row.terms
+                money = shown.amount or shown.bought_amount
                 self._rows[tables.instruction].append(
                     (
                         row.id,
@@ -93,8 +94,8 @@ class Pending:
                         row.counterparty,
                         shown.settlement_date,
                         shown.quantity.value if shown.quantity else None,
-                        shown.amount.value if shown.amount else None,
-                        shown.amount.currency if shown.amount else None,
+                        money.value if money else None,
+                        money.currency if money else None,
                         terms,
                         state,
                         row.headline,

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.model.facts.administration import MessageRejection
+from gateway.model.facts.administration import MessageRejection, Receipt, SystemEvent
 from gateway.model.facts.allegement import Alleged, AllegementAdvice
 from gateway.model.facts.confirmation import ConfirmationAnswer, ConfirmationStatus
+from gateway.model.facts.foreign_exchange import ForeignExchangeStatus
 from gateway.model.facts.settlement import RequestAdvice, SettlementConfirmation, StatusAdvice
 from gateway.model.facts.state import Alert, Asked, Axis, Change, Delivery, Part, State
 from gateway.model.facts.terms import Counterpart, Difference, Terms
@@ -32,10 +33,12 @@ __all__ = [
     "Delivery",
     "Difference",
     "Fact",
+    "ForeignExchangeStatus",
     "MessageRejection",
     "Part",
     "Quantity",
     "Reason",
+    "Receipt",
     "References",
     "Reply",
     "RequestAdvice",
@@ -43,6 +46,7 @@ __all__ = [
     "State",
     "StatusAdvice",
     "StatusValue",
+    "SystemEvent",
     "Terms",
 ]
 
@@ -54,7 +58,10 @@ Fact = (
     | SettlementConfirmation
     | ConfirmationAnswer
     | ConfirmationStatus
+    | ForeignExchangeStatus
     | MessageRejection
+    | Receipt
+    | SystemEvent
 )
 
 

@@ -72,7 +72,8 @@ class State:
     """The lifecycle state of one instruction: delivery, status axes by name, settled parts, breaks and alerts.
 
     Axes of a settlement: processing, inferred_matching, matching, settlement, cancellation. Of a trade confirmation:
-    processing, matching, affirmation, cancellation. ``settlement`` is ``settled`` or ``partially_settled`` by
+    processing, matching, affirmation, cancellation. Of a foreign exchange trade: processing, matching, settlement,
+    amendment, cancellation. In a settlement, ``settlement`` is ``settled`` or ``partially_settled`` by
     confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes
     the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
     ``requests`` are ours by business message identifier, in the order made; the axis of a kind shows its latest one.

@@ -14,7 +14,8 @@ class Terms:
     """What we instructed, kept beside the instruction to compare with what is confirmed.
 
     ``amount_tolerance`` is how far the settled amount may differ, in the amount's currency (market practice; zero
-    unless stated).
+    unless stated). A foreign exchange trade has a bought and a sold amount, as seen from us, the rate with the currency
+    of which it prices one unit, and the other side's BIC; its value date is the settlement date.
     """
 
     movement: str | None = None  # deliver | receive
@@ -29,6 +30,11 @@ class Terms:
     price: Decimal | None = None
     accrued_interest: Amount | None = None
     common_reference: str | None = None
+    bought_amount: Amount | None = None
+    sold_amount: Amount | None = None
+    exchange_rate: Decimal | None = None
+    unit_currency: str | None = None
+    other_party: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

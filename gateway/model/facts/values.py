@@ -54,3 +54,7 @@ class References:
     related_business_message_id: str | None = None  # the header's related message
     confirmation_reference: str | None = None  # a trade confirmation's reference (setr.030, setr.044)
     trade_id: str | None = None
+    originator_reference: str | None = None  # of whoever sent the trade to a central system: ours or the other side's
+    matching_reference: str | None = None  # what a matching system calls both sides of a trade
+    matched_side_reference: str | None = None  # what it calls the other side's trade, once they match
+    message_reference: str | None = None  # names a message of ours (admi.007)

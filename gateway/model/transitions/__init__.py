@@ -11,7 +11,7 @@ from itertools import product
 from typing import Final
 
 from gateway.model.facts import Delivery
-from gateway.model.transitions import allegement, confirmation, settlement
+from gateway.model.transitions import allegement, confirmation, foreign_exchange, settlement, technical
 from gateway.model.transitions.edges import (
     COMPARISON,
     CONFIRMATION,
@@ -57,6 +57,9 @@ DIALOGUES: Final[Mapping[Dialogue, DialogueTable]] = {
     Dialogue.CONFIRMATION: confirmation.TABLE,
     Dialogue.ALLEGEMENT: allegement.ALLEGEMENT,
     Dialogue.ALLEGED_TRADE: allegement.ALLEGED_TRADE,
+    Dialogue.FOREIGN_EXCHANGE: foreign_exchange.TABLE,
+    Dialogue.ALLEGED_EXCHANGE: foreign_exchange.ALLEGED,
+    Dialogue.TECHNICAL: technical.TABLE,
 }
 
 TRANSITIONS: Final[Mapping[tuple[str, str], tuple[Edges, ...]]] = {
@@ -80,6 +83,7 @@ _COMMON_ALERTS: Final = {
     "cancellation_crossed_settlement": "A cancellation and a settlement crossed: the instruction has settled.",
     "rejected_after_answer": "A message was refused technically after it was answered: perhaps only its duplicate.",
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",
+    "receipt_unclear": "A message was acknowledged with a code that the counterparty's profile does not explain.",
     "request_not_made": "The counterparty answers a request that this ledger did not make.",
 }
 ALERTS: Final[Mapping[str, str]] = {

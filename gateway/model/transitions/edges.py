@@ -15,6 +15,9 @@ class Dialogue(StrEnum):
     CONFIRMATION = "confirmation"
     ALLEGEMENT = "allegement"
     ALLEGED_TRADE = "alleged_trade"
+    FOREIGN_EXCHANGE = "foreign_exchange"
+    ALLEGED_EXCHANGE = "alleged_exchange"
+    TECHNICAL = "technical"
 
 
 NOTHING: Final = "nothing"  # where an axis stands before anything was said on it
@@ -76,4 +79,9 @@ REFUSALS: Final = ("rejected", "denied", "proprietary")
 CANCELLATION: Final = (
     *request(("accepted", "pending", "repair", *REFUSALS), ("cancelled",), refusals=REFUSALS),
     Edges((NOTHING,), ("requested",), STATUS, "setr.044 says it of a request that we made by other means"),
+)
+
+_COMPARED: Final = ("agrees", "differs", "unknown")
+COMPARED: Final = (
+    Edges((NOTHING, *_COMPARED), _COMPARED, COMPARISON, "ours may come, change or go, and theirs may come again"),
 )

@@ -12,7 +12,7 @@ def lifecycle_page() -> str:
     """Draw ``docs/lifecycle.md`` from the tables: Markdown with one Mermaid state diagram a table."""
     parts = [_PAGE_HEAD]
     for dialogue in Dialogue:
-        parts.append(f"## {dialogue.capitalize()} dialogue\n")
+        parts.append(f"## {dialogue.replace('_', ' ').capitalize()} dialogue\n")
         for (own, axis), rows in TRANSITIONS.items():
             if own is dialogue:
                 parts.append(f"### {axis.replace('_', ' ').capitalize()}\n\n{_diagram(rows)}\n{_odd(rows)}")
