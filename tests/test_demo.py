@@ -20,14 +20,15 @@ import pytest
 
 from gateway.bus import Record
 from gateway.demo.audit import audit
-from gateway.demo.day import REQUESTS, Day, content_of, make_day, read_tables
+from gateway.demo.course import read_tables
+from gateway.demo.day import Day, content_of, make_day
 from gateway.demo.upstream import Upstream
 from gateway.errors import EventError, Violation
 from gateway.model.events import parse_event
 from gateway.model.facts import Amount, Change, Quantity
 from gateway.model.reports import AxisReport, Cause, ExceptionEvent, StatusEvent, encode
 from gateway.model.transitions import Dialogue
-from gateway.simulator import BookEntry, Initiative, Outcome, Repeat
+from gateway.simulator import BookEntry, Initiative, Outcome, Repeat, request_dialogues
 
 TABLES = read_tables()
 TODAY = date(2026, 3, 6)  # a Friday
@@ -251,7 +252,7 @@ def test_the_day_has_every_dialogue_that_the_counterparties_begin_or_are_asked_i
     not_of_the_day = {Dialogue.FOREIGN_EXCHANGE, Dialogue.ALLEGED_EXCHANGE, Dialogue.TECHNICAL}
     assert {item.dialogue for item in expected} == set(Dialogue) - not_of_the_day
     asked = {what.partition(" ")[0] for item in expected for what in item.asked}
-    assert asked == REQUESTS
+    assert asked == request_dialogues()
 
 
 def test_a_status_event_that_comes_again_unchanged_is_no_fault() -> None:

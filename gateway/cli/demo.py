@@ -63,7 +63,8 @@ def demo(
 
 async def _play(trades: int, seed: int, folder: Path, picture: Path | None, *, keep: bool, as_json: bool) -> bool:
     from gateway.demo.board import Board, board, report
-    from gateway.demo.day import make_day, read_tables
+    from gateway.demo.course import read_tables
+    from gateway.demo.day import make_day
     from gateway.demo.play import Play
     from gateway.demo.stage import Stage
     from gateway.demo.summary import summary

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from gateway.demo.day import REQUESTS, Day, Expected, asked_of
+from gateway.demo.day import Day, Expected, asked_of
 from gateway.demo.upstream import Heard, Upstream
 from gateway.model.transitions import Dialogue
-from gateway.simulator import AnswerState, BookEntry, Outcome, Repeat
+from gateway.simulator import AnswerState, BookEntry, Outcome, Repeat, request_dialogues
 
+_REQUESTS = request_dialogues()
 Arrived = Mapping[str, Sequence[tuple[str, BookEntry]]]
 """What the counterparties' books hold of each transaction, by what they call it: (BIC, entry)."""
 
@@ -80,7 +81,7 @@ def is_over(expected: Expected, heard: Heard, arrived: Sequence[tuple[str, BookE
 
 
 def _asked(entries: Sequence[BookEntry]) -> Counter[str]:
-    return Counter(asked_of(entry.dialogue, entry.terms) for entry in entries if entry.dialogue in REQUESTS)
+    return Counter(asked_of(entry.dialogue, entry.terms) for entry in entries if entry.dialogue in _REQUESTS)
 
 
 def expected_exceptions(day: Day) -> Counter[tuple[str | None, str]]:
@@ -125,7 +126,7 @@ def _judge(expected: Expected, heard: Heard | None, arrived: Sequence[tuple[str,
         yield f"ended {heard.headline}, not {' or '.join(expected.ends)}"
     if heard.alerts != expected.alerts:
         yield f"alerts {sorted(heard.alerts)}, expected {sorted(expected.alerts)}"
-    firsts = [(bic, entry) for bic, entry in arrived if entry.dialogue not in REQUESTS and entry.repeat is None]
+    firsts = [(bic, entry) for bic, entry in arrived if entry.dialogue not in _REQUESTS and entry.repeat is None]
     if heard.headline == "withdrawn":
         if arrived:
             yield "was withdrawn, and reached the counterparty all the same"

@@ -8,141 +8,24 @@ from __future__ import annotations
 
 import itertools
 import random
-import tomllib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from gateway.messages.schema_files import data_directory
+from gateway.demo.course import Act, Course, Request, Tables
 from gateway.model.currencies import DECIMALS
 from gateway.model.references import transaction_id
 from gateway.model.transitions import Dialogue
 from gateway.simulator import Initiative
 
-_DIALOGUES = {
-    "instruct": Dialogue.SETTLEMENT,
-    "confirm": Dialogue.CONFIRMATION,
-    "allege": Dialogue.ALLEGEMENT,
-    "generate": Dialogue.SETTLEMENT,
-    "counter_confirm": Dialogue.ALLEGED_TRADE,
-}
-# What is asked about which dialogue of ours, and what the counterparty's book calls it.
-_ASKS = {
-    "cancel": (Dialogue.SETTLEMENT, "cancellation"),
-    "hold": (Dialogue.SETTLEMENT, "condition_modification"),
-    "release": (Dialogue.SETTLEMENT, "condition_modification"),
-    "prioritise": (Dialogue.SETTLEMENT, "condition_modification"),
-    "query": (Dialogue.SETTLEMENT, "status_query"),
-    "cancel_confirmation": (Dialogue.CONFIRMATION, "confirmation_cancellation"),
-    "answer_allegement": (Dialogue.ALLEGEMENT, "allegement_answer"),
-    "answer_trade": (Dialogue.ALLEGED_TRADE, "trade_answer"),
-}
-REQUESTS = frozenset(name for _, name in _ASKS.values())
-_HIGH_PRIORITY = 1
+_DIALOGUES = {"instruct": Dialogue.SETTLEMENT, "confirm": Dialogue.CONFIRMATION}
 _FREE_SHARE = 0.15
 _RECEIVE_SHARE = 0.5
-
-
-class Counterparty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A simulated counterparty: its carrier, the versions it expects, and those it answers with.
-
-    ``answers_agreed_trades`` lets the gateway affirm by itself what of theirs agrees with ours.
-    """
-
-    bic: str
-    name: str
-    carrier: Literal["kafka", "folder"]
-    versions: dict[str, str]
-    answers: tuple[str, ...] = ()
-    answers_agreed_trades: bool = False
-
-
-class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where securities settle (``place``), with whom, in which currency, how many business days after the trade."""
-
-    place: str
-    currency: str
-    days: int
-    counterparty: str
-    agents: tuple[str, ...]
-    mic: str | None = None
-
-
-class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A security and its usual price: of a share in the market's currency, of a bond in per cent."""
-
-    isin: str
-    name: str
-    price: str
-    bond: bool = False
-
-
-class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One event of a trade, or one thing that the counterparty begins (``allege``, ``generate``, ``counter_confirm``).
-
-    It is done ``after`` seconds and once the trade had the headline ``when``, or an axis stood so (``hold:held``);
-    without either, with the last one. ``script`` is what the simulator plays, ``wrong`` the mistake made on purpose,
-    ``says`` the word of an answer. ``ends`` are the headlines at one of which what it begins has to stay, ``alerts``
-    every alert raised of it, ``asked`` what the gateway asks the counterparty of its own accord.
-    """
-
-    do: Literal[
-        "instruct",
-        "confirm",
-        "cancel",
-        "hold",
-        "release",
-        "prioritise",
-        "query",
-        "cancel_confirmation",
-        "allege",
-        "generate",
-        "counter_confirm",
-        "answer_allegement",
-        "answer_trade",
-        "repeat",
-        "conflict",
-        "bytes",
-    ]
-    script: str = ""
-    wrong: str = ""
-    says: str = ""
-    held: bool = False
-    when: str = ""
-    after: float = 0.0
-    number: int = 1
-    ends: tuple[str, ...] = ()
-    alerts: tuple[str, ...] = ()
-    asked: tuple[str, ...] = ()
-
-
-class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What happens to one trade, and the exceptions that have to come of it, no more and no fewer."""
-
-    name: str
-    share: int
-    acts: tuple[Act, ...]
-    parked: tuple[str, ...] = ()
-    strays: tuple[str, ...] = ()
-    counterparty: str | None = None
-    payment: Literal["against", "free"] | None = None
-    early: bool = False
-
-
-class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole of ``schemas/demo/day.toml``."""
-
-    own_bic: str
-    counterparties: tuple[Counterparty, ...]
-    markets: dict[str, Market]
-    securities: dict[str, tuple[Security, ...]]
-    courses: tuple[Course, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,12 +92,6 @@ class Day:
     known: dict[str, Expected] = field(default_factory=dict)
 
 
-def read_tables(path: Path | None = None) -> Tables:
-    """Read the tables of the day."""
-    text = (path or data_directory() / "demo" / "day.toml").read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text), Tables)
-
-
 def make_day(tables: Tables, trades: int, seed: int, today: date) -> Day:
     """Draw a day of so many trades; the same arguments give the same day."""
     draw = random.Random(seed)
@@ -276,52 +153,53 @@ class _Maker:
         happenings: list[dict[str, Any] | Initiative] = []
         expected: list[Expected] = []
         for place, act in enumerate(self._course.acts):
-            if act.do in _BEGUN:
+            request = self._tables.requests.get(act.do)
+            if act.do in self._tables.begins:
                 happenings.append(self._begin(act))
+            elif request is not None:
+                happenings.append(self._asking(act, place, request, expected))
             else:
                 happenings.append(self._event(act, place, [one for one in happenings if isinstance(one, dict)]))
             if act.ends:
                 expected.append(self._expect(act, happenings[-1]))
-            elif act.do in _ASKS and act.wrong != "other counterparty":
-                self._ask(act, expected)
         return Trade(self._trade_id, self._source, self._counterparty, self._course, tuple(happenings), tuple(expected))
 
     def _event(self, act: Act, place: int, events: list[dict[str, Any]]) -> dict[str, Any]:
         event = _WRITERS[act.do](self, act, events)
-        # An answer names what the counterparty calls its trade: it comes after the head.
-        event = event if act.do in ("repeat", "conflict", "bytes") else self._head(act, place) | event
+        event |= {} if act.do in ("repeat", "conflict", "bytes") else self._head(act, place)
         return _MISTAKES[act.wrong](self, event) if act.wrong else event
 
+    def _asking(self, act: Act, place: int, request: Request, expected: Sequence[Expected]) -> dict[str, Any]:
+        """Ask or answer something, and note that the counterparty has to be asked it."""
+        event = self._head(act, place) | request.event
+        if act.wrong:
+            return _MISTAKES[act.wrong](self, event)
+        for item in expected:
+            number = 1 if item.event is None else item.event["instruction_number"]
+            if item.dialogue is request.about and number == act.number:
+                item.asked[request.asks] += 1
+                if item.event is None:  # an answer names what the counterparty calls its trade
+                    event["trade_id"] = item.reference
+        return event
+
     def _expect(self, act: Act, happening: dict[str, Any] | Initiative) -> Expected:
-        dialogue = _DIALOGUES[act.do]
         own_bic, counterparty = self._tables.own_bic, self._counterparty
         if isinstance(happening, Initiative):
-            reference, event = happening.reference, None
+            reference, event, dialogue = happening.reference, None, self._tables.begins[act.do].dialogue
             identity = transaction_id(own_bic, counterparty, reference, dialogue, 1)
         else:
-            event = happening
+            event, dialogue = happening, _DIALOGUES[act.do]
             reference = identity = transaction_id(own_bic, self._source, self._trade_id, dialogue, act.number)
         alerts, asked = frozenset(act.alerts), Counter(act.asked)
         return Expected(identity, reference, dialogue, counterparty, act.script, act.ends, alerts, event, asked)
 
-    def _ask(self, act: Act, expected: list[Expected]) -> None:
-        """Note what the counterparty has to be asked about an instruction, or about what it began."""
-        dialogue, name = _ASKS[act.do]
-        word = {"hold": "held", "release": "released", "prioritise": f"{_HIGH_PRIORITY:04}"}.get(act.do, act.says)
-        for item in expected:
-            number = 1 if item.event is None else item.event["instruction_number"]
-            if item.dialogue is dialogue and number == act.number:
-                item.asked[f"{name} {word}".rstrip()] += 1
-
     # What the counterparty begins -----------------------------------------------------------------------------------
 
-    def _reference(self, do: str) -> str:
-        return f"{self._trade_id}-{do[0].upper()}"
-
     def _begin(self, act: Act) -> Initiative:
-        terms = self._terms_of_trade() if act.do == "counter_confirm" else self._terms_of_settlement()
+        about_trade = self._tables.begins[act.do].terms == "trade"
+        terms = self._terms_of_trade() if about_trade else self._terms_of_settlement()
         terms = _DIFFERENCES[act.wrong](terms) if act.wrong else terms
-        return Initiative(self._reference(act.do), tuple(act.script.split(",")), terms)
+        return Initiative(f"{self._trade_id}-{act.do[0].upper()}", tuple(act.script.split(",")), terms)
 
     def _terms_of_settlement(self) -> dict[str, str]:
         return (
@@ -410,27 +288,6 @@ class _Maker:
             "processing_text": f"SIM:{act.script}",
         }
 
-    def _cancel(self, _: Act, __: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"schema": "cancel_settlement/1", "reason": "CANI"}
-
-    def _change(self, act: Act, _: list[dict[str, Any]]) -> dict[str, Any]:
-        change = {"priority": _HIGH_PRIORITY} if act.do == "prioritise" else {"hold": act.do == "hold"}
-        return {"schema": "change_settlement_conditions/1"} | change
-
-    def _query(self, _: Act, __: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"schema": "query_settlement_status/1"}
-
-    def _cancel_confirmation(self, _: Act, __: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"schema": "cancel_confirmation/1"}
-
-    def _answer_allegement(self, act: Act, _: list[dict[str, Any]]) -> dict[str, Any]:
-        said = {"pending": "under_investigation"} if act.says == "pending" else {act.says: {"reason": "CPTR"}}
-        return {"schema": "answer_allegement/1", "trade_id": self._reference("allege")} | said
-
-    def _answer_trade(self, act: Act, _: list[dict[str, Any]]) -> dict[str, Any]:
-        reason = {"reason": "NAFF"} if act.says == "disaffirm" else {}
-        return {"schema": "answer_trade/1", "trade_id": self._reference("counter_confirm"), "answer": act.says} | reason
-
     def _repeat(self, _: Act, events: list[dict[str, Any]]) -> dict[str, Any]:
         return dict(events[-1])
 
@@ -498,14 +355,6 @@ class _Maker:
 _WRITERS: Mapping[str, Callable[[_Maker, Act, list[dict[str, Any]]], dict[str, Any]]] = {
     "instruct": _Maker._instruct,
     "confirm": _Maker._confirm,
-    "cancel": _Maker._cancel,
-    "hold": _Maker._change,
-    "release": _Maker._change,
-    "prioritise": _Maker._change,
-    "query": _Maker._query,
-    "cancel_confirmation": _Maker._cancel_confirmation,
-    "answer_allegement": _Maker._answer_allegement,
-    "answer_trade": _Maker._answer_trade,
     "repeat": _Maker._repeat,
     "conflict": _Maker._conflict,
     "bytes": _Maker._bytes,
@@ -535,7 +384,6 @@ _DIFFERENCES: Mapping[str, Callable[[dict[str, str]], dict[str, str]]] = {
     "amount": _one_more,
     "everything": _unlike_any,
 }
-_BEGUN = frozenset({"allege", "generate", "counter_confirm"})
 
 
 def content_of(event: Mapping[str, Any], now: datetime) -> bytes:

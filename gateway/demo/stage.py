@@ -23,7 +23,7 @@ import msgspec
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.bus import Bus, KafkaSettings, KafkaTopics
-from gateway.demo.day import Counterparty, Tables
+from gateway.demo.course import Counterparty, Tables
 from gateway.embedded import EmbeddedBroker, free_port
 from gateway.errors import BusUnavailable, GatewayError
 from gateway.simulator import Initiative

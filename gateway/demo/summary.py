@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gateway.demo.day import REQUESTS
 from gateway.demo.play import Progress, Verdict
 from gateway.demo.stage import Stage
 from gateway.demo.upstream import Heard
 from gateway.model.transitions import Dialogue
-from gateway.simulator import Repeat
+from gateway.simulator import Repeat, request_dialogues
 
 _CLOSED = {"settled", "rejected", "cancelled", "withdrawn", "affirmed", "disaffirmed", "answered", "removed"}
 
@@ -102,6 +101,7 @@ def summary(progress: Progress, verdict: Verdict, stage: Stage, seed: int) -> di
     """Return everything that the demo found out, as JSON can carry it."""
     day, upstream, history = progress.day, progress.upstream, verdict.history
     entries = [entry for book in verdict.books.values() for entry in book]
+    requests = request_dialogues()
     headlines = Counter(heard.headline for heard in upstream.instructions.values())
     return {
         "passed": not verdict.findings,
@@ -113,7 +113,7 @@ def summary(progress: Progress, verdict: Verdict, stage: Stage, seed: int) -> di
         **counts(upstream.instructions.values()),
         "theirs": sum(heard.theirs for heard in upstream.instructions.values()),
         "dialogues": dialogues(progress),
-        "requests": dict(Counter(entry.dialogue for entry in entries if entry.dialogue in REQUESTS).most_common()),
+        "requests": dict(Counter(entry.dialogue for entry in entries if entry.dialogue in requests).most_common()),
         "headlines": dict(headlines.most_common()),
         "parked": parked(progress),
         "counterparties": by_counterparty(progress),

@@ -8,6 +8,7 @@ from gateway.simulator.book import AnswerState, BookAnswer, BookEntry, Outcome, 
 from gateway.simulator.counterparty import Counterparty, Progress, SimulatorSettings, open_counterparty, other_side
 from gateway.simulator.initiative import Initiative
 from gateway.simulator.scenario import Delays
+from gateway.simulator.tables import request_dialogues
 
 __all__ = [
     "AnswerState",
@@ -24,4 +25,5 @@ __all__ = [
     "other_side",
     "outcomes",
     "read_book",
+    "request_dialogues",
 ]

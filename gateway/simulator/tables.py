@@ -69,6 +69,11 @@ def dialogues(answers: Mapping[str, Any]) -> dict[str, Dialogue]:
     return known
 
 
+def request_dialogues() -> frozenset[str]:
+    """Name the dialogues in which something is asked about a transaction that is there."""
+    return frozenset(name for name, dialogue in dialogues(read_tables().answers).items() if dialogue.about)
+
+
 def steps(answers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the steps of every dialogue, with those of the dialogue that it follows."""
     own: Mapping[str, Mapping[str, Any]] = answers["steps"]

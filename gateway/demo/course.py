@@ -1,0 +1,116 @@
+"""What ``schemas/demo/day.toml`` says: counterparties, markets, securities, and the courses that trades take."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from gateway.messages.schema_files import data_directory
+from gateway.model.transitions import Dialogue
+
+
+class Counterparty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A simulated counterparty: its carrier, the versions it expects, and those it answers with.
+
+    ``answers_agreed_trades`` lets the gateway affirm by itself what of theirs agrees with ours.
+    """
+
+    bic: str
+    name: str
+    carrier: Literal["kafka", "folder"]
+    versions: dict[str, str]
+    answers: tuple[str, ...] = ()
+    answers_agreed_trades: bool = False
+
+
+class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where securities settle (``place``), with whom, in which currency, how many business days after the trade."""
+
+    place: str
+    currency: str
+    days: int
+    counterparty: str
+    agents: tuple[str, ...]
+    mic: str | None = None
+
+
+class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A security and its usual price: of a share in the market's currency, of a bond in per cent."""
+
+    isin: str
+    name: str
+    price: str
+    bond: bool = False
+
+
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An act that asks or answers: its event, the dialogue it is ``about``, and how the counterparty's book says it.
+
+    ``asks`` is the simulator's dialogue and the word that tells the request from others like it.
+    """
+
+    about: Dialogue
+    asks: str
+    event: dict[str, Any]
+
+
+class Begun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An act of the counterparty: the dialogue that it begins, with the terms of a settlement or of a trade."""
+
+    dialogue: Dialogue
+    terms: Literal["settlement", "trade"]
+
+
+class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One event of a trade, or one thing that the counterparty begins; see ``Request`` and ``Begun`` for ``do``.
+
+    It is done ``after`` seconds and once the trade had the headline ``when``, or an axis stood so (``hold:held``);
+    without either, with the last one. ``script`` is what the simulator plays, ``wrong`` the mistake made on purpose.
+    ``ends`` are the headlines at one of which what it begins has to stay, ``alerts`` every alert raised of it,
+    ``asked`` what the gateway asks the counterparty of its own accord.
+    """
+
+    do: str
+    script: str = ""
+    wrong: str = ""
+    held: bool = False
+    when: str = ""
+    after: float = 0.0
+    number: int = 1
+    ends: tuple[str, ...] = ()
+    alerts: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
+
+
+class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens to one trade, and the exceptions that have to come of it, no more and no fewer."""
+
+    name: str
+    share: int
+    acts: tuple[Act, ...]
+    parked: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    counterparty: str | None = None
+    payment: Literal["against", "free"] | None = None
+    early: bool = False
+
+
+class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of ``schemas/demo/day.toml``."""
+
+    own_bic: str
+    counterparties: tuple[Counterparty, ...]
+    markets: dict[str, Market]
+    securities: dict[str, tuple[Security, ...]]
+    requests: dict[str, Request]
+    begins: dict[str, Begun]
+    courses: tuple[Course, ...]
+
+
+def read_tables(path: Path | None = None) -> Tables:
+    """Read the tables of the day."""
+    text = (path or data_directory() / "demo" / "day.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), Tables)
