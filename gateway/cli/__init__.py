@@ -41,6 +41,7 @@ _ROOMS = {
     "demo": ("demo", "demo"),
     "simulate": ("simulate", "simulate"),
     "validate": ("messages", "validate"),
+    "read": ("read", "read"),
     "events": ("events", "app"),
     "schemas": ("schemas", "app"),
     "instructions": ("operators", "instructions"),
