@@ -11,6 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import date, time
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +20,8 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from gateway.calendar import calendar_named
+from gateway.calendar.deadlines import Cutoff, checked_zone
 from gateway.errors import ConfigError, Violation
 from gateway.model.connections import KafkaSettings
 from gateway.model.profile import Profile
@@ -84,6 +87,35 @@ class SchemaSettings(_Section):
     directory: Path | None = None
 
 
+class OwnCalendar(_Section):
+    """A calendar of the bank's own, or special closing days of a known one (``name`` is then that one's).
+
+    ``like`` names the calendar it follows otherwise; absent, that of its own name.
+    """
+
+    name: str = Field(min_length=1)
+    like: str | None = None
+    closed: tuple[date, ...] = ()
+
+    @model_validator(mode="after")
+    def _follows_a_calendar(self) -> Self:
+        try:
+            calendar_named(self.like or self.name)
+        except ConfigError as error:
+            raise ValueError(error.text) from error
+        return self
+
+
+class DeadlineSettings(_Section):
+    """When on a business day instructions of earlier dates are called overdue; how often deadlines are looked at."""
+
+    zone: str = "UTC"
+    overdue_at: time = Field(default=time(7), description="time of day, in that zone")
+    poll_seconds: float = Field(default=1.0, gt=0, le=60)
+
+    _zone_exists = field_validator("zone")(checked_zone)
+
+
 class LoopSettings(_Section):
     """How the four loops pace themselves. Times are seconds."""
 
@@ -118,6 +150,9 @@ class Settings(BaseSettings):
     console: ConsoleSettings = ConsoleSettings()
     schemas: SchemaSettings = SchemaSettings()
     loops: LoopSettings = LoopSettings()
+    deadlines: DeadlineSettings = DeadlineSettings()
+    cutoffs: tuple[Cutoff, ...] = ()
+    calendars: tuple[OwnCalendar, ...] = ()
     counterparties: tuple[Profile, ...] = Field(min_length=1)
 
     @classmethod
@@ -139,6 +174,19 @@ class Settings(BaseSettings):
         if repeated:
             raise ValueError(f"counterparties: BIC {', '.join(repeated)} appears more than once; one profile each")
         return self
+
+    @model_validator(mode="after")
+    def _cutoffs_are_distinct(self) -> Self:
+        keys = [cutoff.key for cutoff in self.cutoffs]
+        for cutoff in self.cutoffs:
+            if keys.count(cutoff.key) > 1:
+                said = cutoff.model_dump(mode="json", exclude_defaults=True, exclude={"at", "zone"})
+                raise ValueError(f"cutoffs: {said} appears more than once; one cut-off for the same criteria")
+        return self
+
+    def own_calendars(self) -> dict[str, tuple[str, frozenset[date]]]:
+        """Return the bank's own calendars: by name, what each is like and its special closing days."""
+        return {own.name: (own.like or own.name, frozenset(own.closed)) for own in self.calendars}
 
     def profile(self, bic: str) -> Profile | None:
         """Return the profile of a counterparty; a BIC of 8 characters is that of its head office (``XXX``)."""

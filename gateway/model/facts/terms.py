@@ -29,6 +29,7 @@ class Terms:
     price: Decimal | None = None
     accrued_interest: Amount | None = None
     common_reference: str | None = None
+    place_of_settlement: str | None = None  # BIC of the depository
 
 
 @dataclass(frozen=True, slots=True)
