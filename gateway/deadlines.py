@@ -68,16 +68,16 @@ def subject_of(row: InstructionRow) -> Subject | None:
 
 
 def first_deadlines(
-    subject: Subject | None, state: State, timetable: Timetable, chasing: Chasing | None, now: datetime
+    subject: Subject | None, state: State, timetable: Timetable, chasing: Chasing | None, written_at: datetime
 ) -> tuple[Deadline, ...]:
-    """Return the deadlines of an instruction that was not seen before."""
+    """Return the deadlines of an instruction that was not seen before; its message was written at that time."""
     found: tuple[Deadline, ...] = ()
     if subject is not None:
         found = timetable.deadlines(subject)
         if timing.settles(state):
             found = (*found, timetable.overdue(subject))
     if chasing is not None:
-        found = (*found, _silence(chasing, now))
+        found = (*found, _silence(chasing, written_at))
     return found
 
 
@@ -279,12 +279,12 @@ class Deadlines:
     def _date(self, unit: Unit) -> int:
         """Derive the deadlines of instructions with new documents."""
         found = unit.undated(_BATCH)
-        rows = unit.look_up(number for number, _, _ in found)
-        for number, document, watch in found:
+        rows = unit.look_up(number for _, number, _, _ in found)
+        for watch, number, document, written_at in found:
             row = rows[number]
             chasing = self._chasing(row)
             if watch is None:
-                deadlines = self._first(row, chasing, unit.now)
+                deadlines = self._first(row, chasing, written_at)
                 at = next_look(deadlines, row.state, unit.now)
                 unit.add_watch(WatchRow(number, document, at, deadlines))
                 continue
@@ -292,16 +292,16 @@ class Deadlines:
             deadlines = watch.deadlines
             reply = next((one for one in deadlines if one.kind == REPLY), None)
             if chasing is not None and reply is not None and reply.stage is not Stage.ASKED:
-                deadlines = (*(one for one in deadlines if one.kind != REPLY), _silence(chasing, unit.now))
+                deadlines = (*(one for one in deadlines if one.kind != REPLY), _silence(chasing, written_at))
             at = next_look(deadlines, row.state, unit.now)
             unit.set_watch(WatchRow(number, document, at, deadlines))
-        unit.documents_seen(found[-1][1] if len(found) == _BATCH else None)
+        unit.documents_seen(max(document for _, _, document, _ in found) if len(found) == _BATCH else None)
         return len(found)
 
-    def _first(self, row: InstructionRow, chasing: Chasing | None, now: datetime) -> tuple[Deadline, ...]:
+    def _first(self, row: InstructionRow, chasing: Chasing | None, written_at: datetime) -> tuple[Deadline, ...]:
         if not timing.is_ours(row.state) or lifecycle.is_finished(row.state):
             return ()
-        return first_deadlines(subject_of(row), row.state, self._timetable, chasing, now)
+        return first_deadlines(subject_of(row), row.state, self._timetable, chasing, written_at)
 
     async def _look(self) -> int:
         told: list[tuple[str, str, str | None]] = []

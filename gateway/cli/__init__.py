@@ -46,6 +46,8 @@ _ROOMS = {
     "instructions": ("operators", "instructions"),
     "parked": ("operators", "parked"),
     "history": ("operators", "history"),
+    "deadlines": ("time", "deadlines"),
+    "cutoffs": ("time", "cutoffs"),
     "store": ("store", "store"),
 }
 

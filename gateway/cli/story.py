@@ -12,9 +12,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.calendar.deadlines import Cutoff, Deadline
 from gateway.model.facts import Change, Reason, State
+from gateway.store import CutoffChange
 from gateway.store.views import (
     Content,
+    DeadlineView,
     DocumentView,
     InstructionSummary,
     ParkedItem,
@@ -23,8 +26,8 @@ from gateway.store.views import (
     Verification,
 )
 
-_GOOD = {"settled", "matched", "affirmed", "confirmed", "accepted", "sent", "released", "done", "applied"}
-_BAD = {"rejected", "failing", "unmatched", "refused", "parked", "in_doubt", "disaffirmed", "denied", "open"}
+_GOOD = {"met", "settled", "matched", "affirmed", "confirmed", "accepted", "sent", "released", "done", "applied"}
+_BAD = {"missed", "rejected", "failing", "unmatched", "refused", "parked", "in_doubt", "disaffirmed", "denied", "open"}
 
 _WHOLE = {
     "transaction",
@@ -37,6 +40,8 @@ _WHOLE = {
     "since",
     "code",
     "time (UTC)",
+    "due (UTC)",
+    "deadline",
     "",
 }  # never folded
 _WHAT = {
@@ -157,6 +162,8 @@ def parked_item(item: ParkedItem) -> RenderableType:
 def whole(story: Story) -> RenderableType:
     """Return everything of one instruction: what it is, where it stands, and the timeline."""
     parts: list[RenderableType] = [_heading(story), _standing(story.state), _timeline(story)]
+    if story.deadlines:
+        parts.insert(2, deadline_table(story.deadlines))
     still_open = [row for row in story.parked if row.state == "open"]
     if still_open:
         parts.append(parked_table(still_open))
@@ -212,6 +219,51 @@ def _standing(state: State) -> Table:
     for difference in state.breaks:
         told = f"{difference.field}: instructed {difference.instructed}, confirmed {difference.confirmed}"
         table.add_row("break", Text("differs", style="red"), "", Text(told))
+    return table
+
+
+def deadline_table(deadlines: Sequence[Deadline]) -> Table:
+    """Return the table of one instruction's deadlines."""
+    table = _table("deadline", "due (UTC)", "warning (UTC)", "stands at")
+    for one in deadlines:
+        table.add_row(one.kind, _time(one.due_at), _time(one.warn_at), _coloured(one.stage.value))
+    return table
+
+
+def deadlines_table(rows: Sequence[DeadlineView]) -> Table:
+    """Return the table of what comes next, instruction by instruction."""
+    table = _table("due (UTC)", "deadline", "transaction", "trade", "counterparty", "status", "settles")
+    for row in rows:
+        table.add_row(
+            _time(row.due_at),
+            row.kind,
+            row.transaction_id,
+            _trade(row.source, row.trade_id, row.instruction_number),
+            row.counterparty,
+            _coloured(row.headline),
+            str(row.settlement_date or ""),
+        )
+    return table
+
+
+def cutoff_table(rows: Sequence[tuple[Cutoff, CutoffChange | None]]) -> Table:
+    """Return the table of cut-offs, each with the change that set it; None is of the configuration."""
+    table = _table("kind", "at", "zone", "days before", "warning", "for", "set by", "#")
+    for cutoff, change in rows:
+        criteria = cutoff.model_dump(
+            mode="json", exclude_none=True, exclude={"kind", "at", "zone", "days_before", "warn_minutes"}
+        )
+        said = "configuration" if change is None else f"{change.actor}, {_time(change.created_at)}: {change.reason}"
+        table.add_row(
+            cutoff.kind,
+            f"{cutoff.at:%H:%M}",
+            cutoff.zone,
+            str(cutoff.days_before),
+            f"{cutoff.warn_minutes} min",
+            Text(", ".join(str(value) for value in criteria.values())),
+            Text(said),
+            "" if change is None else str(change.id),
+        )
     return table
 
 

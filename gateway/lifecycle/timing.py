@@ -17,7 +17,8 @@ _NOT_OURS: Final = (Delivery.THEIRS, Delivery.WITHDRAWN)
 def has_happened(state: State, kind: str) -> bool:
     """Tell whether what a deadline waits for (``send``, ``match``, ``release``, ``settle``) is so now.
 
-    ``match`` and ``release`` may cease to be so: the other side can withdraw its leg, and we can hold again.
+    ``match`` and ``release`` may cease to be so: the other side can withdraw its leg, and we can hold again. Of other
+    kinds, ``reply`` has happened once nothing is unanswered, and ``overdue`` has not before everything is finished.
     """
     return _HAPPENED[kind](state)
 
@@ -72,4 +73,6 @@ _HAPPENED: Final[Mapping[str, Callable[[State], bool]]] = {
     "match": _matched,
     "release": lambda state: _value(state, "hold") != "held",
     "settle": lambda state: _value(state, "settlement") == "settled",
+    "reply": lambda state: not unanswered(state),
+    "overdue": lambda state: _value(state, "settlement") == "settled",
 }

@@ -6,17 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import msgspec
 from sqlalchemy import and_, func, insert, or_, select, true, update
 
-from gateway.calendar.deadlines import Cutoff, Deadline
+from gateway.calendar.deadlines import Cutoff
 from gateway.model.reports import encode
-from gateway.store import tables
+from gateway.store import tables, timing
 from gateway.store.pending import Pending
 from gateway.store.rows import CutoffChange, WatchRow
 from gateway.store.tables import microseconds
 
-_DEADLINES = msgspec.json.Decoder(tuple[Deadline, ...])
 _DOCUMENTS = "deadlines"
 # On PostgreSQL a transaction of another process may commit a lower number after a higher one was seen.
 _LATE_COMMIT = timedelta(seconds=60)
@@ -26,24 +24,27 @@ _LATE_COMMIT = timedelta(seconds=60)
 class Deadlines(Pending):
     """Follow documents, keep one row an instruction, find what is due. One process does it at a time, under a lease."""
 
-    def undated(self, limit: int) -> list[tuple[int, int, WatchRow | None]]:
-        """Return instructions with a document that was not taken account of: (instruction, document, its row if any).
+    def undated(self, limit: int) -> list[tuple[WatchRow | None, int, int, datetime]]:
+        """Return instructions with a document that was not taken account of: (row, instruction, document, its time).
 
-        They come in the order of the documents. ``documents_seen`` makes the next look begin behind them.
+        The row is None where there is none yet. They come in the order of the documents; ``documents_seen`` makes the
+        next look begin behind them.
         """
         document, deadline = tables.document, tables.deadline
         query = (
-            select(document.c.id, document.c.instruction_id, deadline.c.next_at, deadline.c.content)
+            select(
+                document.c.id, document.c.instruction_id, document.c.created_at, deadline.c.next_at, deadline.c.content
+            )
             .outerjoin(deadline, deadline.c.instruction_id == document.c.instruction_id)
             .where(document.c.id > self.position(_DOCUMENTS))
             .where(or_(deadline.c.document_id.is_(None), deadline.c.document_id < document.c.id))
             .order_by(document.c.id)
             .limit(limit)
         )
-        found: dict[int, tuple[int, int, WatchRow | None]] = {}
-        for number, instruction_id, next_at, content in self.connection.execute(query):
-            row = None if content is None else WatchRow(instruction_id, number, next_at, _DEADLINES.decode(content))
-            found[instruction_id] = (instruction_id, number, row)
+        found: dict[int, tuple[WatchRow | None, int, int, datetime]] = {}
+        for number, instruction_id, created_at, next_at, content in self.connection.execute(query):
+            row = None if content is None else WatchRow(instruction_id, number, next_at, timing.read_deadlines(content))
+            found[instruction_id] = (row, instruction_id, number, created_at)
         return list(found.values())
 
     def documents_seen(self, last: int | None) -> None:
@@ -82,7 +83,9 @@ class Deadlines(Pending):
             .limit(limit)
             .with_for_update()
         )
-        return [WatchRow(row[0], row[1], row[2], _DEADLINES.decode(row[3])) for row in self.connection.execute(query)]
+        return [
+            WatchRow(row[0], row[1], row[2], timing.read_deadlines(row[3])) for row in self.connection.execute(query)
+        ]
 
     def add_watch(self, row: WatchRow) -> None:
         """Add the row of an instruction."""
@@ -108,31 +111,11 @@ class Deadlines(Pending):
 
     def cutoff_changes(self) -> list[CutoffChange]:
         """Return every change that operators made to cut-offs, in order."""
-        table = tables.cutoff
-        query = select(table).order_by(table.c.id)
-        return [
-            CutoffChange(
-                id=row["id"],
-                action=row["action"],
-                cutoff=Cutoff.model_validate_json(bytes(row["content"])),
-                actor=row["actor"],
-                reason=row["reason"],
-                created_at=row["created_at"],
-            )
-            for row in self.connection.execute(query).mappings()
-        ]
+        return timing.cutoff_changes(self.connection)
 
     def last_cutoff_change(self) -> int:
         """Return the number of the last change; 0 when there was none."""
-        return int(self.connection.execute(select(func.max(tables.cutoff.c.id))).scalar() or 0)
-
-    def change_cutoff(self, action: str, cutoff: Cutoff, actor: str, reason: str) -> int:
-        """Record that an operator sets or clears a cut-off; returns the change's number."""
-        values = {"action": action, "content": cutoff.model_dump_json().encode(), "actor": actor, "reason": reason}
-        result = self.connection.execute(insert(tables.cutoff).values(**values, created_at=self.now))
-        key = result.inserted_primary_key
-        assert key is not None
-        return int(key[0])
+        return timing.last_cutoff_change(self.connection)
 
     def recall(self, cutoffs: Sequence[Cutoff] | None, after: int, limit: int) -> int | None:
         """Have the next open instructions looked at now; returns the last of them, None at the end.

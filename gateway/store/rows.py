@@ -183,11 +183,9 @@ def cutoffs_in_force(configured: Iterable[Cutoff], changes: Iterable[CutoffChang
 
     One that was set takes the place of the configured one with the same criteria; once cleared, that one holds again.
     """
-    kept = list(configured)
-    changed: dict[object, Cutoff] = {}
+    changed: dict[object, Cutoff | None] = {}
     for change in changes:
-        if change.action == "set":
-            changed[change.cutoff.key] = change.cutoff
-        else:
-            changed.pop(change.cutoff.key, None)
-    return [*(cutoff for cutoff in kept if cutoff.key not in changed), *changed.values()]
+        changed[change.cutoff.key] = change.cutoff if change.action == "set" else None
+    standing = [cutoff for cutoff in changed.values() if cutoff is not None]
+    replaced = {cutoff.key for cutoff in standing}
+    return [*(cutoff for cutoff in configured if cutoff.key not in replaced), *standing]
