@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date, time
+from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ from gateway.calendar.deadlines import Cutoff, checked_zone
 from gateway.errors import ConfigError, Violation
 from gateway.model.connections import KafkaSettings
 from gateway.model.profile import Profile
+from gateway.penalties import Instrument, InstrumentClass, Rate, Rates
 
 _PREFIX = "GATEWAY_"
 _NESTED = "__"
@@ -116,6 +118,47 @@ class DeadlineSettings(_Section):
     _zone_exists = field_validator("zone")(checked_zone)
 
 
+class InstrumentSettings(_Section):
+    """What penalties of an instrument are computed with."""
+
+    isin: str = Field(pattern=r"^[A-Z]{2}[A-Z0-9]{9}[0-9]$")
+    instrument_class: InstrumentClass | None = None
+    price: Decimal | None = Field(default=None, gt=0, description="for a unit, or per cent of the face amount")
+    currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")
+
+
+class DiscountRate(_Section):
+    """A central bank's rate for overnight credit, in per cent a year, from a day on."""
+
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    since: date
+    percent: Decimal
+
+
+class SecurityRate(_Section):
+    """The penalty rate of a class of instruments, in basis points a day, from a day on."""
+
+    instrument_class: InstrumentClass
+    since: date
+    basis_points: Decimal = Field(ge=0)
+
+
+class PenaltySettings(_Section):
+    """What the estimate of cash penalties is made with; rates go before those that are shipped."""
+
+    assumed_class: InstrumentClass = Field(default="liquid_share", description="of units of an unknown instrument")
+    instruments: tuple[InstrumentSettings, ...] = ()
+    discount_rates: tuple[DiscountRate, ...] = ()
+    security_rates: tuple[SecurityRate, ...] = ()
+
+    def rates(self, table: str) -> Rates:
+        """Return the rates and instruments; ``table`` is the text of those that are shipped."""
+        own = [Rate("cash", one.currency, one.since, one.percent) for one in self.discount_rates]
+        own += [Rate("security", one.instrument_class, one.since, one.basis_points) for one in self.security_rates]
+        known = {one.isin: Instrument(one.instrument_class, one.price, one.currency) for one in self.instruments}
+        return Rates(table, own, known, self.assumed_class)
+
+
 class LoopSettings(_Section):
     """How the four loops pace themselves. Times are seconds."""
 
@@ -153,6 +196,7 @@ class Settings(BaseSettings):
     deadlines: DeadlineSettings = DeadlineSettings()
     cutoffs: tuple[Cutoff, ...] = ()
     calendars: tuple[OwnCalendar, ...] = ()
+    penalties: PenaltySettings = PenaltySettings()
     counterparties: tuple[Profile, ...] = Field(min_length=1)
 
     @classmethod

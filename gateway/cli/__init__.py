@@ -48,6 +48,7 @@ _ROOMS = {
     "history": ("operators", "history"),
     "deadlines": ("time", "deadlines"),
     "cutoffs": ("time", "cutoffs"),
+    "penalties": ("penalties", "penalties"),
     "store": ("store", "store"),
 }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from gateway.calendar.deadlines import Cutoff, Deadline
 from gateway.model.facts import Change, Reason, State
+from gateway.penalties import Penalty, totals
 from gateway.store import CutoffChange
 from gateway.store.views import (
     Content,
@@ -265,6 +267,46 @@ def cutoff_table(rows: Sequence[tuple[Cutoff, CutoffChange | None]]) -> Table:
             "" if change is None else str(change.id),
         )
     return table
+
+
+def penalty_table(rows: Sequence[Mapping[str, Any]], until: date) -> Table:
+    """Return the table of fails: what each costs whom, so far and on the last day."""
+    table = _table("transaction", "trade", "counterparty", "settles", "days", "who fails", f"on {until}", "so far")
+    for row in rows:
+        last = [one for one in row["penalties"] if one.day == row["penalties"][-1].day]
+        table.add_row(
+            row["transaction_id"],
+            row["trade"],
+            row["counterparty"],
+            str(row["settlement_date"]),
+            str(len({one.day for one in row["penalties"]})),
+            ", ".join(sorted({one.failing for one in last})),
+            _sums(last),
+            _sums(row["penalties"]),
+        )
+    return table
+
+
+def penalty_days(row: Mapping[str, Any]) -> RenderableType:
+    """Return the penalties of one instruction, day by day, with what each is made of."""
+    table = _table("day", "kind", "who fails", "rate", "price", "quantity", "amount")
+    for one in row["penalties"]:
+        amount = "not known" if one.amount is None else f"{_number(one.amount)} {one.currency or ''}"
+        table.add_row(
+            str(one.day), one.kind, one.failing, one.rate_source, _number(one.price), _number(one.quantity), amount
+        )
+    assumed = dict.fromkeys(said for one in row["penalties"] for said in one.assumptions)
+    return Group(
+        Text(f"{row['transaction_id']}  {row['trade']}  settles {row['settlement_date']}, days of {row['calendar']}"),
+        table,
+        Text(f"together: {_sums(row['penalties'])}"),
+        *(Text(f"assumed: {said}", style="yellow") for said in assumed),
+    )
+
+
+def _sums(found: Iterable[Penalty]) -> str:
+    sums = totals(found)
+    return ", ".join(f"{side} {_number(amount)} {currency}" for (side, currency), amount in sums.items()) or "not known"
 
 
 def _reasons(reasons: Iterable[Reason]) -> str:

@@ -6,20 +6,22 @@ Every function takes a connection of ``Ledger.query`` (one snapshot), ``change_c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 from sqlalchemy import Connection, func, insert, or_, select
 
 from gateway.calendar.deadlines import Cutoff, Deadline
-from gateway.lifecycle import timing
-from gateway.model.facts import State
+from gateway.lifecycle import terms_in_force, timing
+from gateway.model.facts import State, Terms
 from gateway.model.transitions import FINISHED
+from gateway.penalties import Fail, fail_of
 from gateway.store import tables
 from gateway.store.rows import CutoffChange
 from gateway.store.views import CommandRefused, DeadlineView
 
 _STATE = msgspec.json.Decoder(State)
+_TERMS = msgspec.json.Decoder(Terms)
 _DEADLINES = msgspec.json.Decoder(tuple[Deadline, ...])
 
 
@@ -67,6 +69,39 @@ def list_deadlines(
                     told_at=following.next_at,
                     deadlines=deadlines,
                 )
+            )
+    return found
+
+
+def list_fails(
+    connection: Connection, until: date, *, counterparty: str | None = None, identifier: str | None = None
+) -> list[tuple[str, str, str | None, Fail]]:
+    """Return what has not settled on its date: (trade, counterparty, place, fail), the oldest
+    date first.
+
+    All that are open and whose intended settlement date is over on ``until``; or, settled since or not, the one with a
+    transaction identification. Reads every instruction of a date, so not for every second.
+    """
+    table = tables.instruction
+    query = select(table).order_by(table.c.settlement_date, table.c.id)
+    if identifier is not None:
+        query = query.where(table.c.transaction_id == identifier)
+    else:
+        query = query.where(table.c.settlement_date <= until)
+        for dialogue, finished in FINISHED.items():
+            query = query.where(or_(table.c.dialogue != dialogue, table.c.headline.not_in(finished)))
+    if counterparty is not None:
+        query = query.where(table.c.counterparty.startswith(counterparty, autoescape=True))
+    found = []
+    for row in connection.execute(query).mappings():
+        state, terms = _STATE.decode(row["state"]), _TERMS.decode(row["terms"])
+        if not (timing.settles(state) and timing.is_ours(state)):
+            continue
+        in_force = terms_in_force(state, terms)
+        fail = fail_of(row["transaction_id"], in_force, state, row["created_at"].date())
+        if fail is not None:
+            found.append(
+                (f"{row['source']}/{row['trade_id']}", row["counterparty"], in_force.place_of_settlement, fail)
             )
     return found
 
