@@ -332,7 +332,7 @@ lease = Table(
 deadline = Table(
     "deadline",
     metadata,
-    Column("instruction_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("instruction_id", _Identity, primary_key=True, autoincrement=False),
     Column("document_id", BigInteger, nullable=False),  # the last of its documents that was taken account of
     Column("next_at", Instant),  # when to look again; NULL once nothing more is to be told
     Column("content", LargeBinary, nullable=False),  # JSON: the deadlines, each with its stage

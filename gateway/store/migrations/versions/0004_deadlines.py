@@ -12,7 +12,7 @@ def upgrade() -> None:
     identity = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "deadline",
-        sa.Column("instruction_id", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("instruction_id", identity, primary_key=True, autoincrement=False),
         sa.Column("document_id", sa.BigInteger, nullable=False),
         sa.Column("next_at", sa.BigInteger),
         sa.Column("content", sa.LargeBinary, nullable=False),
