@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +18,7 @@ import structlog
 
 from gateway import lifecycle
 from gateway.calendar.deadlines import OVERDUE, REPLY, Deadline, Stage, Subject, Timetable, rederived
+from gateway.checkpoints import passed
 from gateway.errors import GatewayError, StoreError
 from gateway.lifecycle import timing
 from gateway.model.events import EVENT_KINDS, TradeEvent
@@ -41,6 +42,8 @@ ACTOR: Final = "gateway"
 _BATCH: Final = 200
 _RECALLED: Final = 2_000
 _CUTOFFS, _CONFIGURATION = "cutoffs", "deadline configuration"
+_AFTER_A_FAULT: Final = timedelta(hours=1)
+_EARLIEST, _LATEST = date(1970, 1, 1), date(2999, 12, 31)  # beyond them a date is a slip, and calendars end
 _LOOK_AGAIN: Final = timedelta(minutes=5)  # while a modification is open: its answer may bring other dates
 
 
@@ -57,9 +60,9 @@ class Look:
 
 
 def subject_of(row: InstructionRow) -> Subject | None:
-    """State what the deadlines of an instruction depend on; None while it has no settlement date."""
+    """State what the deadlines of an instruction depend on; None while it has no settlement date that can be kept."""
     terms = lifecycle.terms_in_force(row.state, row.terms)
-    if terms.settlement_date is None:
+    if terms.settlement_date is None or not _EARLIEST <= terms.settlement_date <= _LATEST:
         return None
     currency = None if terms.amount is None else terms.amount.currency
     return Subject(
@@ -103,7 +106,8 @@ def look(
         after, code = _advance(one, state, now)
         deadlines.append(after)
         if code:
-            told.append((one.kind, lifecycle.alert(code, f"Due {_shown(one.due_at)}.")))
+            text = f"Due {_shown(one.due_at)}; it stands at {lifecycle.headline(state)}."
+            told.append((one.kind, lifecycle.alert(code, text)))
     kept = {one.kind: one for one in before}
     if subject is not None and timing.settles(state):
         after, days = _overdue(kept.get(OVERDUE), subject, timetable, now)
@@ -223,6 +227,7 @@ class Deadlines:
         dated = looked = 0
         if await self._read(lambda unit: unit.has_undated()):
             dated = await self._ledger.write(self._clock(), self._date, size=_BATCH)
+            passed("deadlines.dated")
         if await self._read(lambda unit: unit.has_due()):
             looked = await self._look()
         return _BATCH in (dated, looked)
@@ -279,8 +284,9 @@ class Deadlines:
     def _date(self, unit: Unit) -> int:
         """Derive the deadlines of instructions with new documents."""
         found = unit.undated(_BATCH)
-        rows = unit.look_up(number for _, number, _, _ in found)
-        for watch, number, document, written_at in found:
+        latest = {number: (watch, document, written_at) for watch, number, document, written_at in found}
+        rows = unit.look_up(latest)
+        for number, (watch, document, written_at) in latest.items():
             row = rows[number]
             chasing = self._chasing(row)
             if watch is None:
@@ -295,13 +301,17 @@ class Deadlines:
                 deadlines = (*(one for one in deadlines if one.kind != REPLY), _silence(chasing, written_at))
             at = next_look(deadlines, row.state, unit.now)
             unit.set_watch(WatchRow(number, document, at, deadlines))
-        unit.documents_seen(max(document for _, _, document, _ in found) if len(found) == _BATCH else None)
+        unit.documents_seen(found[-1][2] if found else None)
         return len(found)
 
     def _first(self, row: InstructionRow, chasing: Chasing | None, written_at: datetime) -> tuple[Deadline, ...]:
         if not timing.is_ours(row.state) or lifecycle.is_finished(row.state):
             return ()
-        return first_deadlines(subject_of(row), row.state, self._timetable, chasing, written_at)
+        try:
+            return first_deadlines(subject_of(row), row.state, self._timetable, chasing, written_at)
+        except Exception:  # one instruction that cannot be dated must not keep the others from it
+            log.exception("deadline.not_looked_at", instruction=row.transaction_id, channel=row.counterparty)
+            return ()
 
     async def _look(self) -> int:
         told: list[tuple[str, str, str | None]] = []
@@ -319,6 +329,7 @@ class Deadlines:
             return len(due)
 
         looked = await self._ledger.write(self._clock(), work, size=_BATCH)
+        passed("deadlines.told")
         for transaction, channel, code in told:
             self._signals.notify("publication")
             if code is None:
@@ -330,9 +341,14 @@ class Deadlines:
     def _look_at(
         self, unit: Unit, watch: WatchRow, row: InstructionRow, sent_at: datetime | None
     ) -> list[tuple[str, str, str | None]]:
-        found = look(
-            watch.deadlines, row.state, subject_of(row), self._timetable, self._chasing(row), sent_at, unit.now
-        )
+        try:
+            found = look(
+                watch.deadlines, row.state, subject_of(row), self._timetable, self._chasing(row), sent_at, unit.now
+            )
+        except Exception:  # the same
+            log.exception("deadline.not_looked_at", instruction=row.transaction_id, channel=row.counterparty)
+            unit.set_watch(replace(watch, next_at=unit.now + _AFTER_A_FAULT))
+            return []
         deadlines, told = found.deadlines, list(found.told)
         happened: list[tuple[str, str, str | None]] = []
         if found.asks:
@@ -368,6 +384,9 @@ class Deadlines:
             raise
         except GatewayError as error:
             return error.code
+        except Exception:
+            log.exception("deadline.not_looked_at", instruction=row.transaction_id, channel=row.counterparty)
+            return GatewayError.code
         self._signals.notify(profile.bic)
         return None
 

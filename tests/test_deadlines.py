@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sqlalchemy import Connection
+from structlog.testing import capture_logs
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -36,6 +37,7 @@ from tests.loops import (
     OWN_BIC,
     Loops,
     Pacing,
+    _event,
     both_loops,
     cancel,
     confirm,
@@ -170,7 +172,15 @@ def test_what_operators_set_takes_the_place_of_the_configured_one_until_it_is_cl
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"zone": "Europe/Nowhere"}, {"at": "25:00"}, {"at": "16:00+01:00"}, {"kind": "pray"}, {"days_before": -1}]
+    "wrong",
+    [
+        {"kind": "settle", "dialogue": "confirmation"},
+        {"zone": "Europe/Nowhere"},
+        {"at": "25:00"},
+        {"at": "16:00+01:00"},
+        {"kind": "pray"},
+        {"days_before": -1},
+    ],
 )
 def test_a_cutoff_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -301,6 +311,45 @@ async def test_thousands_of_instructions_are_taken_in_batches(loops: Loops) -> N
     await day.loops.take_in(*(instruct(trade) for trade in trades))
     assert await day.at("2026-03-03T11:30") == ["send_deadline_near"] * 450
     assert await day.at("2026-03-03T11:31") == []
+
+
+async def test_several_messages_of_one_instruction_do_not_hide_the_next_ones(loops: Loops) -> None:
+    day = Day(loops.ledger, cutoffs=CUTOFFS)
+    for number in range(120):
+        await day.loops.take_in(instruct(f"T{number}"), query(f"T{number}"))
+    assert await day.at("2026-03-02T12:00") == []
+    assert len(await day.loops.rows(tables.deadline)) == 120
+
+
+def query(trade: str) -> dict[str, Any]:
+    return _event("query_settlement_status/1", f"{trade}-query", trade, 1, {})
+
+
+@pytest.mark.parametrize("settles", ["9999-12-31", "3000-01-01"])
+async def test_a_settlement_date_that_no_calendar_reaches_stops_nothing(loops: Loops, settles: str) -> None:
+    day = Day(loops.ledger, cutoffs=CUTOFFS)
+    await day.loops.take_in(instruct("T1", settlement_date=settles), instruct("T2"))
+    assert await day.at("2026-03-03T11:30") == ["send_deadline_near"]
+
+
+async def test_an_instruction_that_cannot_be_looked_at_does_not_stop_the_others(
+    loops: Loops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = Day(loops.ledger, cutoffs=CUTOFFS)
+    await day.loops.take_in(instruct("BAD", settlement_date="2026-03-05"), instruct("T2"))
+    await day.at("2026-03-02T12:00")
+    known = Timetable.deadlines
+
+    def faulty(self: Timetable, subject: Subject) -> tuple[Deadline, ...]:
+        if subject.settlement_date == date(2026, 3, 5):
+            raise ArithmeticError("a fault")
+        return known(self, subject)
+
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setattr(Timetable, "deadlines", faulty)
+        assert await day.at("2026-03-04T11:30") == ["send_deadline_missed", "match_deadline_missed"]
+    assert [line["instruction"] for line in logs if line["event"] == "deadline.not_looked_at"] == [transaction("BAD")]
+    assert await day.at("2026-03-04T12:31") == ["send_deadline_missed"]  # an hour later, and mended
 
 
 # Cut-offs that change during the day ----------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from gateway.calendar import Calendar, Calendars
+from gateway.model.transitions import TRANSITIONS, Dialogue
 
 Kind = Literal["send", "match", "release", "settle"]
 KINDS: Final[tuple[Kind, ...]] = ("send", "match", "release", "settle")
@@ -51,7 +52,7 @@ class Cutoff(BaseModel):
     zone: str
     days_before: int = Field(default=0, ge=0, le=30, description="business days before the intended settlement date")
     warn_minutes: int = Field(default=30, ge=0, le=7 * 24 * 60, description="0: no warning before it")
-    dialogue: Literal["settlement", "confirmation"] = "settlement"
+    dialogue: Dialogue = Dialogue.SETTLEMENT
     counterparty: str | None = Field(default=None, pattern=_BIC)
     place_of_settlement: str | None = Field(default=None, pattern=_BIC)
     currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")
@@ -66,6 +67,12 @@ class Cutoff(BaseModel):
         if at.tzinfo is not None:
             raise ValueError("is a time of day without zone, such as 16:00; the zone is `zone`")
         return at
+
+    @model_validator(mode="after")
+    def _can_be_met(self) -> Self:
+        if self.kind == "settle" and (self.dialogue, "settlement") not in TRANSITIONS:
+            raise ValueError(f"kind settle: nothing settles in a dialogue of {self.dialogue}; use send or match")
+        return self
 
     @field_serializer("at")
     def _shown(self, at: time) -> str:

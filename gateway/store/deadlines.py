@@ -25,7 +25,7 @@ class Deadlines(Pending):
     """Follow documents, keep one row an instruction, find what is due. One process does it at a time, under a lease."""
 
     def undated(self, limit: int) -> list[tuple[WatchRow | None, int, int, datetime]]:
-        """Return instructions with a document that was not taken account of: (row, instruction, document, its time).
+        """Return documents that were not taken account of: (row of its instruction, instruction, document, its time).
 
         The row is None where there is none yet. They come in the order of the documents; ``documents_seen`` makes the
         next look begin behind them.
@@ -41,14 +41,14 @@ class Deadlines(Pending):
             .order_by(document.c.id)
             .limit(limit)
         )
-        found: dict[int, tuple[WatchRow | None, int, int, datetime]] = {}
+        found: list[tuple[WatchRow | None, int, int, datetime]] = []
         for number, instruction_id, created_at, next_at, content in self.connection.execute(query):
             row = None if content is None else WatchRow(instruction_id, number, next_at, timing.read_deadlines(content))
-            found[instruction_id] = (row, instruction_id, number, created_at)
-        return list(found.values())
+            found.append((row, instruction_id, number, created_at))
+        return found
 
     def documents_seen(self, last: int | None) -> None:
-        """Remember that documents are taken account of: up to ``last``, or all that are there when it is None.
+        """Remember that documents are taken account of: up to ``last``, or all that are there when there was none.
 
         Where processes share the ledger, recent ones are looked at again, since a lower number may appear late.
         """
@@ -64,8 +64,18 @@ class Deadlines(Pending):
             self.set_position(_DOCUMENTS, position)
 
     def has_undated(self) -> bool:
-        """Tell whether ``undated`` would return anything; for reading."""
-        return bool(self.undated(1))
+        """Tell whether there is a document to take account of, or one that need not be looked at again."""
+        document, deadline = tables.document, tables.deadline
+        wanted = or_(deadline.c.document_id.is_(None), deadline.c.document_id < document.c.id)
+        if self.statements.postgres:
+            wanted = or_(wanted, document.c.created_at <= self.now - _LATE_COMMIT)
+        query = (
+            select(document.c.id)
+            .outerjoin(deadline, deadline.c.instruction_id == document.c.instruction_id)
+            .where(document.c.id > self.position(_DOCUMENTS), wanted)
+            .limit(1)
+        )
+        return self.connection.execute(query).first() is not None
 
     def has_due(self) -> bool:
         """Tell whether ``due`` would return anything; for reading."""
