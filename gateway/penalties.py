@@ -38,6 +38,9 @@ _FAILS: Final[Mapping[str, Side]] = {
     "CLAC": "counterparty",  # the other side lacks securities
     "CMON": "counterparty",  # the other side lacks cash
 }
+# The states of the European Economic Area, by the country of the depository's BIC.
+_COUNTRIES: Final = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
+_EEA: Final = frozenset(_COUNTRIES.split())
 _OTHER: Final[Mapping[Side, Side]] = {"us": "counterparty", "counterparty": "us"}
 
 
@@ -86,6 +89,12 @@ class Fail:
     reasons: tuple[str, ...]
     ended_on: date | None = None
     matching_stated: bool = True
+    place_of_settlement: str | None = None
+
+    @property
+    def in_scope(self) -> bool:
+        """Tell whether the Regulation holds where it settles; where that is not known, it is taken to."""
+        return self.place_of_settlement is None or self.place_of_settlement[4:6] in _EEA
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +216,11 @@ def fail_of(transaction_id: str, terms: Terms, state: State, instructed_on: date
         said = matching.asserted_at.date() if matching.asserted_at else terms.settlement_date
         matched_on = said if matching.status.value == "matched" else None
     settlement = axes.get("settlement")
-    ended_on = None
-    if settlement is not None and settlement.status.value == "settled" and settlement.asserted_at is not None:
-        ended_on = settlement.asserted_at.date()
+    ends = ((settlement, "settled"), (axes.get("processing"), "cancelled"), (axes.get("cancellation"), "cancelled"))
+    ended_on = next(
+        (axis.asserted_at.date() for axis, word in ends if axis and axis.status.value == word and axis.asserted_at),
+        None,
+    )
     said_of = [axis.status.reasons for axis in (state.advised, settlement, axes.get("processing")) if axis is not None]
     codes = tuple(dict.fromkeys(reason.code for reasons in said_of for reason in reasons if reason.code))
     hold = axes.get("hold")
@@ -227,13 +238,14 @@ def fail_of(transaction_id: str, terms: Terms, state: State, instructed_on: date
         instructed_on=instructed_on,
         quantity=terms.quantity.value if terms.quantity else None,
         quantity_type=terms.quantity.type if terms.quantity else None,
-        settled_quantity=Decimal(0) if ended_on is not None else settled,
+        settled_quantity=Decimal(0) if settlement is not None and settlement.status.value == "settled" else settled,
         amount=terms.amount.value if terms.amount else None,
         currency=terms.amount.currency if terms.amount else None,
         failing=_failing((*held, *codes), terms.movement),
         reasons=(*held, *codes),
         ended_on=ended_on,
         matching_stated=stated,
+        place_of_settlement=terms.place_of_settlement,
     )
 
 
@@ -257,9 +269,11 @@ def estimate(fail: Fail, until: date, calendar: Calendar, rates: Rates) -> tuple
     """Estimate the penalties of a fail for each business day up to and including ``until``, in order.
 
     One that has not matched would bear late matching penalties once it does; the estimate says so. On the day on which
-    it settled there is none.
+    it settled there is none, and none at a depository outside the European Economic Area.
     """
     found: list[Penalty] = []
+    if not fail.in_scope:
+        return ()
     day = calendar.following(fail.settlement_date)
     while day <= until and (fail.ended_on is None or day < fail.ended_on):
         late = fail.matched_on is None or day < fail.matched_on

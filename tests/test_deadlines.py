@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,10 +26,11 @@ from typer.testing import CliRunner
 from gateway.calendar.deadlines import Cutoff, Deadline, Stage, Subject, Timetable, local_instant, rederived
 from gateway.cli.operators import instructions
 from gateway.cli.time import cutoffs, deadlines
-from gateway.deadlines import Deadlines
+from gateway.deadlines import Deadlines, first_deadlines, look, next_look, subject_of
 from gateway.messages.schema_files import load_calendars
+from gateway.model.facts import Amount, Asked, Delivery, State, StatusValue, Terms
 from gateway.model.transitions import Dialogue
-from gateway.store import CutoffChange, Ledger, cutoffs_in_force, tables, timing
+from gateway.store import CutoffChange, InstructionRow, Ledger, cutoffs_in_force, tables, timing
 from gateway.store.views import CommandRefused
 from tests.loops import (
     ACCEPTED,
@@ -196,6 +199,29 @@ def test_a_deadline_keeps_its_stage_unless_its_time_moves() -> None:
         Deadline("settle", later),
         Deadline("send", later, None, Stage.MET),
     )
+
+
+def test_a_modification_moves_the_deadlines_once_it_is_done_and_its_answer_is_awaited_often() -> None:
+    settles = Terms("deliver", "against", amount=Amount(Decimal(1), "EUR"), settlement_date=date(2026, 3, 4))
+    later = replace(settles, settlement_date=date(2026, 3, 5))
+
+    def row(status: str) -> InstructionRow:
+        asked = Asked("modification", "modify", StatusValue(status), terms=later)
+        state = State(Dialogue.SETTLEMENT, Delivery.SENT, sources={"A": 1}, requests={"M1": asked})
+        return InstructionRow(1, "TX1", "s", "T1", "settlement", 1, CHANNEL, settles, state, "sent", 1, b"")
+
+    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    known = timetable(cutoff())
+    open_, done = row("requested"), row("modified")
+    assert (subject_of(open_), subject_of(done)) == (
+        subject(place_of_settlement=None),
+        subject(date(2026, 3, 5), place_of_settlement=None),
+    )
+    first = first_deadlines(subject_of(open_), open_.state, known, None, now)
+    assert next_look(first, open_.state, now) == now + timedelta(minutes=5)
+    moved = look(first, done.state, subject_of(done), known, None, None, now).deadlines
+    assert [one.due_at.day for one in moved] == [5, 6]
+    assert next_look(moved, done.state, now) == moved[0].warn_at
 
 
 # The loop -------------------------------------------------------------------------------------------------------------

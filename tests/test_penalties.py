@@ -126,6 +126,11 @@ def test_the_side_that_instructed_last_pays_for_the_late_match() -> None:
     assert (not_yet.kind, "not matched: it is due once it matches" in not_yet.assumptions) == ("LMFP", True)
 
 
+@pytest.mark.parametrize(("place", "penalised"), [("DAKVDEFFXXX", True), ("DTCYUS33XXX", False), (None, True)])
+def test_only_depositories_of_the_european_economic_area_penalise(place: str | None, penalised: bool) -> None:
+    assert bool(estimate(replace(FAIL, place_of_settlement=place), MONDAY, TARGET, rates())) is penalised
+
+
 def test_only_what_remains_is_failing() -> None:
     [found] = estimate(replace(FAIL, settled_quantity=Decimal(4000)), MONDAY, TARGET, rates())
     assert (found.quantity, found.value, found.amount) == (Decimal(1000), Decimal(25_000), Decimal("0.63"))
@@ -264,7 +269,7 @@ def call(app: Typer, *words: str) -> Result:
 
 @pytest.fixture
 def failing(ledger_url: str) -> str:
-    """Give a ledger with one instruction that fails, one that has settled, and one whose date is to come."""
+    """Give a ledger with one instruction that fails, two that have settled, one of them late, and one to come."""
 
     async def go() -> None:
         ledger = await Ledger.open(ledger_url)
@@ -273,7 +278,13 @@ def failing(ledger_url: str) -> str:
         await loops.send()
         lacking = "<SttlmSts><Flng><Rsn><Cd><Cd>LACK</Cd></Cd></Rsn></Flng></SttlmSts>"
         await loops.hear(status(MATCHED + lacking, transaction("FAILS")))
-        await loops.hear(settled(transaction_id=transaction("SETTLES")))
+        await loops.hear(settled(transaction_id=transaction("SETTLES"), created_at="2026-03-04T11:00:00Z"))
+        loops.time.now = datetime(2026, 3, 6, 12, tzinfo=UTC)
+        late = settled(transaction_id=transaction("LATE"), identifier="SETTLED2", created_at="2026-03-06T11:00:00Z")
+        await loops.take_in(instruct("LATE"))
+        loops.crash()
+        await loops.send()
+        await loops.hear(late)
         await ledger.close()
 
     asyncio.run(go())
@@ -281,14 +292,18 @@ def failing(ledger_url: str) -> str:
 
 
 def test_fails_are_listed_with_what_they_cost_whom(failing: str) -> None:
-    [line] = call(penalties, "list", "--store", failing, "--on", "2026-03-05", "--json").stdout.splitlines()
-    told = json.loads(line)
+    lines = call(penalties, "list", "--store", failing, "--on", "2026-03-05", "--json").stdout.splitlines()
+    told, late = map(json.loads, lines)
+    assert late["transaction_id"] == transaction("LATE")  # it settled on the 6th: on the 5th it was failing
+    assert [one["day"] for one in late["penalties"]] == ["2026-03-04", "2026-03-05"]
     assert (told["transaction_id"], told["failing"], told["calendar"]) == (transaction("FAILS"), ["us"], "TARGET+T2S")
     assert [one["day"] for one in told["penalties"]] == ["2026-03-04", "2026-03-05"]
     assert told["penalties"][0]["amount"] == "6.13"  # 1 basis point of 61,234.56
+    [line] = call(penalties, "list", "--store", failing, "--on", "2026-03-06", "--json").stdout.splitlines()
+    assert json.loads(line)["transaction_id"] == transaction("FAILS")
     table = call(penalties, "list", "--store", failing, "--on", "2026-03-05").stdout
     assert "us 12.26 EUR" in table
-    assert "nothing is past its date" in call(penalties, "list", "--store", failing, "--on", "2026-03-03").stdout
+    assert "nothing was failing" in call(penalties, "list", "--store", failing, "--on", "2026-03-03").stdout
 
 
 def test_one_fail_is_shown_day_by_day_with_every_input(failing: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import typer
@@ -35,7 +35,7 @@ def list_penalties(
     counterparty: Annotated[str | None, typer.Option("--counterparty", help="BIC, or how it begins.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what each instruction that is past its date has cost so far, and costs on that day, by failing side."""
+    """List what was failing on a day: what each has cost so far, and costs on that day, by failing side."""
     until = (on or datetime.now(UTC)).date()
     fails = ask(
         ledger_url(config, url),
@@ -47,7 +47,7 @@ def list_penalties(
     if as_json:
         print_json(rows)
     else:
-        console().print(story.penalty_table(rows, until) if rows else "nothing is past its date")
+        console().print(story.penalty_table(rows, until) if rows else "nothing was failing")
 
 
 @penalties.command("show")
@@ -70,7 +70,10 @@ def show_penalties(
         print_json(rows)
     else:
         for row in rows:
-            console().print(story.penalty_days(row) if row["penalties"] else f"no penalty up to {until}")
+            nothing = (
+                f"no penalty up to {until}" if row["in_scope"] else "no penalty: the depository is outside the EEA"
+            )
+            console().print(story.penalty_days(row) if row["penalties"] else nothing)
 
 
 def _reference_data(config: Any) -> tuple[Rates, Calendars]:
@@ -85,10 +88,16 @@ def _reference_data(config: Any) -> tuple[Rates, Calendars]:
     return settings.penalties.rates(table), load_calendars(settings.own_calendars())
 
 
-def _estimated(
-    row: tuple[str, str, str | None, Fail], until: Any, calendars: Calendars, rates: Rates
-) -> dict[str, Any]:
-    trade, counterparty, place, fail = row
-    calendar = calendars.of(place=place, currency=fail.currency if fail.payment == "against" else None)
+def _estimated(row: tuple[str, str, Fail], until: date, calendars: Calendars, rates: Rates) -> dict[str, Any]:
+    trade, counterparty, fail = row
+    currency = fail.currency if fail.payment == "against" else None
+    calendar = calendars.of(place=fail.place_of_settlement, currency=currency)
     found: tuple[Penalty, ...] = estimate(fail, until, calendar, rates)
-    return {"trade": trade, "counterparty": counterparty, **asdict(fail), "calendar": calendar.name, "penalties": found}
+    return {
+        "trade": trade,
+        "counterparty": counterparty,
+        **asdict(fail),
+        "in_scope": fail.in_scope,
+        "calendar": calendar.name,
+        "penalties": found,
+    }

@@ -6,7 +6,7 @@ Every function takes a connection of ``Ledger.query`` (one snapshot), ``change_c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 
 import msgspec
 from sqlalchemy import Connection, func, insert, or_, select
@@ -75,21 +75,22 @@ def list_deadlines(
 
 def list_fails(
     connection: Connection, until: date, *, counterparty: str | None = None, identifier: str | None = None
-) -> list[tuple[str, str, str | None, Fail]]:
-    """Return what has not settled on its date: (trade, counterparty, place, fail), the oldest
-    date first.
+) -> list[tuple[str, str, Fail]]:
+    """Return what was failing on a day: (trade, counterparty, fail), the oldest intended date first.
 
-    All that are open and whose intended settlement date is over on ``until``; or, settled since or not, the one with a
-    transaction identification. Reads every instruction of a date, so not for every second.
+    That is what is open still and whose date has come, and what settled or was cancelled later than that day; or,
+    failing or not, the one with a transaction identification. Reads every instruction, so not for every second.
     """
     table = tables.instruction
     query = select(table).order_by(table.c.settlement_date, table.c.id)
     if identifier is not None:
         query = query.where(table.c.transaction_id == identifier)
     else:
+        changed_since = table.c.updated_at >= datetime.combine(until, time(), UTC)
         query = query.where(table.c.settlement_date <= until)
         for dialogue, finished in FINISHED.items():
-            query = query.where(or_(table.c.dialogue != dialogue, table.c.headline.not_in(finished)))
+            is_open = table.c.headline.not_in(finished)
+            query = query.where(or_(table.c.dialogue != dialogue, is_open, changed_since))
     if counterparty is not None:
         query = query.where(table.c.counterparty.startswith(counterparty, autoescape=True))
     found = []
@@ -97,12 +98,12 @@ def list_fails(
         state, terms = _STATE.decode(row["state"]), _TERMS.decode(row["terms"])
         if not (timing.settles(state) and timing.is_ours(state)):
             continue
-        in_force = terms_in_force(state, terms)
-        fail = fail_of(row["transaction_id"], in_force, state, row["created_at"].date())
-        if fail is not None:
-            found.append(
-                (f"{row['source']}/{row['trade_id']}", row["counterparty"], in_force.place_of_settlement, fail)
-            )
+        fail = fail_of(row["transaction_id"], terms_in_force(state, terms), state, row["created_at"].date())
+        if fail is None:
+            continue
+        over = row["headline"] in FINISHED[row["dialogue"]] and (fail.ended_on is None or fail.ended_on <= until)
+        if identifier is not None or not over:
+            found.append((f"{row['source']}/{row['trade_id']}", row["counterparty"], fail))
     return found
 
 
