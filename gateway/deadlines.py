@@ -297,7 +297,7 @@ class Deadlines:
             # We have said something more: silence begins anew, and what we asked for may change the dates.
             deadlines = watch.deadlines
             reply = next((one for one in deadlines if one.kind == REPLY), None)
-            if chasing is not None and reply is not None and reply.stage is not Stage.ASKED:
+            if chasing is not None and (reply is None or reply.stage is not Stage.ASKED):
                 deadlines = (*(one for one in deadlines if one.kind != REPLY), _silence(chasing, written_at))
             at = next_look(deadlines, row.state, unit.now)
             unit.set_watch(WatchRow(number, document, at, deadlines))

@@ -27,6 +27,7 @@ REPLY: Final = "reply"  # the counterparty has not answered
 OVERDUE: Final = "overdue"  # the intended settlement date is over
 
 _BIC = r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$"
+_KEPT: Final = 10_000  # answers of a timetable
 _SECOND: Final = timedelta(seconds=1)
 
 
@@ -189,6 +190,8 @@ class Timetable:
         """
         known = self._known.get(subject)
         if known is None:
+            if len(self._known) >= _KEPT:
+                self._known.clear()
             found = (self._cutoff(kind, subject) for kind in KINDS)
             known = tuple(self._deadline(cutoff, subject) for cutoff in found if cutoff is not None)
             self._known[subject] = known
