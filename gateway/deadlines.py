@@ -377,14 +377,14 @@ class Deadlines:
         profile = self._settings.profile(row.counterparty)
         if profile is None:
             return "the counterparty has no profile any more"
-        event = _query(row, silence, unit.now)
         try:
+            event = _query(row, silence, unit.now)
             ask(unit, self._messages, profile, event, row, cause=Cause("deadline", REPLY), actor=ACTOR)
         except StoreError:
             raise
         except GatewayError as error:
             return error.code
-        except Exception:
+        except Exception:  # the same
             log.exception("deadline.not_looked_at", instruction=row.transaction_id, channel=row.counterparty)
             return GatewayError.code
         self._signals.notify(profile.bic)

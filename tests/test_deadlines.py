@@ -27,6 +27,8 @@ from gateway.calendar.deadlines import Cutoff, Deadline, Stage, Subject, Timetab
 from gateway.cli.operators import instructions
 from gateway.cli.time import cutoffs, deadlines
 from gateway.deadlines import Deadlines, first_deadlines, look, next_look, subject_of
+from gateway.errors import BuildError
+from gateway.messages import Messages
 from gateway.messages.schema_files import load_calendars
 from gateway.model.facts import Amount, Asked, Delivery, State, StatusValue, Terms
 from gateway.model.transitions import Dialogue
@@ -482,6 +484,27 @@ async def test_a_profile_may_tell_operators_and_send_no_query(loops: Loops) -> N
     await day.loops.take_in(instruct())
     await day.loops.send()
     assert await day.at("2026-03-02T11:20") == ["no_reply"]
+
+
+async def test_a_query_that_cannot_be_built_is_told_with_its_cause_and_stops_nothing(
+    loops: Loops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = Day(loops.ledger, chasing=CHASING)
+    await day.loops.take_in(instruct("T1"), instruct("T2"))
+    await day.loops.send()
+    known = Messages.build
+
+    def refuses(self: Messages, event: Any, *rest: Any, **named: Any) -> Any:
+        if event.trade_id == "T1":
+            raise BuildError("no such element")
+        return known(self, event, *rest, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Messages, "build", refuses)
+        assert sorted(await day.at("2026-03-02T11:20")) == ["no_reply", "status_query_requested"]
+    [*_, told] = [one for one in await day.loops.published("status") if one["alerts"]]
+    assert (told["trade_id"], "message_not_expressible" in told["alerts"][0]["text"]) == ("T1", True)
+    await day.loops.prove()
 
 
 async def test_without_chasing_silence_is_not_watched(loops: Loops) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from gateway.model.facts import Delivery, State
 from gateway.model.transitions import TRANSITIONS
+from gateway.model.transitions.edges import REFUSALS
 
 _NOT_OURS: Final = (Delivery.THEIRS, Delivery.WITHDRAWN)
 
@@ -40,7 +41,7 @@ def unanswered(state: State) -> tuple[str, ...]:
 def has_open_modification(state: State) -> bool:
     """Tell whether the terms may still change by something that we have asked for."""
     return any(
-        asked.terms is not None and asked.status.value not in ("modified", "rejected", "denied", "refused")
+        asked.terms is not None and asked.status.value not in ("modified", *REFUSALS)
         for asked in (state.requests or {}).values()
     )
 
