@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from gateway.model.transitions import Dialogue
 FIXTURES = Path(__file__).parent / "fixtures"
 OWN_BIC, CUSTODIAN, BROKER = "OURSGB2LXXX", "CUSTDEFFXXX", "BROKFRPPXXX"
 SOURCE = "equities-desk"
+# Dates to come, whenever it is measured: what is past its date has a further entry in its history each day.
+TRADED = datetime.now(UTC).date()
+SETTLES = TRADED + timedelta(days=7)
 CONFIRMATION, STATUS_ADVICE = "sese.025.001.12", "sese.024.001.13"
 
 
@@ -26,7 +30,7 @@ def profile(bic: str = CUSTODIAN) -> Profile:
 def event() -> dict[str, Any]:
     """Return the trade event: a receipt against payment whose message has about 4 KB."""
     value: dict[str, Any] = json.loads((FIXTURES / "instruct_settlement.json").read_bytes())
-    return value
+    return value | {"trade_date": TRADED.isoformat(), "settlement_date": SETTLES.isoformat()}
 
 
 def events(count: int, prefix: str, counterparties: tuple[str, ...] = (CUSTODIAN,)) -> Iterator[bytes]:
@@ -48,6 +52,7 @@ def reply(definition: str, transaction: str, message_id: str, bic: str = CUSTODI
     """Return a counterparty's reply about a transaction."""
     template = (FIXTURES / f"{definition}.xml").read_bytes()
     values = {b"@TRANSACTION@": transaction, b"@MESSAGE@": message_id, b"@FROM@": bic}
+    values |= {b"@TRADED@": TRADED.isoformat(), b"@SETTLES@": SETTLES.isoformat()}
     for name, value in values.items():
         template = template.replace(name, value.encode())
     return template

@@ -24,11 +24,13 @@ from gateway.bus.consumer import Consumer
 from gateway.commands import LEASE as COMMANDS
 from gateway.commands import Commands
 from gateway.config import Settings
+from gateway.deadlines import LEASE as DEADLINES
+from gateway.deadlines import Deadlines
 from gateway.dispatch import Dispatch, LeaseLost, LeaseView
 from gateway.errors import BusUnavailable, GatewayError, StoreUnavailable
 from gateway.intake import Intake, IntakeLoop, overload
 from gateway.messages import Messages
-from gateway.messages.schema_files import load_catalogue
+from gateway.messages.schema_files import load_calendars, load_catalogue
 from gateway.model.profile import Profile
 from gateway.pace import Backoff, Clock, Signals, system_clock
 from gateway.publication import LEASE as PUBLICATION
@@ -160,10 +162,13 @@ class Gateway:
         intake = Intake(ledger, messages, settings, clock)
         publication = Publication(ledger, bus, settings, signals, clock)
         commands = Commands(ledger, intake, signals, clock, max(1.0, settings.loops.poll_seconds))
+        calendars = load_calendars(settings.own_calendars())
+        deadlines = Deadlines(ledger, messages, settings, calendars, signals, clock)
         tasks = [
             asyncio.create_task(self._intake(bus, intake), name="intake"),
             asyncio.create_task(self._leased(ledger, PUBLICATION, lambda _: publication.run()), name=PUBLICATION),
             asyncio.create_task(self._leased(ledger, COMMANDS, lambda _: commands.run()), name=COMMANDS),
+            asyncio.create_task(self._leased(ledger, DEADLINES, lambda _: deadlines.run()), name=DEADLINES),
             asyncio.create_task(self._watch(ledger, bus), name="watch"),
         ]
         for profile in settings.counterparties:

@@ -22,6 +22,8 @@ POINTS = (
     "publication.read",
     "publication.sent",
     "publication.marked",
+    "deadlines.dated",
+    "deadlines.told",
 )
 
 _label, _, _count = os.environ.get("GATEWAY_KILL_AT", "").partition(":")

@@ -11,6 +11,8 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import date, time
+from decimal import Decimal
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +21,12 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from gateway.calendar import calendar_named
+from gateway.calendar.deadlines import Cutoff, checked_zone
 from gateway.errors import ConfigError, Violation
 from gateway.model.connections import KafkaSettings
 from gateway.model.profile import Profile
+from gateway.penalties import Instrument, InstrumentClass, Rate, Rates
 
 _PREFIX = "GATEWAY_"
 _NESTED = "__"
@@ -84,6 +89,76 @@ class SchemaSettings(_Section):
     directory: Path | None = None
 
 
+class OwnCalendar(_Section):
+    """A calendar of the bank's own, or special closing days of a known one (``name`` is then that one's).
+
+    ``like`` names the calendar it follows otherwise; absent, that of its own name.
+    """
+
+    name: str = Field(min_length=1)
+    like: str | None = None
+    closed: tuple[date, ...] = ()
+
+    @model_validator(mode="after")
+    def _follows_a_calendar(self) -> Self:
+        try:
+            calendar_named(self.like or self.name)
+        except ConfigError as error:
+            raise ValueError(error.text) from error
+        return self
+
+
+class DeadlineSettings(_Section):
+    """When on a business day instructions of earlier dates are called overdue; how often deadlines are looked at."""
+
+    zone: str = "UTC"
+    overdue_at: time = Field(default=time(7), description="time of day, in that zone")
+    poll_seconds: float = Field(default=1.0, gt=0, le=60)
+
+    _zone_exists = field_validator("zone")(checked_zone)
+
+
+class InstrumentSettings(_Section):
+    """What penalties of an instrument are computed with."""
+
+    isin: str = Field(pattern=r"^[A-Z]{2}[A-Z0-9]{9}[0-9]$")
+    instrument_class: InstrumentClass | None = None
+    price: Decimal | None = Field(default=None, gt=0, description="for a unit, or per cent of the face amount")
+    currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")
+
+
+class DiscountRate(_Section):
+    """A central bank's rate for overnight credit, in per cent a year, from a day on."""
+
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    since: date
+    percent: Decimal
+
+
+class SecurityRate(_Section):
+    """The penalty rate of a class of instruments, in basis points a day, from a day on."""
+
+    instrument_class: InstrumentClass
+    since: date
+    basis_points: Decimal = Field(ge=0)
+
+
+class PenaltySettings(_Section):
+    """What the estimate of cash penalties is made with; rates go before those that are shipped."""
+
+    assumed_class: InstrumentClass = Field(default="liquid_share", description="of units of an unknown instrument")
+    instruments: tuple[InstrumentSettings, ...] = ()
+    discount_rates: tuple[DiscountRate, ...] = ()
+    security_rates: tuple[SecurityRate, ...] = ()
+
+    def rates(self, table: str) -> Rates:
+        """Return the rates and instruments; ``table`` is the text of those that are shipped."""
+        own = [Rate("cash", one.currency, one.since, one.percent) for one in self.discount_rates]
+        own += [Rate("security", one.instrument_class, one.since, one.basis_points) for one in self.security_rates]
+        known = {one.isin: Instrument(one.instrument_class, one.price, one.currency) for one in self.instruments}
+        return Rates(table, own, known, self.assumed_class)
+
+
 class LoopSettings(_Section):
     """How the four loops pace themselves. Times are seconds."""
 
@@ -118,6 +193,10 @@ class Settings(BaseSettings):
     console: ConsoleSettings = ConsoleSettings()
     schemas: SchemaSettings = SchemaSettings()
     loops: LoopSettings = LoopSettings()
+    deadlines: DeadlineSettings = DeadlineSettings()
+    cutoffs: tuple[Cutoff, ...] = ()
+    calendars: tuple[OwnCalendar, ...] = ()
+    penalties: PenaltySettings = PenaltySettings()
     counterparties: tuple[Profile, ...] = Field(min_length=1)
 
     @classmethod
@@ -139,6 +218,19 @@ class Settings(BaseSettings):
         if repeated:
             raise ValueError(f"counterparties: BIC {', '.join(repeated)} appears more than once; one profile each")
         return self
+
+    @model_validator(mode="after")
+    def _cutoffs_are_distinct(self) -> Self:
+        keys = [cutoff.key for cutoff in self.cutoffs]
+        for cutoff in self.cutoffs:
+            if keys.count(cutoff.key) > 1:
+                said = cutoff.model_dump(mode="json", exclude_defaults=True, exclude={"at", "zone"})
+                raise ValueError(f"cutoffs: {said} appears more than once; one cut-off for the same criteria")
+        return self
+
+    def own_calendars(self) -> dict[str, tuple[str, frozenset[date]]]:
+        """Return the bank's own calendars: by name, what each is like and its special closing days."""
+        return {own.name: (own.like or own.name, frozenset(own.closed)) for own in self.calendars}
 
     def profile(self, bic: str) -> Profile | None:
         """Return the profile of a counterparty; a BIC of 8 characters is that of its head office (``XXX``)."""

@@ -19,7 +19,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,13 @@ url = "{self.url}"
 [loops]
 lease_seconds = 2
 retry_maximum_seconds = 2
+[deadlines]
+poll_seconds = 0.2
+[[cutoffs]]
+kind = "match"
+at = 00:00:00
+zone = "UTC"
+days_before = 30
 [logging]
 format = "json"
 file = "{self.folder / name}.jsonl"
@@ -180,6 +187,7 @@ port = {port}
             "instruction_number": 1,
             "counterparty": counterparty,
             "processing_text": f"SIM:{scenario}",
+            "settlement_date": (datetime.now(UTC).date() + timedelta(days=7)).isoformat(),  # nothing is overdue
         }
         dialogue = Dialogue.CONFIRMATION if scenario == "affirmed" else Dialogue.SETTLEMENT
         identifier = transaction_id(OWN_BIC, SOURCE, trade_id, dialogue, 1)
@@ -244,6 +252,8 @@ port = {port}
                     select(tables.instruction.c.transaction_id, tables.instruction.c.state)
                 ).fetchall()
             )
+            # Deadlines are told behind the path: first everything is dated and what is due told, then it is published.
+            timing = await ledger.read(datetime.now(UTC), lambda unit: unit.has_undated() or unit.has_due())
             unpublished = await ledger.query(
                 lambda connection: connection.execute(
                     select(tables.publication.c.id).where(tables.publication.c.published_at.is_(None)).limit(1)
@@ -264,6 +274,8 @@ port = {port}
             settled = sum(quantity.value for quantity in quantities)
             if differing or settled != outcome.settled_quantity:
                 wrong[identifier] = f"{trade}: {differing}, settled {settled} against {outcome.settled_quantity}"
+        if not wrong and timing:
+            wrong["deadlines"] = "instructions are to be looked at"
         if not wrong and unpublished is not None:
             wrong["(publication)"] = "not everything is published"
         return wrong
@@ -309,6 +321,8 @@ port = {port}
         for identifier, by_status in heard.items():
             sequences = [status["sequence"] for status in by_status.values()]
             assert sequences == sorted(sequences), f"statuses of {identifier} out of order: {sequences}"
+            missed = [status for status in by_status.values() if status["action"] == "match_deadline_missed"]
+            assert len(missed) <= 1, f"a deadline of {identifier} was told {len(missed)} times"
         ledger = await self._open()
         try:
             told = await ledger.query(

@@ -73,7 +73,7 @@ async def test_it_stops_under_load_with_exit_code_0_everything_recorded_and_goes
         code, said = await asyncio.to_thread(ask, gateway.port, "health")
         assert (code, said["alive"]) == (200, True)
         code, said = await asyncio.to_thread(ask, gateway.port, "ready")
-        assert said["loops"] == dict.fromkeys([*COUNTERPARTIES, "commands", "publication"], "holding")
+        assert said["loops"] == dict.fromkeys([*COUNTERPARTIES, "commands", "deadlines", "publication"], "holding")
 
         second = path.start_gateway("b")  # SQLite means one process
         assert await asyncio.to_thread(second.process.wait, 30) == 2

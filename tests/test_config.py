@@ -51,7 +51,29 @@ def mistakes(folder: Path, text: str) -> tuple[Violation, ...]:
 
 def test_the_example_that_is_shipped_is_right() -> None:
     settings = load_settings(REPOSITORY / "deploy" / "gateway.example.toml")
-    assert settings.profile("CUSTDEFFXXX") is not None
+    custodian = settings.profile("CUSTDEFFXXX")
+    assert custodian is not None
+    assert custodian.chasing is not None
+    assert [cutoff.kind for cutoff in settings.cutoffs] == ["send", "match", "settle", "settle"]
+    assert settings.penalties.discount_rates[0].currency == "USD"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "told"),
+    [
+        ('[[calendars]]\nname = "NOWHERE"\n', "calendars.0", "'NOWHERE'"),
+        ('[deadlines]\nzone = "Mars/Base"\n', "deadlines.zone", "Europe/Berlin"),
+        ('[[cutoffs]]\nkind = "settle"\nat = 16:00:00\nzone = "UTC"\n' * 2, "", "appears more than once"),
+        ('[[cutoffs]]\nkind = "settle"\nat = 16:00:00\nzone = "Mars/Base"\n', "cutoffs.0.zone", "Mars/Base"),
+        ('[[penalties.instruments]]\nisin = "X"\n', "penalties.instruments.0.isin", "pattern"),
+    ],
+)
+def test_mistakes_about_time_and_penalties_are_found_at_the_start(
+    tmp_path: Path, section: str, key: str, told: str
+) -> None:
+    [mistake] = mistakes(tmp_path, section + GOOD)
+    assert mistake.path == key
+    assert told in mistake.text
 
 
 def test_defaults_are_enough_beside_who_we_are_and_whom_we_talk_to(tmp_path: Path) -> None:

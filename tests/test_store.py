@@ -20,15 +20,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
+from gateway.calendar.deadlines import Cutoff, Deadline, Stage
 from gateway.errors import ConfigError, Conflict, StoreError, StoreUnavailable, Violation
 from gateway.model.events import EVENT_KINDS
 from gateway.model.facts import Amount, Axis, Delivery, Quantity, Reason, State, StatusValue
 from gateway.model.references import trade_key
 from gateway.model.reports import Cause
 from gateway.model.transitions import HEADLINES, REQUESTS, Dialogue
-from gateway.store import ArchiveState, Ledger, OutboxState, Parking, Unit, tables
+from gateway.store import ArchiveState, InstructionRow, Ledger, OutboxState, Parking, Unit, WatchRow, tables
 from gateway.store.engine import translate
 from gateway.store.migration import HEAD, current_revision, upgrade
 from gateway.store.tables import canonical
@@ -140,7 +141,9 @@ async def test_work_that_raises_leaves_nothing_and_its_error_comes_back_as_it_is
 
     with pytest.raises(Culprit):
         await ledger.write(NOW, work)
-    assert [await count(ledger, table) for table in tables.metadata.sorted_tables] == [0] * 11
+    assert [await count(ledger, table) for table in tables.metadata.sorted_tables] == [0] * len(
+        tables.metadata.sorted_tables
+    )
 
 
 async def test_one_bad_row_takes_the_whole_batch_back(ledger: Ledger) -> None:
@@ -723,6 +726,117 @@ async def test_all_that_one_query_reads_is_as_of_one_commit(ledger: Ledger, url:
     assert await count(ledger, tables.event) == 2
 
 
+# Deadlines ------------------------------------------------------------------------------------------------------------
+
+
+def watch(row: InstructionRow, document: int, at: datetime | None) -> WatchRow:
+    deadlines = () if at is None else (Deadline("settle", later(3600), at, Stage.WARNED),)
+    return WatchRow(row.id, document, at, deadlines)
+
+
+async def test_instructions_are_followed_by_their_documents_each_once_and_again_with_a_further_one(
+    ledger: Ledger,
+) -> None:
+    [(row, first), (_, second)] = await ledger.write(NOW, recording(new_event("T1"), new_event("T2")))
+
+    def date_one(unit: Unit) -> list[tuple[int, int]]:
+        found = unit.undated(1)
+        for before, number, document, written_at in found:
+            assert written_at == NOW
+            (unit.add_watch if before is None else unit.set_watch)(watch(replace(row, id=number), document, None))
+        unit.documents_seen(found[-1][2] if found else None)
+        return [(number, document) for _, number, document, _ in found]
+
+    other = second
+    assert await ledger.write(NOW, date_one) == [(row.id, first)]
+    assert [document for _, document in await ledger.write(NOW, date_one)] == [other]
+    assert await ledger.write(NOW, date_one) == []
+
+    def ask(unit: Unit) -> int:
+        locked = unit.lock([row.id])[row.id]
+        return unit.add_document(
+            locked,
+            role="cancellation",
+            cause="E2",
+            message_definition="sese.020.001.08",
+            business_message_id="M2",
+            content=b"<x/>",
+            digest=digest(b"<x/>"),
+            channel=CHANNEL,
+        )
+
+    third = await ledger.write(NOW, ask)
+    assert await ledger.write(NOW, date_one) == [(row.id, third)]
+    assert not await ledger.read(NOW, lambda unit: unit.has_undated())
+
+
+async def test_a_document_that_another_process_commits_late_is_not_passed_over(ledger: Ledger) -> None:
+    await ledger.write(NOW, recording(new_event("T1"), new_event("T2")))
+    [early, _] = await rows(ledger, tables.document)
+    # As if the transaction with the lower number were still under way; SQLite has one writer, and nothing is late.
+    await ledger.execute(
+        lambda connection: connection.execute(delete(tables.document).where(tables.document.c.id == 1))
+    )
+    await ledger.write(later(1), lambda unit: unit.documents_seen(None))
+    await ledger.execute(lambda connection: connection.execute(insert(tables.document).values(**early)))
+    found = await ledger.read(later(2), lambda unit: [document for _, _, document, _ in unit.undated(10)])
+    assert found == ([1, 2] if ledger.is_postgresql else [])
+    await ledger.write(later(120), lambda unit: unit.documents_seen(None))
+    assert not await ledger.read(later(121), lambda unit: unit.has_undated())
+
+
+async def test_what_is_due_comes_the_longest_due_first_and_what_is_over_never(ledger: Ledger) -> None:
+    events = [new_event(f"T{number}") for number in range(4)]
+    recorded = await ledger.write(NOW, recording(*events))
+    times = [later(20), None, later(10), later(60)]
+
+    def add(unit: Unit) -> None:
+        for (row, document), at in zip(recorded, times, strict=True):
+            unit.add_watch(watch(row, document, at))
+
+    await ledger.write(NOW, add)
+    assert not await ledger.read(later(9), lambda unit: unit.has_due())
+    ids = [row.id for row, _ in recorded]
+    found = await ledger.write(later(30), lambda unit: unit.due(10))
+    assert [one.instruction_id for one in found] == [ids[2], ids[0]]
+    assert found[0] == watch(*recorded[2], later(10))  # instants and stages survive
+    assert [one.instruction_id for one in await ledger.write(later(30), lambda unit: unit.due(1))] == [ids[2]]
+
+
+async def test_open_instructions_are_looked_at_again_where_a_cutoff_may_be_about_them(ledger: Ledger) -> None:
+    recorded = await ledger.write(NOW, recording(*(new_event(f"T{number}") for number in range(5))))
+
+    def add(unit: Unit) -> None:
+        for row, document in recorded:
+            unit.add_watch(watch(row, document, None if row is recorded[4][0] else later(3600)))
+
+    await ledger.write(NOW, add)
+    facts: dict[str, Any] = {"kind": "settle", "at": "16:00", "zone": "UTC"}
+
+    async def recalled(when: float, **criteria: Any) -> list[int]:
+        cutoff = Cutoff.model_validate(facts | criteria)
+        first = await ledger.write(later(when), lambda unit: unit.recall([cutoff], 0, 3))
+        if first is not None:
+            last = await ledger.write(later(when), lambda unit: unit.recall([cutoff], first, 3))
+            assert last is None or await ledger.write(later(when), lambda unit: unit.recall([cutoff], last, 3)) is None
+        found = await ledger.write(later(when), lambda unit: unit.due(10))
+        return [one.instruction_id for one in found if one.next_at == later(when)]
+
+    everyone = [row.id for row, _ in recorded[:4]]
+    assert await recalled(1, currency="XTS") == []
+    assert await recalled(2, counterparty="NOBODEFFXXX") == []
+    assert await recalled(3, on="2031-01-01") == []
+    assert await recalled(4, counterparty=CHANNEL, currency="EUR") == everyone
+    assert await recalled(5) == everyone
+
+
+async def test_how_far_a_loop_has_come_is_kept(ledger: Ledger) -> None:
+    assert await ledger.read(NOW, lambda unit: unit.position("x")) == 0
+    for position in (7, (1 << 56) - 1):
+        await ledger.write(NOW, lambda unit, at=position: unit.set_position("x", at))  # type: ignore[misc]
+        assert await ledger.read(NOW, lambda unit: unit.position("x")) == position
+
+
 # What is open, and by what plan ------------------------------------------------------------------------------------
 
 
@@ -763,6 +877,14 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.by_message(["A"])
         watched.by_servicer(["A"])
         watched.replies_with(CHANNEL, ["A"])
+        watched.has_undated()
+        watched.documents_seen(None)
+        watched.has_due()
+        watched.due(10)
+        watched.sent_at([1, 2])
+        watched.look_up([1, 2])
+        watched.last_cutoff_change()
+        watched.position("deadlines")
         open_rows = ("outbox_open", "outbox_open_trade", "publication_open", "event_held", "archive_waiting")
         scans = []
         for statement, values in seen:

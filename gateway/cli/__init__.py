@@ -47,6 +47,9 @@ _ROOMS = {
     "instructions": ("operators", "instructions"),
     "parked": ("operators", "parked"),
     "history": ("operators", "history"),
+    "deadlines": ("time", "deadlines"),
+    "cutoffs": ("time", "cutoffs"),
+    "penalties": ("penalties", "penalties"),
     "store": ("store", "store"),
 }
 

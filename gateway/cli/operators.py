@@ -10,7 +10,7 @@ import getpass
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -19,9 +19,11 @@ import typer
 from rich.console import Console
 
 from gateway.cli import story
+from gateway.cli.asking import ask as _ask
+from gateway.cli.asking import console as _console
+from gateway.cli.asking import print_json as _print_json
 from gateway.cli.store import AsJson, ConfigFile, StoreUrl, ledger_url
 from gateway.errors import ConfigError
-from gateway.model.reports import encode
 from gateway.store import Ledger, queries
 from gateway.store.queries import Snapshot
 from gateway.store.verification import verify_history, verify_witness
@@ -323,17 +325,6 @@ def _told(path: Path) -> Iterator[tuple[str, int, str]]:
 # Ledger and output ----------------------------------------------------------------------------------------------------
 
 
-def _ask(url: str, work: Callable[[Snapshot], T]) -> T:
-    async def go() -> T:
-        ledger = await Ledger.open(url, exclusive=False)
-        try:
-            return await ledger.query(work)
-        finally:
-            await ledger.close()
-
-    return asyncio.run(go())
-
-
 def _list(
     url: str,
     page: Callable[[Snapshot, int | None, int], list[Any]],
@@ -367,13 +358,3 @@ def _list(
             console.print(table(gathered, wide=console.width >= _WIDE) if gathered else nothing)
 
     asyncio.run(go())
-
-
-def _console() -> Console:
-    terminal = sys.stdout.isatty()
-    return Console(width=None if terminal else 180, highlight=False, markup=False)
-
-
-def _print_json(values: Iterable[Any]) -> None:
-    for value in values:
-        print(encode(value).decode())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -12,9 +13,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from gateway.calendar.deadlines import Cutoff, Deadline
 from gateway.model.facts import Amount, Change, Reason, State
+from gateway.penalties import Penalty, totals
+from gateway.store import CutoffChange
 from gateway.store.views import (
     Content,
+    DeadlineView,
     DocumentView,
     InstructionSummary,
     ParkedItem,
@@ -23,8 +28,8 @@ from gateway.store.views import (
     Verification,
 )
 
-_GOOD = {"settled", "matched", "affirmed", "confirmed", "accepted", "sent", "released", "done", "applied"}
-_BAD = {"rejected", "failing", "unmatched", "refused", "parked", "in_doubt", "disaffirmed", "denied", "open"}
+_GOOD = {"met", "settled", "matched", "affirmed", "confirmed", "accepted", "sent", "released", "done", "applied"}
+_BAD = {"missed", "rejected", "failing", "unmatched", "refused", "parked", "in_doubt", "disaffirmed", "denied", "open"}
 
 _WHOLE = {
     "transaction",
@@ -37,6 +42,8 @@ _WHOLE = {
     "since",
     "code",
     "time (UTC)",
+    "due (UTC)",
+    "deadline",
     "",
 }  # never folded
 _WHAT = {
@@ -157,6 +164,8 @@ def parked_item(item: ParkedItem) -> RenderableType:
 def whole(story: Story) -> RenderableType:
     """Return everything of one instruction: what it is, where it stands, and the timeline."""
     parts: list[RenderableType] = [_heading(story), _standing(story.state), _timeline(story)]
+    if story.deadlines:
+        parts.insert(2, deadline_table(story.deadlines))
     still_open = [row for row in story.parked if row.state == "open"]
     if still_open:
         parts.append(parked_table(still_open))
@@ -225,6 +234,91 @@ def _standing(state: State) -> Table:
         told = "; ".join(differing) or f"agrees in {', '.join(counterpart.agreed)}"
         table.add_row("like", _coloured(counterpart.standing), "", Text(f"{counterpart.identifier}: {told}"))
     return table
+
+
+def deadline_table(deadlines: Sequence[Deadline]) -> Table:
+    """Return the table of one instruction's deadlines."""
+    table = _table("deadline", "due (UTC)", "warning (UTC)", "stands at")
+    for one in deadlines:
+        table.add_row(one.kind, _time(one.due_at), _time(one.warn_at), _coloured(one.stage.value))
+    return table
+
+
+def deadlines_table(rows: Sequence[DeadlineView]) -> Table:
+    """Return the table of what comes next, instruction by instruction."""
+    table = _table("due (UTC)", "deadline", "transaction", "trade", "counterparty", "status", "settles")
+    for row in rows:
+        table.add_row(
+            _time(row.due_at),
+            row.kind,
+            row.transaction_id,
+            _trade(row.source, row.trade_id, row.instruction_number),
+            row.counterparty,
+            _coloured(row.headline),
+            str(row.settlement_date or ""),
+        )
+    return table
+
+
+def cutoff_table(rows: Sequence[tuple[Cutoff, CutoffChange | None]]) -> Table:
+    """Return the table of cut-offs, each with the change that set it; None is of the configuration."""
+    table = _table("kind", "at", "zone", "days before", "warning", "for", "set by", "#")
+    for cutoff, change in rows:
+        criteria = cutoff.model_dump(
+            mode="json", exclude_none=True, exclude={"kind", "at", "zone", "days_before", "warn_minutes"}
+        )
+        said = "configuration" if change is None else f"{change.actor}, {_time(change.created_at)}: {change.reason}"
+        table.add_row(
+            cutoff.kind,
+            f"{cutoff.at:%H:%M}",
+            cutoff.zone,
+            str(cutoff.days_before),
+            f"{cutoff.warn_minutes} min",
+            Text(", ".join(str(value) for value in criteria.values())),
+            Text(said),
+            "" if change is None else str(change.id),
+        )
+    return table
+
+
+def penalty_table(rows: Sequence[Mapping[str, Any]], until: date) -> Table:
+    """Return the table of fails: what each costs whom, so far and on the last day."""
+    table = _table("transaction", "trade", "counterparty", "settles", "days", "who fails", f"on {until}", "so far")
+    for row in rows:
+        last = [one for one in row["penalties"] if one.day == row["penalties"][-1].day]
+        table.add_row(
+            row["transaction_id"],
+            row["trade"],
+            row["counterparty"],
+            str(row["settlement_date"]),
+            str(len({one.day for one in row["penalties"]})),
+            ", ".join(sorted({one.failing for one in last})),
+            _sums(last),
+            _sums(row["penalties"]),
+        )
+    return table
+
+
+def penalty_days(row: Mapping[str, Any]) -> RenderableType:
+    """Return the penalties of one instruction, day by day, with what each is made of."""
+    table = _table("day", "kind", "who fails", "rate", "price", "quantity", "amount")
+    for one in row["penalties"]:
+        amount = "not known" if one.amount is None else f"{_number(one.amount)} {one.currency or ''}"
+        table.add_row(
+            str(one.day), one.kind, one.failing, one.rate_source, _number(one.price), _number(one.quantity), amount
+        )
+    assumed = dict.fromkeys(said for one in row["penalties"] for said in one.assumptions)
+    return Group(
+        Text(f"{row['transaction_id']}  {row['trade']}  settles {row['settlement_date']}, days of {row['calendar']}"),
+        table,
+        Text(f"together: {_sums(row['penalties'])}"),
+        *(Text(f"assumed: {said}", style="yellow") for said in assumed),
+    )
+
+
+def _sums(found: Iterable[Penalty]) -> str:
+    sums = totals(found)
+    return ", ".join(f"{side} {_number(amount)} {currency}" for (side, currency), amount in sums.items()) or "not known"
 
 
 def _reasons(reasons: Iterable[Reason]) -> str:

@@ -11,11 +11,13 @@ import stat
 import tempfile
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 
+from gateway.calendar import Calendars
 from gateway.errors import GatewayError
 from gateway.messages.catalogue import Catalogue, ComplexType, ElementDefinition, MessageDefinition
 from gateway.messages.schema_text import (
@@ -46,6 +48,11 @@ def read_tables(folder: str, suffix: str) -> dict[str, str]:
     """Read the tables of one folder of the gateway's data (``mapping``, ``reading``), by file name."""
     files = sorted((data_directory() / folder).glob(f"*{suffix}"))
     return {path.name: path.read_text(encoding="utf-8") for path in files}
+
+
+def load_calendars(own: Mapping[str, tuple[str, frozenset[date]]] | None = None) -> Calendars:
+    """Open the calendars of currencies, markets and places of settlement, with a bank's own before them."""
+    return Calendars(read_tables("calendars", ".txt")["calendars.txt"], own)
 
 
 def default_user_directory() -> Path:

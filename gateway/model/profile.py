@@ -58,6 +58,17 @@ class Tolerances(_Strict):
 ReceiptMeaning = Literal["received", "rejected"]
 
 
+class Chasing(_Strict):
+    """How long a counterparty may say nothing of what it was sent, in seconds.
+
+    After the first time it is asked (a status query, where the dialogue has one), after the second operators are told.
+    """
+
+    query_after_seconds: float = Field(default=900, ge=1)
+    alert_after_seconds: float = Field(default=900, ge=1, description="after the query, or after the first time")
+    asks: bool = Field(default=True, description="false: tell operators, and send no query")
+
+
 class Profile(_Strict):
     """One counterparty. ``bic`` is 8 or 11 characters, and names its channel in the ledger."""
 
@@ -70,6 +81,7 @@ class Profile(_Strict):
     )
     limits: Limits = Limits()
     tolerances: Tolerances = Tolerances()
+    chasing: Chasing | None = Field(default=None, description="absent: silence is not watched")
     answers_agreed_trades: bool = Field(
         default=False,
         description="affirm a trade confirmation of theirs that agrees with ours without asking an operator",

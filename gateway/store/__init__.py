@@ -4,6 +4,7 @@ from gateway.store.ledger import Lease, Ledger, Load
 from gateway.store.rows import (
     ArchiveState,
     CommandRow,
+    CutoffChange,
     InstructionRow,
     NewEvent,
     Origin,
@@ -12,12 +13,15 @@ from gateway.store.rows import (
     Parking,
     SendRow,
     WaitingReply,
+    WatchRow,
+    cutoffs_in_force,
 )
 from gateway.store.unit import Unit
 
 __all__ = [
     "ArchiveState",
     "CommandRow",
+    "CutoffChange",
     "InstructionRow",
     "Lease",
     "Ledger",
@@ -30,4 +34,6 @@ __all__ = [
     "SendRow",
     "Unit",
     "WaitingReply",
+    "WatchRow",
+    "cutoffs_in_force",
 ]

@@ -48,6 +48,12 @@ class Instructions(Pending):
                 self._moved[row[0]] = Moved(_instruction_row(row), self.now)
         return {number: self._moved[number].row for number in ids if number in self._moved}
 
+    def look_up(self, ids: Iterable[int]) -> dict[int, InstructionRow]:
+        """Return instructions as they are, unlocked: to look at, not to move."""
+        table = tables.instruction
+        query = select(*_INSTRUCTION_COLUMNS).where(table.c.id.in_(set(ids)))
+        return {row[0]: _instruction_row(row) for row in self.connection.execute(query)}
+
     def by_transaction(self, transaction_ids: Iterable[str]) -> dict[str, int]:
         """Return instruction numbers by transaction identification."""
         table = tables.instruction

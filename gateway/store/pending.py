@@ -45,6 +45,7 @@ class Pending:
     _published: list[tuple[Any, ...]] = field(default_factory=list)
     _ended: list[tuple[Any, ...]] = field(default_factory=list)
     _archived: list[tuple[Any, ...]] = field(default_factory=list)
+    _timed: list[tuple[Any, ...]] = field(default_factory=list)
     _ids: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def _allocate(self, table: Table) -> int:
@@ -128,6 +129,7 @@ class Pending:
             (self.statements.end_attempt, self._ended),
             (self.statements.update_outbox, self._outbox),
             (self.statements.update_archive, self._archived),
+            (self.statements.update_deadline, self._timed),
         ):
             if rows:
                 self.connection.exec_driver_sql(statement, rows)

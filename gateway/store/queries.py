@@ -19,6 +19,7 @@ from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.references import trade_key
 from gateway.store import tables
 from gateway.store.rows import ArchiveState, OutboxState
+from gateway.store.timing import deadlines_of
 from gateway.store.views import (
     AttemptView,
     CommandRefused,
@@ -176,6 +177,7 @@ def _story(connection: Connection, number: int, content: bool) -> Story:
         replies=_replies(connection, number, state, content),
         history=history,
         parked=_parked_of(connection, row["trade_key"], row["trade_id"], row["instruction_number"]),
+        deadlines=deadlines_of(connection, number),
     )
 
 

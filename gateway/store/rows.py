@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
+from gateway.calendar.deadlines import Cutoff, Deadline
 from gateway.errors import Violation
 from gateway.model.facts import State, Terms
 
@@ -149,3 +151,41 @@ class CommandRow:
     content: bytes | None
     actor: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRow:
+    """The deadlines of an instruction; ``next_at`` is when to look at it again, None when nothing more is to be told.
+
+    ``document_id`` is the last of its documents that was taken account of.
+    """
+
+    instruction_id: int
+    document_id: int
+    next_at: datetime | None
+    deadlines: tuple[Deadline, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CutoffChange:
+    """An operator sets or clears a cut-off while the gateway runs."""
+
+    id: int
+    action: str  # set | clear
+    cutoff: Cutoff
+    actor: str
+    reason: str
+    created_at: datetime
+
+
+def cutoffs_in_force(configured: Iterable[Cutoff], changes: Iterable[CutoffChange]) -> list[Cutoff]:
+    """Return the cut-offs that hold: those configured, with what operators have changed since.
+
+    One that was set takes the place of the configured one with the same criteria; once cleared, that one holds again.
+    """
+    changed: dict[object, Cutoff | None] = {}
+    for change in changes:
+        changed[change.cutoff.key] = change.cutoff if change.action == "set" else None
+    standing = [cutoff for cutoff in changed.values() if cutoff is not None]
+    replaced = {cutoff.key for cutoff in standing}
+    return [*(cutoff for cutoff in configured if cutoff.key not in replaced), *standing]

@@ -51,6 +51,7 @@ INSERT_ORDER = (
     tables.publication,
     tables.parked,
     tables.command,
+    tables.deadline,
 )
 
 
@@ -75,6 +76,9 @@ class Statements:
             tables.archive,
             ("state", "message_definition", "business_message_id", "document_digest", "instruction_id"),
             ("id",),
+        )
+        self.update_deadline = self._update(
+            dialect, tables.deadline, ("document_id", "next_at", "content"), ("instruction_id",)
         )
         self.published = self._update(dialect, tables.publication, ("published_at",), ("id",))
 

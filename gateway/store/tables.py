@@ -327,3 +327,35 @@ lease = Table(
     Column("failures", Integer, nullable=False),
     Column("last_error", Text),
 )
+
+# One row an instruction of ours: what it still has to have done by when. Written by the loop of deadlines only.
+deadline = Table(
+    "deadline",
+    metadata,
+    Column("instruction_id", _Identity, primary_key=True, autoincrement=False),
+    Column("document_id", BigInteger, nullable=False),  # the last of its documents that was taken account of
+    Column("next_at", Instant),  # when to look again; NULL once nothing more is to be told
+    Column("content", LargeBinary, nullable=False),  # JSON: the deadlines, each with its stage
+)
+_TICKING = text("next_at IS NOT NULL")
+Index("deadline_next", deadline.c.next_at, sqlite_where=_TICKING, postgresql_where=_TICKING)
+
+# Cut-offs that operators set and clear while the gateway runs: append-only, the last row of a key holds.
+cutoff = Table(
+    "cutoff",
+    metadata,
+    Column("id", _Identity, primary_key=True),
+    Column("action", String(8), nullable=False),  # set | clear
+    Column("content", LargeBinary, nullable=False),  # JSON: the cut-off
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+# How far a loop has come that follows rows of another table.
+progress = Table(
+    "progress",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.store.deadlines import Deadlines
 from gateway.store.events import Events
 from gateway.store.instructions import Instructions
 from gateway.store.parking import Parked
@@ -16,5 +17,5 @@ from gateway.store.sends import Sends
 
 
 @dataclass
-class Unit(Events, Instructions, Sends, Archive, Parked):
+class Unit(Events, Instructions, Sends, Archive, Parked, Deadlines):
     """Reads and writes of one transaction. ``now`` is the time of every row it writes."""

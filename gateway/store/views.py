@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from gateway.calendar.deadlines import Deadline
 from gateway.errors import Violation
 from gateway.model.facts import Alert, Change, State, Terms
 
@@ -174,6 +175,28 @@ class Story:
     replies: tuple[ReplyView, ...]
     history: tuple[HistoryView, ...]
     parked: tuple[ParkedSummary, ...]
+    deadlines: tuple[Deadline, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineView:
+    """An instruction of which something is still to be told: what comes next, and all its deadlines.
+
+    ``told_at`` is when operators are told unless it has happened: at the warning, or when it is due.
+    """
+
+    transaction_id: str
+    source: str
+    trade_id: str
+    instruction_number: int
+    counterparty: str
+    headline: str
+    settlement_date: date | None
+    currency: str | None
+    kind: str
+    due_at: datetime
+    told_at: datetime
+    deadlines: tuple[Deadline, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,7 @@ class InstructSettlement(Event):
             settlement_date=self.settlement_date,
             safekeeping_account=self.safekeeping_account,
             common_reference=self.common_reference,
+            place_of_settlement=self.place_of_settlement,
         )
 
     def axes_at_birth(self) -> dict[str, str]:

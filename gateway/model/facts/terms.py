@@ -35,6 +35,7 @@ class Terms:
     exchange_rate: Decimal | None = None
     unit_currency: str | None = None
     other_party: str | None = None
+    place_of_settlement: str | None = None  # BIC of the depository
 
 
 @dataclass(frozen=True, slots=True)

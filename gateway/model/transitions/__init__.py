@@ -11,7 +11,7 @@ from itertools import product
 from typing import Final
 
 from gateway.model.facts import Delivery
-from gateway.model.transitions import allegement, confirmation, foreign_exchange, settlement, technical
+from gateway.model.transitions import allegement, confirmation, deadlines, foreign_exchange, settlement, technical
 from gateway.model.transitions.edges import (
     COMPARISON,
     CONFIRMATION,
@@ -88,6 +88,7 @@ _COMMON_ALERTS: Final = {
 }
 ALERTS: Final[Mapping[str, str]] = {
     **_COMMON_ALERTS,
+    **deadlines.ALERTS,
     **{code: text for table in DIALOGUES.values() for code, text in table.alerts.items()},
 }
 
