@@ -68,6 +68,7 @@ class Allegements:
                 terms=terms,
                 state=lifecycle.begin(dialogue, {}, Delivery.THEIRS),
             )
+            unit.end_wait([row.transaction_id])  # an answer may have come first
         elif row.terms != terms:
             changed = (lifecycle.alert("alleged_terms_changed", lifecycle.describe(terms)),)
         step = lifecycle.advance(row.state, fact, evidence, row.terms)

@@ -1,17 +1,20 @@
 """Operators' commands: rows in the ledger that this loop executes on the normal path, one way in and one history.
 
-It also gives held events their turn once nothing parked holds them any more. One process does it at a time.
+It also gives held events their turn once nothing parked holds them any more, and ends the wait of requests that came
+before their instruction. One process does it at a time.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from gateway import lifecycle
 from gateway.errors import GatewayError, StoreUnavailable
-from gateway.intake import Intake, report
+from gateway.intake import Intake, Prepared, report
+from gateway.model.events import EVENT_KINDS
 from gateway.model.facts import Delivery
 from gateway.model.reports import Cause
 from gateway.model.transitions import REQUESTS
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gateway.commands")
 
 LEASE = "commands"
+_BEGINNINGS = tuple(name for name, kind in EVENT_KINDS.items() if kind.model.role not in REQUESTS)
 
 
 class Refusal(GatewayError):
@@ -35,12 +39,22 @@ class Refusal(GatewayError):
 class Commands:
     """Execute operators' commands and resume held events."""
 
-    def __init__(self, ledger: Ledger, intake: Intake, signals: Signals, clock: Clock, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        intake: Intake,
+        signals: Signals,
+        clock: Clock,
+        *,
+        poll_seconds: float,
+        instruction_wait_seconds: float,
+    ) -> None:
         self._ledger = ledger
         self._intake = intake
         self._signals = signals
         self._clock = clock
         self._poll = poll_seconds
+        self._wait = timedelta(seconds=instruction_wait_seconds)
 
     async def run(self) -> None:
         """Run until the stop; the caller holds the lease."""
@@ -53,7 +67,7 @@ class Commands:
         commands = await self._ledger.read(self._clock(), lambda unit: unit.waiting_commands(20))
         for command in commands:
             await self._execute(command)
-        return len(commands) + await self._resume_held()
+        return len(commands) + await self._end_waits() + await self._resume_held()
 
     async def _execute(self, command: CommandRow) -> None:
         try:
@@ -122,7 +136,7 @@ class Commands:
             state = "released"
             unit.close_parked(command.parked_id, state, command.actor, command.reason, command.content)
             result = self._intake.write_one(unit, item)
-            if result.outcome == "parked":
+            if result.outcome in ("parked", "waiting"):
                 raise Refusal("the event is still refused for what the ledger holds; see the other parked item")
             answer = f"released: {result.outcome} {result.transaction}".rstrip()
             unit.answer_command(command.id, "done", answer)
@@ -132,20 +146,53 @@ class Commands:
         return await self._ledger.write(self._clock(), run)
 
     async def _resume_held(self) -> int:
-        """Give the first held event of every trade that nothing holds any more its turn."""
+        """Give the first held event of every trade that nothing holds any more its turn; first what is awaited."""
+        done = 0
+        for number, awaits in await self._ledger.read(
+            self._clock(), lambda unit: unit.awaited_events(_BEGINNINGS, 1000)
+        ):
+            item = await self._prepare(number)
+            if item.begins and item.transaction == awaits:
+                await self._record(item)
+                done += 1
         rows = await self._ledger.read(self._clock(), lambda unit: unit.released_events(100))
         for number in rows:
-            await self._resume(number)
-        return len(rows)
+            await self._record(await self._prepare(number))
+        return done + len(rows)
 
-    async def _resume(self, event_row: int) -> None:
+    async def _prepare(self, event_row: int) -> Prepared:
         event = await self._ledger.read(self._clock(), lambda unit: unit.stored_event(event_row))
-        item = self._intake.prepare(
+        return self._intake.prepare(
             event.content, topic=event.topic, partition=event.partition, offset=event.offset, row=event_row
         )
+
+    async def _record(self, item: Prepared) -> None:
         [result] = await self._intake.record([item])
         report(result)
         self._signals.notify(result.channel or "publication")
+
+    async def _end_waits(self) -> int:
+        """Park the requests whose instruction did not come in time; one whose instruction is there has its turn."""
+        now = self._clock()
+        overdue = await self._ledger.read(now, lambda unit: unit.overdue(now - self._wait, 100))
+        for parked_id, awaits in overdue:
+            await self._ledger.write(now, lambda unit, number=parked_id, what=awaits: _end_wait(unit, number, what))  # type: ignore[misc]  # a lambda's default has no type
+            log.warning("event.waited", parked=parked_id, instruction=awaits)
+            self._signals.notify("publication")
+        return len(overdue)
+
+
+def _end_wait(unit: Unit, parked_id: int, awaits: str) -> None:
+    parked = unit.lock_parked(parked_id)
+    assert parked is not None
+    if parked.state != "waiting":
+        return  # it came in this very moment
+    if unit.by_transaction([awaits]):
+        unit.end_wait([awaits])
+        return
+    assert parked.event_row is not None
+    unit.dispose_event(parked.event_row, "parked")
+    unit.give_up_waiting(parked_id)
 
 
 def _kept_as(event: NewEvent, new: NewEvent) -> tuple[str, str]:
@@ -156,7 +203,7 @@ def _kept_as(event: NewEvent, new: NewEvent) -> tuple[str, str]:
 def _still_open(unit: Unit, command: CommandRow) -> ParkedRow:
     parked = unit.lock_parked(command.parked_id)
     assert parked is not None
-    if parked.state != "open":
+    if parked.state not in ("open", "waiting"):
         raise Refusal(f"parked item {parked.id} is {parked.state} already")
     return parked
 

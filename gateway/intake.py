@@ -68,12 +68,18 @@ class Prepared:
     failure: GatewayError | None = None
     row: int | None = None
 
+    @property
+    def begins(self) -> bool:
+        """Tell whether it begins an instruction, and asks nothing of one that is there."""
+        return self.parsed is not None and self.parsed.role not in REQUESTS
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What became of an event.
 
-    It is ``instructed``, ``cancelling``, ``requested``, ``withdrawn``, ``duplicate``, ``held`` or ``parked``.
+    It is ``instructed``, ``cancelling``, ``requested``, ``withdrawn``, ``duplicate``, ``held``, ``waiting`` or
+    ``parked``.
     """
 
     outcome: str
@@ -235,6 +241,8 @@ class Intake:
             state=state,
         )
         _file(unit, item, "applied", row.id)
+        if item.row is not None:  # it was held, perhaps by a request that came before it
+            unit.end_wait([item.transaction])
         cause = Cause("event", event.event_id)
         unit.move(row, state, lifecycle.headline(state), action="recorded", actor=ACTOR, cause=cause, publish=False)
         unit.add_document(
@@ -254,7 +262,10 @@ class Intake:
         event, profile = item.event, item.profile
         assert profile is not None
         if instruction_id is None:
-            return self._park(unit, item, _nothing_there(event, parsed))
+            missing = _nothing_there(event, parsed)
+            if self._settings.loops.instruction_wait_seconds:
+                return self._park(unit, item, missing, awaits=item.transaction)
+            return self._park(unit, item, missing)
         row = unit.lock([instruction_id])[instruction_id]
         if row.counterparty != profile.bic:
             return self._park(unit, item, _other_counterparty(event, row.counterparty, profile.bic))
@@ -302,9 +313,11 @@ class Intake:
         _file(unit, item, "applied")
         return Recorded("withdrawn", item.event, item.transaction)
 
-    def _park(self, unit: Unit, item: Prepared, error: GatewayError) -> Recorded:
+    def _park(self, unit: Unit, item: Prepared, error: GatewayError, *, awaits: str | None = None) -> Recorded:
+        """Park an event; one that ``awaits`` its instruction waits for it first."""
         event = item.event
-        row = _file(unit, item, "parked")
+        outcome = "waiting" if awaits else "parked"
+        row = _file(unit, item, outcome)
         unit.park(
             Parking(
                 stage="event",
@@ -317,9 +330,14 @@ class Intake:
                 instruction_number=event.instruction_number,
                 counterparty=None if item.parsed is None else item.parsed.counterparty,
                 event_row=row,
-            )
+            ),
+            awaits=awaits,
         )
-        return Recorded("parked", event, item.transaction, code=error.code)
+        if (
+            item.row is not None and item.begins
+        ):  # it has come, though not as it should: what waits for it is held by it
+            unit.end_wait([item.transaction])
+        return Recorded(outcome, event, item.transaction, code=error.code)
 
 
 def _file(unit: Unit, item: Prepared, disposition: str, instruction_id: int | None = None) -> int:
@@ -511,6 +529,8 @@ class IntakeLoop:
             self._signals.notify(channel)
         if any(result.outcome in ("parked", "withdrawn", "cancelling", "requested") for result in results):
             self._signals.notify("publication")
+        if any(result.outcome == "held" for result in results):
+            self._signals.notify("commands")  # it may be what a request waits for
         return True
 
     async def _wait_for_relief(self) -> None:

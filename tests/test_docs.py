@@ -264,7 +264,15 @@ async def _run(shell: list[Line], settings: Settings) -> list[str]:
     """Run lines of shell beside a gateway that carries out operators' commands; returns what went wrong."""
     ledger = await Ledger.open(settings.store.url.get_secret_value(), exclusive=False)
     signals = Signals()
-    commands = asyncio.create_task(Commands(ledger, _intake(ledger, settings), signals, system_clock, 0.05).run())
+    loop = Commands(
+        ledger,
+        _intake(ledger, settings),
+        signals,
+        system_clock,
+        poll_seconds=0.05,
+        instruction_wait_seconds=settings.loops.instruction_wait_seconds,
+    )
+    commands = asyncio.create_task(loop.run())
     wrong = []
     try:
         for line in shell:

@@ -203,6 +203,7 @@ _INSTRUCTION_COLUMNS = (
     tables.instruction.c.sequence,
     tables.instruction.c.head_hash,
     tables.instruction.c.account_servicer_transaction_id,
+    tables.instruction.c.market_infrastructure_transaction_id,
 )
 
 
@@ -221,4 +222,5 @@ def _instruction_row(row: Any) -> InstructionRow:
         sequence=row[10],
         head_hash=bytes(row[11]),
         account_servicer_transaction_id=row[12],
+        market_infrastructure_transaction_id=row[13],
     )

@@ -103,6 +103,8 @@ class Pending:
                         row.account_servicer_transaction_id,
                         created,
                         self.now,
+                        row.market_infrastructure_transaction_id,
+                        shown.common_reference,
                     )
                 )
             else:
@@ -114,6 +116,7 @@ class Pending:
                         row.head_hash,
                         row.account_servicer_transaction_id,
                         microseconds(self.now),
+                        row.market_infrastructure_transaction_id,
                         number,
                     )
                 )

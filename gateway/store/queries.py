@@ -313,10 +313,12 @@ def list_parked(
     before: int | None = None,
     limit: int = 50,
 ) -> list[ParkedSummary]:
-    """Return parked items, newest first; ``state`` None for closed ones too."""
+    """Return parked items, newest first; ``open`` are those that still wait too, None is every state."""
     table = tables.parked
     query = select(*_PARKED_COLUMNS).order_by(table.c.id.desc()).limit(limit)
-    for column, value in ((table.c.state, state), (table.c.code, code), (table.c.stage, stage)):
+    if state is not None:
+        query = query.where(table.c.state.in_(("open", "waiting") if state == "open" else (state,)))
+    for column, value in ((table.c.code, code), (table.c.stage, stage)):
         if value is not None:
             query = query.where(column == value)
     if counterparty is not None:
@@ -349,7 +351,7 @@ def show_parked(connection: Connection, parked_id: int, *, content: bool = True)
         summary=ParkedSummary(*(row[column.name] for column in _PARKED_COLUMNS)),
         violations=_VIOLATIONS.decode(row["violations"]),
         transaction_id=connection.execute(transaction).scalar(),
-        holding=connection.execute(held).scalar_one() if row["state"] == "open" else 0,
+        holding=connection.execute(held).scalar_one() if row["state"] in ("open", "waiting") else 0,
         commands=tuple(_command(command) for command in given.mappings()),
         original=None if original is None else readable(original),
         repaired=readable(row["repaired"]) if content and row["repaired"] is not None else None,
@@ -393,7 +395,7 @@ def submit_command(
     state = connection.execute(select(table.c.state).where(table.c.id == parked_id).with_for_update()).scalar()
     if state is None:
         return CommandRefused("parked_unknown", f"there is no parked item {parked_id}")
-    if state != "open":
+    if state not in ("open", "waiting"):
         return CommandRefused("parked_closed", f"parked item {parked_id} is {state} already")
     commands = tables.command
     waiting = select(commands.c.id).where(commands.c.parked_id == parked_id, commands.c.state == "waiting")
@@ -443,6 +445,7 @@ def counts(connection: Connection) -> Counts:
         instructions={row[0]: row[1] for row in grouped([instruction.c.headline])},
         parked={row[0]: row[1] for row in grouped([parked.c.code], parked.c.state == "open")},
         held_events=number(event.c.disposition == "held"),
+        waiting_requests=number(parked.c.state == "waiting"),
         outbox={
             f"{row[0]} {OutboxState(row[1]).name.lower()}": row[2]
             for row in grouped([outbox.c.channel, outbox.c.state], outbox.c.state < int(OutboxState.DONE))

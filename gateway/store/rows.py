@@ -78,6 +78,7 @@ class InstructionRow:
     sequence: int
     head_hash: bytes
     account_servicer_transaction_id: str | None = None
+    market_infrastructure_transaction_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,7 @@ class Counts:
     instructions: dict[str, int]  # by headline
     parked: dict[str, int]  # open, by code
     held_events: int
+    waiting_requests: int  # that came before their instruction
     outbox: dict[str, int]  # open, by 'channel state'
     unpublished: dict[str, int]  # by topic
     archive: dict[str, int]  # by state
