@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway import lifecycle
+from gateway import lifecycle, links
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.intake import Intake, Prepared, report
 from gateway.model.events import EVENT_KINDS
@@ -67,7 +67,7 @@ class Commands:
         commands = await self._ledger.read(self._clock(), lambda unit: unit.waiting_commands(20))
         for command in commands:
             await self._execute(command)
-        return len(commands) + await self._end_waits() + await self._resume_held()
+        return len(commands) + await self._end_waits() + await self._resume_held() + await self._mark_linked()
 
     async def _execute(self, command: CommandRow) -> None:
         try:
@@ -170,6 +170,16 @@ class Commands:
         [result] = await self._intake.record([item])
         report(result)
         self._signals.notify(result.channel or "publication")
+
+    async def _mark_linked(self) -> int:
+        """Alert what goes with an instruction that was given up."""
+        if not await self._ledger.read(self._clock(), lambda unit: unit.link_checks(1)):
+            return 0
+        told = await self._ledger.write(self._clock(), lambda unit: links.mark(unit, 50))
+        for row, ended in told:
+            log.warning("instruction.linked_ended", instruction=row.transaction_id, ended=ended)
+            self._signals.notify("publication")
+        return 1
 
     async def _end_waits(self) -> int:
         """Park the requests whose instruction did not come in time; one whose instruction is there has its turn."""

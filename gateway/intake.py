@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import structlog
 
-from gateway import lifecycle
+from gateway import lifecycle, links
 from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
 from gateway.messages import Identity, Messages
@@ -255,6 +255,7 @@ class Intake:
             digest=hashlib.sha256(built.content).digest(),
             channel=profile.bic,
         )
+        links.state(unit, self._own_bic, row, item.parsed.links(), event.event_id, built.business_message_id)
         return Recorded("instructed", event, item.transaction, profile.bic)
 
     def _request(self, unit: Unit, item: Prepared, parsed: TradeEvent, instruction_id: int | None) -> Recorded:

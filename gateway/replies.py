@@ -328,9 +328,9 @@ class Replies:
         references: References,
     ) -> tuple[Alert, ...]:
         """Give an instruction what a reply makes of it."""
-        reference = references.account_servicer_transaction_id
-        if reference and row.account_servicer_transaction_id != reference:
-            unit.name_servicer_reference(row, reference)
+        unit.name_references(
+            row, references.account_servicer_transaction_id, references.market_infrastructure_transaction_id
+        )
         unit.move(
             row,
             advance.state,

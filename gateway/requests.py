@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from gateway import lifecycle
+from gateway import lifecycle, links
 from gateway.messages import Identity, Messages
 from gateway.model.events import TradeEvent
 from gateway.model.facts import Alert
@@ -59,4 +59,5 @@ def ask(
         digest=hashlib.sha256(built.content).digest(),
         channel=profile.bic,
     )
+    links.state(unit, messages.own_bic, row, event.links(), event.event_id, message_id)
     return advance.alerts

@@ -757,6 +757,8 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.awaited_events(["instruct_settlement/1"], 10)
         watched.overdue(NOW, 10)
         watched.end_wait(["A"])
+        watched.link_checks(10)
+        watched.causes([1], "link")
         watched.held_events(1)
         watched.known_events([("desk", "E1")])
         watched.by_transaction(["A"])

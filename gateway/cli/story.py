@@ -17,6 +17,7 @@ from gateway.store.views import (
     Content,
     DocumentView,
     InstructionSummary,
+    LinkView,
     ParkedItem,
     ParkedSummary,
     Story,
@@ -156,7 +157,10 @@ def parked_item(item: ParkedItem) -> RenderableType:
 
 def whole(story: Story) -> RenderableType:
     """Return everything of one instruction: what it is, where it stands, and the timeline."""
-    parts: list[RenderableType] = [_heading(story), _standing(story.state), _timeline(story)]
+    parts: list[RenderableType] = [_heading(story), _standing(story.state)]
+    if story.links:
+        parts.append(_links(story.links))
+    parts.append(_timeline(story))
     still_open = [row for row in story.parked if row.state == "open"]
     if still_open:
         parts.append(parked_table(still_open))
@@ -212,6 +216,20 @@ def _standing(state: State) -> Table:
     for difference in state.breaks:
         told = f"{difference.field}: instructed {difference.instructed}, confirmed {difference.confirmed}"
         table.add_row("break", Text("differs", style="red"), "", Text(told))
+    return table
+
+
+def _links(links: Sequence[LinkView]) -> Table:
+    """Show what an instruction goes with, in both directions, and where the other one stands."""
+    table = _table("linked", "as", "by", "transaction", "trade", "counterparty", "status")
+    for link in links:
+        said = {"states": "to", "stated_by": "from", "shares": "with"}[link.direction]
+        relation = link.relation + (", unlinked" if link.ended else "")
+        other = link.transaction_id or "(not here)"
+        trade = _trade(link.source, link.trade_id, link.instruction_number)
+        table.add_row(
+            said, relation, f"{link.names} {link.value}", other, trade, link.counterparty, _coloured(link.headline)
+        )
     return table
 
 

@@ -32,10 +32,11 @@ class AxisReport:
 class Cause:
     """What made the status change: an event, a message of the counterparty, a send, an operator's command.
 
-    ``comparison`` is our own: theirs agreed with the instruction that the identifier names.
+    ``comparison`` is our own: theirs agreed with the instruction that the identifier names; ``link`` names a linked one
+    that ended.
     """
 
-    kind: str  # event | message | send | command | comparison
+    kind: str  # event | message | send | command | comparison | link
     identifier: str
     message_definition: str | None = None
 

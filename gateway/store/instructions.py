@@ -20,6 +20,7 @@ from gateway.model.reports import (
     encode,
     settled_sums,
 )
+from gateway.model.transitions import GIVEN_UP
 from gateway.store import tables
 from gateway.store.history import GENESIS, entry_hash
 from gateway.store.pending import Moved, Pending
@@ -155,6 +156,8 @@ class Instructions(Pending):
             (row.id, sequence, self.now, actor, action, f"{cause.kind}:{cause.identifier}", detail, head)
         )
         self._touched.add(row.id)
+        if headline in GIVEN_UP and before not in GIVEN_UP:
+            self.check_links(row)
         if not publish:
             return
         quantities, amounts = settled_sums(state) if state.parts else ((), ())
@@ -184,9 +187,17 @@ class Instructions(Pending):
         )
         self._publish("status", row.trade_id, status_id, row.id, encode(report))
 
-    def name_servicer_reference(self, row: InstructionRow, reference: str) -> None:
-        """Remember the account servicer's transaction identification, a key for later replies."""
-        row.account_servicer_transaction_id = reference
+    def check_links(self, row: InstructionRow) -> None:
+        """Have the links of an instruction looked at, soon after this transaction."""
+        self._rows[tables.link_check].append((self._allocate(tables.link_check), row.id))
+
+    def name_references(self, row: InstructionRow, servicer: str | None, infrastructure: str | None = None) -> None:
+        """Remember the identifications that others give, keys for later replies and for links; the caller moves it."""
+        before = row.account_servicer_transaction_id, row.market_infrastructure_transaction_id
+        after = servicer or before[0], infrastructure or before[1]
+        row.account_servicer_transaction_id, row.market_infrastructure_transaction_id = after
+        if after != before and row.headline in GIVEN_UP:  # what states a link to this name could not be told before
+            self.check_links(row)
 
 
 _INSTRUCTION_COLUMNS = (

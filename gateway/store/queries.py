@@ -18,6 +18,7 @@ from gateway.errors import Violation
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.references import trade_key
 from gateway.store import tables
+from gateway.store.links import linked_with
 from gateway.store.rows import ArchiveState, OutboxState
 from gateway.store.views import (
     AttemptView,
@@ -29,6 +30,7 @@ from gateway.store.views import (
     EventView,
     HistoryView,
     InstructionSummary,
+    LinkView,
     ParkedItem,
     ParkedSummary,
     ReplyView,
@@ -176,6 +178,22 @@ def _story(connection: Connection, number: int, content: bool) -> Story:
         replies=_replies(connection, number, state, content),
         history=history,
         parked=_parked_of(connection, row["trade_key"], row["trade_id"], row["instruction_number"]),
+        links=_links(connection, number),
+    )
+
+
+def _links(connection: Connection, number: int) -> tuple[LinkView, ...]:
+    table = tables.instruction
+    found = linked_with(connection, number)
+    names = ("transaction_id", "source", "trade_id", "instruction_number", "dialogue", "counterparty", "headline")
+    query = select(table.c.id, *(table.c[name] for name in names))
+    rows = connection.execute(query.where(table.c.id.in_({one.instruction_id for one in found}))).fetchall()
+    others = {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+    return tuple(
+        LinkView(
+            one.direction, one.relation, one.names, one.value, one.ended, **others.get(one.instruction_id or 0, {})
+        )
+        for one in found
     )
 
 

@@ -82,6 +82,21 @@ class InstructionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Linked:
+    """One thing that an instruction goes with: ``instruction_id`` is None where nobody here has that name.
+
+    ``direction`` is ``states``, ``stated_by``, or ``shares`` where both state the same pool, block or allocation.
+    """
+
+    direction: str
+    relation: str
+    names: str
+    value: str
+    instruction_id: int | None
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SendRow:
     """A document that is to be sent."""
 

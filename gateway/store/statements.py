@@ -51,6 +51,8 @@ INSERT_ORDER = (
     tables.publication,
     tables.parked,
     tables.command,
+    tables.link,
+    tables.link_check,
 )
 
 

@@ -162,6 +162,27 @@ class ParkedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkView:
+    """What an instruction goes with: ``direction`` is ``states``, ``stated_by`` or ``shares``.
+
+    What follows ``ended`` is of the other one, and None where nobody here has the name (yet).
+    """
+
+    direction: str
+    relation: str
+    names: str
+    value: str
+    ended: bool
+    transaction_id: str | None = None
+    source: str | None = None
+    trade_id: str | None = None
+    instruction_number: int | None = None
+    dialogue: str | None = None
+    counterparty: str | None = None
+    headline: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """Everything the ledger knows of one instruction."""
 
@@ -174,6 +195,7 @@ class Story:
     replies: tuple[ReplyView, ...]
     history: tuple[HistoryView, ...]
     parked: tuple[ParkedSummary, ...]
+    links: tuple[LinkView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

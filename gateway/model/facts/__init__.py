@@ -13,12 +13,14 @@ from datetime import datetime
 from gateway.model.facts.administration import MessageRejection
 from gateway.model.facts.allegement import Alleged, AllegementAdvice
 from gateway.model.facts.confirmation import ConfirmationAnswer, ConfirmationStatus
+from gateway.model.facts.links import OWN_NAMES, InstructionName, Link
 from gateway.model.facts.settlement import RequestAdvice, SettlementConfirmation, StatusAdvice
 from gateway.model.facts.state import Alert, Asked, Axis, Change, Delivery, Part, State
 from gateway.model.facts.terms import Counterpart, Difference, Terms
 from gateway.model.facts.values import Amount, Quantity, Reason, References, StatusValue
 
 __all__ = [
+    "OWN_NAMES",
     "Alert",
     "Alleged",
     "AllegementAdvice",
@@ -32,6 +34,8 @@ __all__ = [
     "Delivery",
     "Difference",
     "Fact",
+    "InstructionName",
+    "Link",
     "MessageRejection",
     "Part",
     "Quantity",
