@@ -22,11 +22,12 @@ from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
 from gateway.messages import Identity, Messages
 from gateway.model.events import CANCELLATION, TradeEvent, event_digest, parse_event
+from gateway.model.facts import Alert
 from gateway.model.references import business_message_id, trade_key, transaction_id
 from gateway.model.reports import Cause
 from gateway.model.transitions import REQUESTS
 from gateway.pace import Backoff, Clock, Signals
-from gateway.requests import ask
+from gateway.requests import ask, tell_dropped
 from gateway.store import InstructionRow, Ledger, Load, NewEvent, OutboxState, Parking, Unit
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Recorded:
     transaction: str = ""
     channel: str | None = None
     code: str | None = None
+    alerts: tuple[Alert, ...] = ()
 
 
 class Intake:
@@ -256,7 +258,8 @@ class Intake:
             channel=profile.bic,
         )
         links.state(unit, self._own_bic, row, item.parsed.links(), event.event_id, built.business_message_id)
-        return Recorded("instructed", event, item.transaction, profile.bic)
+        alerts = tell_dropped(unit, row, built, cause=cause, actor=ACTOR)
+        return Recorded("instructed", event, item.transaction, profile.bic, alerts=alerts)
 
     def _request(self, unit: Unit, item: Prepared, parsed: TradeEvent, instruction_id: int | None) -> Recorded:
         """Ask something about an instruction that is there; a cancellation of what never left withdraws it."""
@@ -273,12 +276,13 @@ class Intake:
         if parsed.role == CANCELLATION and self._withdraw(unit, item, row):
             return Recorded("withdrawn", event, item.transaction, profile.bic)
         try:
-            ask(unit, self._messages, profile, parsed, row, cause=Cause("event", event.event_id), actor=ACTOR)
+            cause = Cause("event", event.event_id)
+            alerts = ask(unit, self._messages, profile, parsed, row, cause=cause, actor=ACTOR)
         except (GatewayError, IllegalTransition) as error:
             return self._park(unit, item, error)
         _file(unit, item, "applied", row.id)
         outcome = "cancelling" if parsed.role == CANCELLATION else "requested"
-        return Recorded(outcome, event, item.transaction, profile.bic)
+        return Recorded(outcome, event, item.transaction, profile.bic, alerts=alerts)
 
     def _withdraw(self, unit: Unit, item: Prepared, row: InstructionRow) -> bool:
         """Cancel without a message an instruction of which nothing can have arrived; False where something may have."""
@@ -558,7 +562,7 @@ class IntakeLoop:
 def report(result: Recorded) -> None:
     """Log what became of one event."""
     event = result.event
-    write = log.warning if result.outcome == "parked" else log.info
+    write = log.warning if result.outcome == "parked" or result.alerts else log.info
     write(
         f"event.{result.outcome}",
         event_id=event.event_id,
@@ -567,5 +571,6 @@ def report(result: Recorded) -> None:
         instruction=result.transaction or None,
         counterparty=result.channel,
         code=result.code,
+        alerts=[alert.code for alert in result.alerts] or None,
         origin=event.origin,
     )

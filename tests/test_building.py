@@ -388,7 +388,7 @@ known_writer = cache(new_writer)
 def written(writer: MessageWriter, event: TradeEvent) -> object:
     """Return what a writer writes, or what it refuses."""
     try:
-        return writer.write(event, IDENTITY, terms())
+        return writer.write(event, IDENTITY, terms()).text
     except BuildError as error:
         return error.violations
 

@@ -82,6 +82,7 @@ REQUESTS: Final = frozenset(
 
 _COMMON_ALERTS: Final = {
     "cancellation_crossed_settlement": "A cancellation and a settlement crossed: the instruction has settled.",
+    "fields_dropped": "What was sent leaves out fields of the event, as the counterparty's profile allows.",
     "linked_instruction_ended": "An instruction that this one is linked with will not settle.",
     "rejected_after_answer": "A message was refused technically after it was answered: perhaps only its duplicate.",
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",
