@@ -7,16 +7,16 @@ counterparty and the counterparty's reference, so that a repeat finds it again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from gateway import lifecycle, matching
 from gateway.errors import EventError
 from gateway.messages import Messages
-from gateway.model.events import parse_event
-from gateway.model.events.allegement import AnswerTrade
+from gateway.model.events import TradeEvent, parse_event
 from gateway.model.facts import Alert, Alleged, Delivery, Terms
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
@@ -27,11 +27,40 @@ from gateway.store import InstructionRow, Origin, Unit
 
 ACTOR: Final = "gateway"
 _NUMBER: Final = 1
+_PENDING: Final = {"pending": "under_investigation", "forwarded": "forwarded"}
 _NEAR: Final = timedelta(days=10)  # around their settlement date; beyond it two trades are not the same trade
 _OURS: Final = {
     Dialogue.ALLEGEMENT: (Dialogue.SETTLEMENT,),
     Dialogue.ALLEGED_TRADE: (Dialogue.CONFIRMATION, Dialogue.SETTLEMENT),
+    Dialogue.SETTLEMENT: (Dialogue.SETTLEMENT,),
 }
+
+
+def answer(
+    row: InstructionRow, word: str, code: str | None, text: str | None, event_id: str, at: datetime
+) -> TradeEvent:
+    """Make the event that answers a trade which the other side began.
+
+    ``word`` is ``affirm`` or ``disaffirm`` for its trade confirmation, else ``consent``, ``reject``, ``pending`` (under
+    investigation) or ``forwarded``. Raises EventError with every reason why this is no answer.
+    """
+    own: dict[str, object] = {
+        "event_id": event_id,
+        "source": ACTOR,
+        "trade_id": row.trade_id,
+        "instruction_number": row.instruction_number,
+        "occurred_at": at.isoformat(),
+        "counterparty": row.counterparty,
+    }
+    why = {name: value for name, value in (("reason", code), ("text", text)) if value is not None}
+    said: dict[str, object]
+    if row.dialogue == Dialogue.ALLEGED_TRADE:
+        said = {"schema": "answer_trade/1", "answer": word, **why}
+    elif word in _PENDING:
+        said = {"schema": "answer_allegement/1", "pending": _PENDING[word], **why}
+    else:
+        said = {"schema": "answer_allegement/1", {"reject": "rejection"}.get(word, word): why}
+    return parse_event(json.dumps(own | said).encode())
 
 
 class Allegements:
@@ -73,9 +102,7 @@ class Allegements:
             changed = (lifecycle.alert("alleged_terms_changed", lifecycle.describe(terms)),)
         step = lifecycle.advance(row.state, fact, evidence, row.terms)
         alerts = (*changed, *step.alerts)
-        if dialogue not in _OURS:
-            return row, lifecycle.Advance(step.state, step.changes, alerts)
-        counterparts = matching.rank(row.terms, self._ours(unit, dialogue, row.terms), self._tolerances())
+        counterparts = matching.rank(row.terms, self._ours(unit, row), self._tolerances())
         compared = lifecycle.compared(step.state, row.terms, counterparts, evidence)
         return row, lifecycle.Advance(compared.state, (*step.changes, *compared.changes), (*alerts, *compared.alerts))
 
@@ -87,16 +114,7 @@ class Allegements:
             return ()
         if row.dialogue != Dialogue.ALLEGED_TRADE:
             return ()
-        event = AnswerTrade(
-            schema="answer_trade/1",
-            event_id=f"{row.transaction_id}-agreed",
-            source=ACTOR,
-            trade_id=row.trade_id,
-            instruction_number=_NUMBER,
-            occurred_at=unit.now.isoformat(),  # type: ignore[arg-type]  # it reads what upstream writes: text
-            counterparty=self._profile.bic,
-            answer="affirm",
-        )
+        event = answer(row, "affirm", None, None, f"{row.transaction_id}-agreed", unit.now)
         cause = Cause("comparison", row.state.counterparts[0].identifier)
         return ask(unit, messages, self._profile, event, row, cause=cause, actor=ACTOR)
 
@@ -108,15 +126,15 @@ class Allegements:
                 return replace(terms, movement=movement)
         return terms if terms.movement in ("deliver", "receive") else replace(terms, movement=None)
 
-    def _ours(self, unit: Unit, dialogue: Dialogue, theirs: Terms) -> Sequence[matching.Ours]:
+    def _ours(self, unit: Unit, row: InstructionRow) -> Sequence[matching.Ours]:
         """List what of ours it may be: open instructions around their date, and parked events of this counterparty."""
-        when = theirs.settlement_date or unit.now.date()
+        dialogue, when = Dialogue(row.dialogue), row.terms.settlement_date or unit.now.date()
         ours = [
             matching.Ours(
                 "instruction", one.transaction_id, _standing(one), lifecycle.terms_in_force(one.state, one.terms)
             )
             for one in unit.around(self._profile.bic, _OURS[dialogue], when - _NEAR, when + _NEAR)
-            if one.headline not in FINISHED[one.dialogue]
+            if one.id != row.id and one.headline not in FINISHED[one.dialogue]
         ]
         for parked_id, code, content in unit.parked_events(self._profile.bic):
             terms = _terms_of(content, _OURS[dialogue], when)

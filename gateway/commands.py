@@ -9,15 +9,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
 from gateway import lifecycle, links
+from gateway.allegements import answer
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.intake import Intake, Prepared, report
 from gateway.model.events import EVENT_KINDS
 from gateway.model.facts import Delivery
 from gateway.model.reports import Cause
-from gateway.model.transitions import REQUESTS
+from gateway.model.transitions import GIVEN_UP, REQUESTS
 from gateway.store import ArchiveState, CommandRow, InstructionRow, NewEvent, OutboxState, ParkedRow, Unit
 
 if TYPE_CHECKING:
@@ -28,6 +30,17 @@ log = structlog.get_logger("gateway.commands")
 
 LEASE = "commands"
 _BEGINNINGS = tuple(name for name, kind in EVENT_KINDS.items() if kind.model.role not in REQUESTS)
+
+
+class _Said(msgspec.Struct):
+    """An operator's answer to a trade that the other side began."""
+
+    answer: str
+    code: str | None = None
+    text: str | None = None
+
+
+_SAID = msgspec.json.Decoder(_Said)
 
 
 class Refusal(GatewayError):
@@ -87,6 +100,7 @@ class Commands:
             command=command.id,
             kind=command.kind,
             parked=command.parked_id,
+            allegement=command.instruction_id,
             actor=command.actor,
             answer=answer if code == "done" else None,  # a refusal may quote what is wrong with the event
         )
@@ -94,9 +108,9 @@ class Commands:
             self._signals.notify(name)
 
     async def _carry_out(self, command: CommandRow) -> str:
-        parked = await self._ledger.read(self._clock(), lambda unit: unit.lock_parked(command.parked_id))
-        if parked is None:
-            raise Refusal(f"there is no parked item {command.parked_id}")
+        if command.instruction_id is not None:
+            return await self._answer(command, command.instruction_id)
+        parked = await self._ledger.read(self._clock(), lambda unit: _parked(unit, command))
         if parked.stage == "event" and command.kind in ("release", "repair"):
             return await self._release_event(command, parked)
         work = _WORK.get((parked.stage, command.kind))
@@ -130,11 +144,11 @@ class Commands:
             raise Refusal("a repair keeps source, event_id and trade_id; send anything else as a new event")
 
         def run(unit: Unit) -> str:
-            _still_open(unit, command)
+            number = _still_open(unit, command).id
             if not decoded and unit.known_events([(new.source, new.event_id)]):
                 raise Refusal(f"event {new.event_id} of {new.source} is here already; discard this item")
             state = "released"
-            unit.close_parked(command.parked_id, state, command.actor, command.reason, command.content)
+            unit.close_parked(number, state, command.actor, command.reason, command.content)
             result = self._intake.write_one(unit, item)
             if result.outcome in ("parked", "waiting"):
                 raise Refusal("the event is still refused for what the ledger holds; see the other parked item")
@@ -142,6 +156,23 @@ class Commands:
             unit.answer_command(command.id, "done", answer)
             self._signals.notify(result.channel or "publication")
             return answer
+
+        return await self._ledger.write(self._clock(), run)
+
+    async def _answer(self, command: CommandRow, instruction_id: int) -> str:
+        """Answer what the other side began, as an event of upstream would; the history says who did."""
+        said = _SAID.decode(command.content or b"")
+
+        def run(unit: Unit) -> str:
+            row = unit.lock([instruction_id])[instruction_id]
+            if row.headline in GIVEN_UP or row.headline == "removed":
+                raise Refusal(f"{row.trade_id} is {row.headline}: there is nothing to answer")
+            event = answer(row, said.answer, said.code, said.text, f"command-{command.id}", unit.now)
+            self._intake.ask(unit, event, row, cause=Cause("command", str(command.id)), actor=command.actor)
+            told = f"answered {row.trade_id} of {row.counterparty}: {said.answer}"
+            unit.answer_command(command.id, "done", told)
+            self._signals.notify(row.counterparty)
+            return told
 
         return await self._ledger.write(self._clock(), run)
 
@@ -210,9 +241,15 @@ def _kept_as(event: NewEvent, new: NewEvent) -> tuple[str, str]:
     return new.event_id, f"{new.event_id}#{event.digest.hex()[:16]}"
 
 
+def _parked(unit: Unit, command: CommandRow) -> ParkedRow:
+    parked = None if command.parked_id is None else unit.lock_parked(command.parked_id)
+    if parked is None:
+        raise Refusal(f"there is no parked item {command.parked_id}")
+    return parked
+
+
 def _still_open(unit: Unit, command: CommandRow) -> ParkedRow:
-    parked = unit.lock_parked(command.parked_id)
-    assert parked is not None
+    parked = _parked(unit, command)
     if parked.state not in ("open", "waiting"):
         raise Refusal(f"parked item {parked.id} is {parked.state} already")
     return parked

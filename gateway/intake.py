@@ -284,6 +284,13 @@ class Intake:
         outcome = "cancelling" if parsed.role == CANCELLATION else "requested"
         return Recorded(outcome, event, item.transaction, profile.bic, alerts=alerts)
 
+    def ask(self, unit: Unit, event: TradeEvent, row: InstructionRow, *, cause: Cause, actor: str) -> tuple[Alert, ...]:
+        """Ask something about a locked instruction that no event of upstream asks: see ``requests.ask``."""
+        profile = self._settings.profile(row.counterparty)
+        if profile is None:
+            raise self._unknown_counterparty(row.counterparty)
+        return ask(unit, self._messages, profile, event, row, cause=cause, actor=actor)
+
     def _withdraw(self, unit: Unit, item: Prepared, row: InstructionRow) -> bool:
         """Cancel without a message an instruction of which nothing can have arrived; False where something may have."""
         event = item.event

@@ -45,6 +45,7 @@ _ROOMS = {
     "schemas": ("schemas", "app"),
     "instructions": ("operators", "instructions"),
     "parked": ("operators", "parked"),
+    "allegements": ("operators", "allegements"),
     "history": ("operators", "history"),
     "store": ("store", "store"),
 }

@@ -303,6 +303,7 @@ class Step:
             self.advised,
             sources,
             self.requests,
+            state.counterparts,
         )
         return Advance(after, tuple(self.changes), tuple(self.alerts))
 

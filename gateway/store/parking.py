@@ -29,9 +29,13 @@ from gateway.store.tables import microseconds
 _VIOLATIONS = msgspec.json.Decoder(tuple[Violation, ...])
 
 
-def _harmless(text: str | None) -> str | None:
+def harmless(text: str) -> str:
     """Write out what no store holds (NUL, lone surrogates): what is said of a bad item must not be refused in turn."""
-    return None if text is None else text.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
+    return text.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
+
+
+def _harmless(text: str | None) -> str | None:
+    return None if text is None else harmless(text)
 
 
 def _harmless_parking(parking: Parking) -> Parking:
@@ -183,6 +187,7 @@ class Parked(Pending):
                 content=None if row["content"] is None else bytes(row["content"]),
                 actor=row["actor"],
                 reason=row["reason"],
+                instruction_id=row["instruction_id"],
             )
             for row in self.connection.execute(query).mappings()
         ]

@@ -18,7 +18,9 @@ from gateway.errors import Violation
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.references import trade_key
 from gateway.store import tables
+from gateway.store.alleged import counterparts
 from gateway.store.links import linked_with
+from gateway.store.parking import harmless
 from gateway.store.rows import ArchiveState, OutboxState
 from gateway.store.views import (
     AttemptView,
@@ -179,6 +181,7 @@ def _story(connection: Connection, number: int, content: bool) -> Story:
         history=history,
         parked=_parked_of(connection, row["trade_key"], row["trade_id"], row["instruction_number"]),
         links=_links(connection, number),
+        counterparts=counterparts(connection, state, terms),
     )
 
 
@@ -424,8 +427,8 @@ def submit_command(
         "kind": kind,
         "parked_id": parked_id,
         "content": content,
-        "actor": _plain(actor),
-        "reason": _plain(reason),
+        "actor": harmless(actor.strip()),
+        "reason": harmless(reason.strip()),
     }
     result = connection.execute(insert(commands).values(**values, created_at=now, state="waiting"))
     key = result.inserted_primary_key
@@ -480,7 +483,3 @@ def readable(content: bytes) -> Content:
         return bytes(content).decode()
     except UnicodeDecodeError:
         return bytes(content)
-
-
-def _plain(text: str) -> str:
-    return text.strip().replace("\x00", "\\x00").encode(errors="backslashreplace").decode()

@@ -157,11 +157,12 @@ class ParkedRow:
 
 @dataclass(frozen=True, slots=True)
 class CommandRow:
-    """An operator's command: repair, release or discard a parked item."""
+    """An operator's command: repair, release or discard a parked item, or answer what the other side began."""
 
     id: int
     kind: str
-    parked_id: int
+    parked_id: int | None
     content: bytes | None
     actor: str
     reason: str
+    instruction_id: int | None = None

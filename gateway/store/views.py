@@ -10,6 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from gateway.errors import Violation
+from gateway.matching import FieldCompared
 from gateway.model.facts import Alert, Change, State, Terms
 
 Content = str | bytes | None
@@ -119,13 +120,14 @@ class CommandView:
 
     id: int
     kind: str
-    parked_id: int
+    parked_id: int | None
     actor: str
     reason: str
     created_at: datetime
     state: str
     answer: str | None
     done_at: datetime | None
+    instruction_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,44 @@ class ParkedItem:
     commands: tuple[CommandView, ...]
     original: Content
     repaired: Content
+
+
+@dataclass(frozen=True, slots=True)
+class CounterpartView:
+    """One of ours that the other side's trade may be.
+
+    It is an ``instruction`` (by its transaction identification) or ``parked`` (by the number of the parked item).
+
+    ``compared_as`` is where it stood when the two were compared, ``stands`` where it does now.
+    """
+
+    kind: str
+    identifier: str
+    source: str | None
+    trade_id: str | None
+    instruction_number: int | None
+    compared_as: str
+    stands: str | None
+    fields: tuple[FieldCompared, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllegementSummary:
+    """A trade that the other side began, and what of ours is most like it."""
+
+    id: int
+    transaction_id: str
+    counterparty: str
+    reference: str  # theirs
+    dialogue: str
+    headline: str
+    comparison: str | None
+    terms: str
+    ours: CounterpartView | None
+    agreed: tuple[str, ...]
+    differing: tuple[str, ...]
+    unstated: tuple[str, ...]
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +236,7 @@ class Story:
     history: tuple[HistoryView, ...]
     parked: tuple[ParkedSummary, ...]
     links: tuple[LinkView, ...] = ()
+    counterparts: tuple[CounterpartView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.model.transitions.edges import COMPARISON, NOTHING, REQUEST, STATUS, DialogueTable, Edges
+from gateway.model.transitions.edges import COMPARED, NOTHING, REQUEST, STATUS, DialogueTable, Edges
 
-_COMPARED: Final = ("agrees", "differs", "unknown")
 _ANSWERED: Final = ("requested", "rejected")
 
-_comparison: Final = (
-    Edges((NOTHING, *_COMPARED), _COMPARED, COMPARISON, "ours may come, change or go, and theirs may come again"),
-)
 _answer: Final = (
     Edges((NOTHING, *_ANSWERED), ("requested",), REQUEST, "an answer may be given again, or another one"),
     Edges((NOTHING, "requested"), ("rejected",), STATUS, "our answer was refused technically"),
@@ -24,7 +20,7 @@ ALLEGEMENT: Final = DialogueTable(
                 (NOTHING, "alleged", "removed"), ("alleged", "removed"), STATUS, "a removal may overtake its alleging"
             ),
         ),
-        "comparison": _comparison,
+        "comparison": COMPARED,
         "answer": _answer,
     },
     headlines=(
@@ -50,7 +46,7 @@ ALLEGED_TRADE: Final = DialogueTable(
                 (NOTHING, "alleged", "cancelled"), ("alleged", "cancelled"), STATUS, "a cancellation may be overtaken"
             ),
         ),
-        "comparison": _comparison,
+        "comparison": COMPARED,
         "answer": _answer,
     },
     headlines=(

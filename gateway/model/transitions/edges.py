@@ -77,3 +77,9 @@ CANCELLATION: Final = (
     *request(("accepted", "pending", "repair", *REFUSALS), ("cancelled",), refusals=REFUSALS),
     Edges((NOTHING,), ("requested",), STATUS, "setr.044 says it of a request that we made by other means"),
 )
+
+_VERDICTS: Final = ("agrees", "differs", "unknown")
+COMPARED: Final = (
+    Edges((NOTHING, *_VERDICTS), _VERDICTS, COMPARISON, "ours may come, change or go, and theirs may come again"),
+)
+"""What the other side began, compared with what is ours."""
