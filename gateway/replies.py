@@ -18,7 +18,15 @@ import structlog
 from gateway import lifecycle, matching
 from gateway.allegements import Allegements
 from gateway.checkpoints import passed
-from gateway.errors import Conflict, GatewayError, IllegalTransition, MessageError, StoreError, StoreUnavailable
+from gateway.errors import (
+    Conflict,
+    GatewayError,
+    IllegalTransition,
+    MessageError,
+    StoreError,
+    StoreUnavailable,
+    Violation,
+)
 from gateway.messages import Messages
 from gateway.messages.header import without_header
 from gateway.model.facts import Alert, Alleged, Delivery, Difference, References, Reply, SettlementConfirmation, State
@@ -269,6 +277,8 @@ class Replies:
                 return Applied("duplicate", item)
             text = f"business message {reply.business_message_id} came before with other content (archive {archive_id})"
             return self._park(unit, item, MessageError(text, code="reply_conflict"))
+        if reply.stated_definition not in (None, reply.message_definition):
+            return self._park(unit, item, _misstated(reply))
         if any(isinstance(fact, Alleged) for _, fact in reply.facts):
             return self._begin(unit, item, reply, candidates)
         found: list[matching.Correlated] = []
@@ -285,6 +295,8 @@ class Replies:
             steps = self._advance(unit, item, reply, found, attempted)
         except IllegalTransition as error:
             row = unit.lock([found[0].candidate.instruction_id])[found[0].candidate.instruction_id]
+            if error.code == lifecycle.NOT_OF_DIALOGUE:
+                error = _not_of_dialogue(reply, row, self._messages.belonging(row.dialogue))
             return self._park(unit, item, error, row)
         alerts: list[Alert] = []
         for row, advance, references in steps:
@@ -424,6 +436,25 @@ class Replies:
             code=result.code,
             alerts=[alert.code for alert in result.alerts] or None,
         )
+
+
+def _not_of_dialogue(reply: Reply, row: InstructionRow, belonging: Sequence[str]) -> IllegalTransition:
+    rule = f"one of {', '.join(belonging)}"
+    text = (
+        f"{reply.message_definition} does not belong in the {row.dialogue} dialogue of {row.transaction_id}; "
+        f"what belongs there is {rule}"
+    )
+    violation = Violation(lifecycle.NOT_OF_DIALOGUE, "/Document", rule, reply.message_definition, text)
+    return IllegalTransition(text, code="reply_not_of_dialogue", violations=(violation,))
+
+
+def _misstated(reply: Reply) -> MessageError:
+    rule = f"the definition of the document: {reply.message_definition}"
+    text = (
+        f"the header says that the message is {reply.stated_definition}, but its document is {reply.message_definition}"
+    )
+    violation = Violation("reply_definition_misstated", "/AppHdr/MsgDefIdr", rule, reply.stated_definition, text)
+    return MessageError(text, code="reply_definition_misstated", violations=(violation,))
 
 
 def _reference(fact: Alleged, references: References) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
+from gateway import lifecycle
 from gateway.errors import ConfigError, Violation
 from gateway.messages import header
 from gateway.messages.building import MessageWriter, containing
@@ -133,6 +134,12 @@ class Messages:
     def read(self, content: bytes) -> Reply:
         """Parse, validate and extract an incoming message. Raises ``UnreadableMessage`` or ``InvalidMessage``."""
         return self._reader.read(content)
+
+    def belonging(self, dialogue: str) -> list[str]:
+        """List the message families that belong in a dialogue."""
+        return sorted(
+            family for family, kind, request in self._reader.families() if lifecycle.takes(dialogue, kind, request)
+        )
 
     def _validate(self, content: bytes) -> None:
         parsed = self._validator.parse(content)

@@ -78,4 +78,5 @@ class Reply:
     receiver_bic: str | None = None
     possible_duplicate: bool = False
     header_definition: str | None = None
+    stated_definition: str | None = None  # what the header says that the document is
     supplementary: int = 0

@@ -86,6 +86,7 @@ _COMMON_ALERTS: Final = {
     "linked_instruction_ended": "An instruction that this one is linked with will not settle.",
     "rejected_after_answer": "A message was refused technically after it was answered: perhaps only its duplicate.",
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",
+    "status_code_unknown": "The counterparty states a status that no code set here has; it is kept as proprietary.",
     "request_not_made": "The counterparty answers a request that this ledger did not make.",
 }
 ALERTS: Final[Mapping[str, str]] = {
