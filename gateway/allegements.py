@@ -17,13 +17,14 @@ from gateway import lifecycle, matching
 from gateway.errors import EventError
 from gateway.messages import Messages
 from gateway.model.events import TradeEvent, parse_event
-from gateway.model.facts import Alert, Alleged, Delivery, Terms
+from gateway.model.facts import Alert, Delivery, State, Terms
+from gateway.model.facts import Alleged as AllegedFact
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
 from gateway.model.reports import Cause
 from gateway.model.transitions import FINISHED, Dialogue
 from gateway.requests import ask
-from gateway.store import InstructionRow, Origin, Unit
+from gateway.store import Alleged, InstructionRow, Origin, Unit
 
 ACTOR: Final = "gateway"
 _NUMBER: Final = 1
@@ -77,7 +78,7 @@ class Allegements:
     def record(
         self,
         unit: Unit,
-        fact: Alleged,
+        fact: AllegedFact,
         reference: str,
         evidence: lifecycle.Evidence,
         row: InstructionRow | None,
@@ -102,9 +103,41 @@ class Allegements:
             changed = (lifecycle.alert("alleged_terms_changed", lifecycle.describe(terms)),)
         step = lifecycle.advance(row.state, fact, evidence, row.terms)
         alerts = (*changed, *step.alerts)
-        counterparts = matching.rank(row.terms, self._ours(unit, row), self._tolerances())
-        compared = lifecycle.compared(step.state, row.terms, counterparts, evidence)
+        compared = self._compare(unit, row, step.state, evidence)
         return row, lifecycle.Advance(compared.state, (*step.changes, *compared.changes), (*alerts, *compared.alerts))
+
+    def compare_again(self, unit: Unit, messages: Messages, row: InstructionRow) -> None:
+        """Compare what the other side began before ours came or went with what there is now; the row is locked."""
+        held = (row.state.axes or {}).get("comparison")
+        evidence = lifecycle.Evidence(
+            unit.now, held.asserted_at if held else None, held.archive_id if held else 0, "comparison"
+        )
+        step = self._compare(unit, row, row.state, evidence)
+        if step.state == row.state:
+            return
+        best = step.state.counterparts[0] if step.state.counterparts else None
+        # Ours has just come and is on its way: only where it is held does somebody have to act.
+        due = best is None or best.differences or best.standing == "held"
+        unit.move(
+            row,
+            step.state,
+            lifecycle.headline(step.state),
+            action="compared_again",
+            actor=ACTOR,
+            cause=Cause("comparison", best.identifier if best else row.transaction_id),
+            changes=step.changes,
+            alerts=step.alerts if due else (),
+        )
+        self.answer(unit, messages, row)
+
+    def _compare(
+        self, unit: Unit, row: InstructionRow, state: State, evidence: lifecycle.Evidence
+    ) -> lifecycle.Advance:
+        tolerances = self._profile.tolerances
+        within = matching.Tolerances(
+            tolerances.amount, tolerances.price, tolerances.accrued_interest, tolerances.settlement_date_days
+        )
+        return lifecycle.compared(state, row.terms, matching.rank(row.terms, self._ours(unit, row), within), evidence)
 
     def answer(self, unit: Unit, messages: Messages, row: InstructionRow) -> tuple[Alert, ...]:
         """Affirm a trade confirmation of theirs that agrees with ours, once, where the profile allows it."""
@@ -118,7 +151,7 @@ class Allegements:
         cause = Cause("comparison", row.state.counterparts[0].identifier)
         return ask(unit, messages, self._profile, event, row, cause=cause, actor=ACTOR)
 
-    def _seen_from_us(self, fact: Alleged) -> Terms:
+    def _seen_from_us(self, fact: AllegedFact) -> Terms:
         """State the terms of a fact; who receives or delivers is decided by who we are, where we are named."""
         terms = fact.terms()
         for party, movement in ((fact.receiving_agent, "receive"), (fact.delivering_agent, "deliver")):
@@ -142,9 +175,16 @@ class Allegements:
                 ours.append(matching.Ours("parked", str(parked_id), code, terms))
         return ours
 
-    def _tolerances(self) -> matching.Tolerances:
-        given = self._profile.tolerances
-        return matching.Tolerances(given.amount, given.price, given.accrued_interest, given.settlement_date_days)
+
+def may_be(alleged: Alleged, terms: Terms) -> bool:
+    """Tell whether ours may be what the other side began, by the little that is at hand."""
+    theirs, ours = alleged.settlement_date, terms.settlement_date
+    if theirs is not None and ours is not None and abs(theirs - ours) > _NEAR:
+        return False
+    quantity, amount = terms.quantity, terms.amount
+    return (quantity is not None and quantity.value == alleged.quantity) or (
+        amount is not None and amount.value == alleged.amount
+    )
 
 
 def _standing(row: InstructionRow) -> str:

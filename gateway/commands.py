@@ -80,7 +80,7 @@ class Commands:
         commands = await self._ledger.read(self._clock(), lambda unit: unit.waiting_commands(20))
         for command in commands:
             await self._execute(command)
-        return len(commands) + await self._end_waits() + await self._resume_held() + await self._mark_linked()
+        return len(commands) + await self._end_waits() + await self._resume_held() + await self._look_again()
 
     async def _execute(self, command: CommandRow) -> None:
         try:
@@ -202,11 +202,23 @@ class Commands:
         report(result)
         self._signals.notify(result.channel or "publication")
 
-    async def _mark_linked(self) -> int:
-        """Alert what goes with an instruction that was given up."""
-        if not await self._ledger.read(self._clock(), lambda unit: unit.link_checks(1)):
+    async def _look_again(self) -> int:
+        """Alert what goes with an instruction that was given up; compare what was alleged before ours came or went."""
+        if not await self._ledger.read(self._clock(), lambda unit: unit.rechecks(1)):
             return 0
-        told = await self._ledger.write(self._clock(), lambda unit: links.mark(unit, 50))
+
+        def run(unit: Unit) -> list[tuple[InstructionRow, str]]:
+            checks = unit.rechecks(50)
+            numbers = {number for _, number in checks}
+            pairs = links.pairs_of(unit, numbers)
+            alleged = self._intake.alleged_around(unit, numbers)
+            unit.lock(sorted({*alleged, *(number for pair in pairs for number in pair)}))
+            told = links.mark(unit, pairs)
+            self._intake.compare_again(unit, alleged)
+            unit.end_rechecks([number for number, _ in checks])
+            return told
+
+        told = await self._ledger.write(self._clock(), run)
         for row, ended in told:
             log.warning("instruction.linked_ended", instruction=row.transaction_id, ended=ended)
             self._signals.notify("publication")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from gateway import lifecycle, links
+from gateway.allegements import Allegements, may_be
 from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
 from gateway.messages import Identity, Messages
@@ -28,7 +29,7 @@ from gateway.model.reports import Cause
 from gateway.model.transitions import REQUESTS
 from gateway.pace import Backoff, Clock, Signals
 from gateway.requests import ask, tell_dropped
-from gateway.store import InstructionRow, Ledger, Load, NewEvent, OutboxState, Parking, Unit
+from gateway.store import Alleged, InstructionRow, Ledger, Load, NewEvent, OutboxState, Parking, Unit
 
 if TYPE_CHECKING:
     from gateway.bus import Consumer, Record
@@ -89,6 +90,20 @@ class Recorded:
     channel: str | None = None
     code: str | None = None
     alerts: tuple[Alert, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the ledger holds that a batch may meet.
+
+    Events by (source, event identifier), what holds a trade by its key (see ``Unit.open_trades``), instructions by
+    transaction identification, and what the counterparties alleged.
+    """
+
+    events: dict[tuple[str, str], tuple[int, bytes, str]]
+    open_items: dict[int, list[tuple[int, str, int | None, int | None]]]
+    instructions: dict[str, int]
+    alleged: Sequence[Alleged]
 
 
 class Intake:
@@ -187,22 +202,22 @@ class Intake:
         return self._write(unit, [item])[0]
 
     def _write(self, unit: Unit, batch: list[Prepared]) -> list[Recorded]:
-        known = unit.known_events((item.event.source, item.event.event_id) for item in batch if item.row is None)
-        trades = {key for item in batch if (key := _key(item.event)) is not None}
-        waiting = unit.open_trades(trades)
-        existing = unit.by_transaction(item.transaction for item in batch if item.transaction)
-        return [self._write_one(unit, item, known, waiting, existing) for item in batch]
+        found = _Found(
+            events=unit.known_events((item.event.source, item.event.event_id) for item in batch if item.row is None),
+            open_items=unit.open_trades({key for item in batch if (key := _key(item.event)) is not None}),
+            instructions=unit.by_transaction(item.transaction for item in batch if item.transaction),
+            alleged=unit.open_allegements({item.profile.bic for item in batch if item.profile and item.begins}),
+        )
+        return [self._write_one(unit, item, found) for item in batch]
 
     def _write_one(
         self,
         unit: Unit,
         item: Prepared,
-        known: dict[tuple[str, str], tuple[int, bytes, str]],
-        waiting: dict[int, list[tuple[int, str, int | None, int | None]]],
-        existing: dict[str, int],
+        found: _Found,
     ) -> Recorded:
-        event = item.event
-        before = known.get((event.source, event.event_id))
+        event, existing = item.event, found.instructions
+        before = found.events.get((event.source, event.event_id))
         if before is not None:
             if before[1] == event.digest:
                 return Recorded("duplicate", event, item.transaction)
@@ -210,7 +225,7 @@ class Intake:
             if unit.known_events([(conflict.source, conflict.event_id)]):
                 return Recorded("duplicate", event, item.transaction)
             return self._park(unit, replace(item, event=conflict), _conflict(event))
-        open_items = [] if item.row is not None else waiting.get(_key(event) or 0, [])
+        open_items = [] if item.row is not None else found.open_items.get(_key(event) or 0, [])
         if item.parsed is not None and item.parsed.role == CANCELLATION and item.failure is None:
             covered = _instructions(unit, open_items, event.instruction_number)
             if covered and item.transaction not in existing:
@@ -225,9 +240,9 @@ class Intake:
         if item.transaction in existing:
             row = unit.lock([existing[item.transaction]])[existing[item.transaction]]
             return self._park(unit, item, _number_taken(event, row.source, row.trade_id, row.instruction_number))
-        return self._instruct(unit, item)
+        return self._instruct(unit, item, found.alleged)
 
-    def _instruct(self, unit: Unit, item: Prepared) -> Recorded:
+    def _instruct(self, unit: Unit, item: Prepared, alleged: Sequence[Alleged]) -> Recorded:
         event, built, profile = item.event, item.built, item.profile
         assert built is not None
         assert profile is not None
@@ -259,6 +274,8 @@ class Intake:
         )
         links.state(unit, self._own_bic, row, item.parsed.links(), event.event_id, built.business_message_id)
         alerts = tell_dropped(unit, row, built, cause=cause, actor=ACTOR)
+        if any(one.counterparty == profile.bic and may_be(one, built.terms) for one in alleged):
+            unit.recheck(row)  # the other side began before ours came
         return Recorded("instructed", event, item.transaction, profile.bic, alerts=alerts)
 
     def _request(self, unit: Unit, item: Prepared, parsed: TradeEvent, instruction_id: int | None) -> Recorded:
@@ -290,6 +307,26 @@ class Intake:
         if profile is None:
             raise self._unknown_counterparty(row.counterparty)
         return ask(unit, self._messages, profile, event, row, cause=cause, actor=actor)
+
+    def alleged_around(self, unit: Unit, instruction_ids: Iterable[int]) -> list[int]:
+        """List what the other side began and nobody has answered, and these instructions may be."""
+        rows = unit.peek(instruction_ids)
+        alleged = unit.open_allegements(row.counterparty for row in rows)
+        return sorted(
+            {
+                one.instruction_id
+                for one in alleged
+                for row in rows
+                if row.counterparty == one.counterparty and row.id != one.instruction_id and may_be(one, row.terms)
+            }
+        )
+
+    def compare_again(self, unit: Unit, instruction_ids: Sequence[int]) -> None:
+        """Compare what the other side began with what is ours now; the rows are locked."""
+        for row in unit.lock(instruction_ids).values():
+            profile = self._settings.profile(row.counterparty)
+            if profile is not None:
+                Allegements(self._own_bic, profile).compare_again(unit, self._messages, row)
 
     def _withdraw(self, unit: Unit, item: Prepared, row: InstructionRow) -> bool:
         """Cancel without a message an instruction of which nothing can have arrived; False where something may have."""

@@ -7,7 +7,7 @@ so that a crash loses nothing, and an instruction's history says whom it was tol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway import lifecycle
@@ -33,23 +33,24 @@ def state(unit: Unit, own_bic: str, row: InstructionRow, links: Sequence[Link], 
         else:
             unit.add_link(row, link.relation, link.names, value, cause)
     if links:
-        unit.check_links(row)
+        unit.recheck(row)
 
 
-def mark(unit: Unit, limit: int) -> list[tuple[InstructionRow, str]]:
-    """Look at the links that are to be looked at, and alert what goes with an instruction that was given up.
-
-    Returns the instructions that were told, each with the transaction identification of the one that ended.
-    """
-    checks = unit.link_checks(limit)
-    if not checks:
-        return []
-    pairs = {
+def pairs_of(unit: Unit, numbers: Iterable[int]) -> dict[tuple[int, int], str]:
+    """Return which instructions these go with, and how."""
+    return {
         (number, linked.instruction_id): linked.relation
-        for number in {number for _, number in checks}
+        for number in numbers
         for linked in unit.linked(number)
         if linked.instruction_id is not None and not linked.ended
     }
+
+
+def mark(unit: Unit, pairs: Mapping[tuple[int, int], str]) -> list[tuple[InstructionRow, str]]:
+    """Alert what goes with an instruction that was given up, once.
+
+    Returns the instructions that were told, each with the transaction identification of the one that ended.
+    """
     rows = unit.lock(sorted({number for pair in pairs for number in pair}))
     known = unit.causes(rows, "link")
     told = []
@@ -62,7 +63,6 @@ def mark(unit: Unit, limit: int) -> list[tuple[InstructionRow, str]]:
             known.add((left.id, gone.transaction_id))
             _tell(unit, left, gone, relation)
             told.append((left, gone.transaction_id))
-    unit.end_link_checks([number for number, _ in checks])
     return told
 
 

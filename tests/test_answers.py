@@ -23,12 +23,14 @@ from tests.loops import (
     CHANNEL,
     Loops,
     both_loops,
+    cancel,
     confirm,
     instruct,
     ledger_url,
     loops,
     new_postgres,
     new_sqlite,
+    party,
     settings_for,
     transaction,
 )
@@ -227,3 +229,61 @@ def test_the_command_line_lists_and_answers(ledger_url: str) -> None:
     assert "waits for the gateway" in given.output
     wrong = runner.invoke(commands, ["answer", "ALLEGED1", "affirm", "--user", "alice", "--store", ledger_url])
     assert wrong.exit_code == 1
+
+
+# Ours comes, or goes, after theirs ------------------------------------------------------------------------------------
+
+
+async def test_what_was_alleged_before_ours_came_is_compared_again_and_survives_a_crash(both_loops: Loops) -> None:
+    await both_loops.hear(alleged(), alleged("ALLEGED2", quantity="7", amount="1.00", identifier="ALLEGEMENT2"))
+    await both_loops.take_in(instruct())
+    await both_loops.send()
+    restarted = Loops(both_loops.ledger, both_loops.settings, both_loops.time)  # what is to be done is in the ledger
+    await restarted.work_off()
+    other, row = await listed(restarted)
+    assert (row.headline, row.ours.trade_id if row.ours else None) == ("agrees", "T1")
+    assert (other.headline, other.ours) == ("alleged", None)
+    story = await theirs(restarted, "ALLEGED1", Dialogue.ALLEGEMENT)
+    entry = story.history[-1]
+    assert (entry.action, entry.cause, entry.alerts) == ("compared_again", f"comparison:{transaction()}", ())
+    assert len((await theirs(restarted, "ALLEGED2", Dialogue.ALLEGEMENT)).history) == 1
+    await restarted.prove()
+
+
+async def test_ours_that_comes_and_differs_is_alerted(loops: Loops) -> None:
+    await loops.hear(alleged())
+    await loops.take_in(instruct(settlement_amount={"value": "61234.57", "currency": "EUR"}))
+    await loops.work_off()
+    story = await theirs(loops, "ALLEGED1", Dialogue.ALLEGEMENT)
+    codes = [alert.code for entry in story.history for alert in entry.alerts]
+    assert (story.instruction.headline, codes) == ("differs", ["allegement_unknown", "allegement_differs"])
+
+
+async def test_ours_that_is_withdrawn_leaves_what_was_alleged_unknown_again(loops: Loops) -> None:
+    await loops.take_in(instruct())
+    await loops.hear(alleged())
+    [row] = await listed(loops)
+    assert row.headline == "agrees"
+    await loops.take_in(cancel())
+    await loops.work_off()
+    [row] = await listed(loops)
+    assert (row.headline, row.comparison) == ("alleged", "unknown")
+    story = await theirs(loops, "ALLEGED1", Dialogue.ALLEGEMENT)
+    assert [alert.code for alert in story.history[-1].alerts] == ["allegement_unknown"]
+
+
+async def test_their_confirmation_is_affirmed_by_itself_once_ours_comes_where_the_profile_allows_it(
+    ledger_url: str,
+) -> None:
+    ledger = await Ledger.open(ledger_url)
+    try:
+        trusting = party(CHANNEL, answers_agreed_trades=True)
+        loops = Loops(ledger, settings_for(ledger_url, counterparties=[trusting]))
+        await loops.hear(their_confirmation())
+        await loops.take_in(confirm(payment="against", net_amount={"value": "61234.56", "currency": "EUR"}))
+        await loops.work_off()
+        await loops.send()
+        assert [b"<Cd>AFFI</Cd>" in message.content for message in loops.arrived()] == [False, True]
+        assert await listed(loops) == []
+    finally:
+        await ledger.close()

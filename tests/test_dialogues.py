@@ -303,10 +303,12 @@ async def test_an_allegement_of_what_is_parked_ends_once_ours_has_gone_out(both_
     view = await both_loops.command("repair", item.summary.id, json.dumps(instruct("T1")).encode())
     assert view.state == "done"
     await both_loops.send()
+    assert (await theirs(both_loops, "ALLEGED1", Dialogue.ALLEGEMENT)).instruction.headline == "agrees"
     await both_loops.hear(removal(created_at=at(30)))
     story = await theirs(both_loops, "ALLEGED1", Dialogue.ALLEGEMENT)
     assert story.instruction.headline == "removed"
-    assert (story.counterparts[0].kind, story.counterparts[0].stands) == ("parked", "released")
+    assert (story.counterparts[0].identifier, story.counterparts[0].stands) == (transaction("T1"), "sent")
+    assert alerts(story) == ["allegement_of_unsent"]
     await both_loops.prove()
 
 

@@ -260,7 +260,7 @@ async def test_marking_survives_a_crash_between_the_end_and_the_marking_and_happ
         await now.work_off()
         await now.work_off()
         assert alerts(await now.story("T2")) == ["linked_instruction_ended"]
-        assert await now.rows(tables.link_check) == []
+        assert await now.rows(tables.recheck) == []
         await now.prove()
     finally:
         await ledger.close()

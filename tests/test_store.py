@@ -757,7 +757,9 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.awaited_events(["instruct_settlement/1"], 10)
         watched.overdue(NOW, 10)
         watched.end_wait(["A"])
-        watched.link_checks(10)
+        watched.rechecks(10)
+        watched.open_allegements([CHANNEL])
+        watched.peek([1])
         watched.causes([1], "link")
         watched.held_events(1)
         watched.known_events([("desk", "E1")])
@@ -768,7 +770,7 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.by_servicer(["A"])
         watched.replies_with(CHANNEL, ["A"])
         open_rows = ("outbox_open", "outbox_open_trade", "publication_open", "event_held", "archive_waiting")
-        open_rows += ("parked_waiting", "link_check")
+        open_rows += ("parked_waiting", "recheck")
         scans = []
         for statement, values in seen:
             for step in unit.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", tuple(values)):

@@ -2,6 +2,7 @@
 
 from gateway.store.ledger import Lease, Ledger, Load
 from gateway.store.rows import (
+    Alleged,
     ArchiveState,
     CommandRow,
     InstructionRow,
@@ -17,6 +18,7 @@ from gateway.store.rows import (
 from gateway.store.unit import Unit
 
 __all__ = [
+    "Alleged",
     "ArchiveState",
     "CommandRow",
     "InstructionRow",

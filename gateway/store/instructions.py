@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.reports import (
@@ -25,6 +25,7 @@ from gateway.store import tables
 from gateway.store.history import GENESIS, entry_hash
 from gateway.store.pending import Moved, Pending
 from gateway.store.rows import (
+    Alleged,
     InstructionRow,
     NewEvent,
     Origin,
@@ -90,6 +91,19 @@ class Instructions(Pending):
             .order_by(table.c.id)
         )
         return [_instruction_row(row) for row in self.connection.execute(query)]
+
+    def peek(self, ids: Iterable[int]) -> list[InstructionRow]:
+        """Return instructions unlocked: to compare, not to move."""
+        table = tables.instruction
+        query = select(*_INSTRUCTION_COLUMNS).where(table.c.id.in_(set(ids))).order_by(table.c.id)
+        return [_instruction_row(row) for row in self.connection.execute(query)]
+
+    def open_allegements(self, counterparties: Iterable[str]) -> list[Alleged]:
+        """Return what these counterparties alleged or confirmed and nobody has answered, in short."""
+        table = tables.instruction
+        columns = (table.c.id, table.c.counterparty, table.c.settlement_date, table.c.quantity, table.c.amount)
+        query = select(*columns).where(text(tables.OPEN_ALLEGEMENT), table.c.counterparty.in_(set(counterparties)))
+        return [Alleged(*row) for row in self.connection.execute(query)]
 
     def add_instruction(
         self,
@@ -157,7 +171,7 @@ class Instructions(Pending):
         )
         self._touched.add(row.id)
         if headline in GIVEN_UP and before not in GIVEN_UP:
-            self.check_links(row)
+            self.recheck(row)
         if not publish:
             return
         quantities, amounts = settled_sums(state) if state.parts else ((), ())
@@ -187,9 +201,9 @@ class Instructions(Pending):
         )
         self._publish("status", row.trade_id, status_id, row.id, encode(report))
 
-    def check_links(self, row: InstructionRow) -> None:
-        """Have the links of an instruction looked at, soon after this transaction."""
-        self._rows[tables.link_check].append((self._allocate(tables.link_check), row.id))
+    def recheck(self, row: InstructionRow) -> None:
+        """Have an instruction looked at with what goes with it or was alleged, soon after this transaction."""
+        self._rows[tables.recheck].append((self._allocate(tables.recheck), row.id))
 
     def name_references(self, row: InstructionRow, servicer: str | None, infrastructure: str | None = None) -> None:
         """Remember the identifications that others give, keys for later replies and for links; the caller moves it."""
@@ -197,7 +211,7 @@ class Instructions(Pending):
         after = servicer or before[0], infrastructure or before[1]
         row.account_servicer_transaction_id, row.market_infrastructure_transaction_id = after
         if after != before and row.headline in GIVEN_UP:  # what states a link to this name could not be told before
-            self.check_links(row)
+            self.recheck(row)
 
 
 _INSTRUCTION_COLUMNS = (

@@ -102,15 +102,15 @@ class Links(Pending):
             .values(ended_by=business_message_id)
         )
 
-    def link_checks(self, limit: int) -> list[tuple[int, int]]:
-        """Return (number, instruction) of those whose links are to be looked at, oldest first."""
-        table = tables.link_check
+    def rechecks(self, limit: int) -> list[tuple[int, int]]:
+        """Return (number, instruction) of those that are to be looked at once more, oldest first."""
+        table = tables.recheck
         query = select(table.c.id, table.c.instruction_id).order_by(table.c.id).limit(limit)
         return [(row[0], row[1]) for row in self.connection.execute(query)]
 
-    def end_link_checks(self, numbers: Sequence[int]) -> None:
+    def end_rechecks(self, numbers: Sequence[int]) -> None:
         """Forget checks that were done; in the transaction that did them."""
-        self.connection.execute(delete(tables.link_check).where(tables.link_check.c.id.in_(numbers)))
+        self.connection.execute(delete(tables.recheck).where(tables.recheck.c.id.in_(numbers)))
 
     def linked(self, instruction_id: int) -> list[Linked]:
         """Return what an instruction goes with; before this transaction's own changes."""

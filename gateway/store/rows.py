@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from enum import IntEnum
 
 from gateway.errors import Violation
@@ -79,6 +80,17 @@ class InstructionRow:
     head_hash: bytes
     account_servicer_transaction_id: str | None = None
     market_infrastructure_transaction_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alleged:
+    """What the other side began and nobody has answered."""
+
+    instruction_id: int
+    counterparty: str
+    settlement_date: date | None
+    quantity: Decimal | None
+    amount: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)

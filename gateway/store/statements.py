@@ -52,7 +52,7 @@ INSERT_ORDER = (
     tables.parked,
     tables.command,
     tables.link,
-    tables.link_check,
+    tables.recheck,
 )
 
 

@@ -163,6 +163,14 @@ for _name, _column in (
     _stated = text(f"{_column.name} IS NOT NULL")
     Index(_name, _column, sqlite_where=_stated, postgresql_where=_stated)
 
+OPEN_ALLEGEMENT = "dialogue IN ('allegement', 'alleged_trade') AND headline IN ('alleged', 'agrees', 'differs')"
+Index(
+    "instruction_alleged",
+    instruction.c.counterparty,
+    sqlite_where=text(OPEN_ALLEGEMENT),
+    postgresql_where=text(OPEN_ALLEGEMENT),
+)
+
 # What an instruction says it goes with, by whatever name it says it. Names are resolved when they are asked for, so
 # that it does not matter which of the two comes first.
 link = Table(
@@ -180,9 +188,10 @@ link = Table(
 )
 Index("link_value", link.c.value, link.c.names)
 
-# Instructions whose links are to be looked at once: one that ended without settling, or that states links.
-link_check = Table(
-    "link_check",
+# Instructions to be looked at once more, with what goes with them or was alleged: one that ended without settling, that
+# states links, or that is like what the other side began before it came.
+recheck = Table(
+    "recheck",
     metadata,
     Column("id", _Identity, primary_key=True),
     Column("instruction_id", BigInteger, nullable=False),

@@ -15,6 +15,8 @@ def upgrade() -> None:
         op.add_column("instruction", sa.Column(column, sa.Text))
     _partial("instruction_infrastructure", "instruction", "market_infrastructure_transaction_id", None)
     _partial("instruction_common", "instruction", "common_reference", None)
+    is_open = "dialogue IN ('allegement', 'alleged_trade') AND headline IN ('alleged', 'agrees', 'differs')"
+    _partial("instruction_alleged", "instruction", "counterparty", is_open)
     op.create_table(
         "link",
         sa.Column("instruction_id", sa.BigInteger, nullable=False),
@@ -29,7 +31,7 @@ def upgrade() -> None:
     )
     op.create_index("link_value", "link", ["value", "names"])
     op.create_table(
-        "link_check",
+        "recheck",
         sa.Column("id", _IDENTITY, primary_key=True),
         sa.Column("instruction_id", sa.BigInteger, nullable=False),
     )
