@@ -116,8 +116,8 @@ class Allegements:
         if step.state == row.state:
             return
         best = step.state.counterparts[0] if step.state.counterparts else None
-        # Ours has just come and is on its way: only where it is held does somebody have to act.
-        due = best is None or best.differences or best.standing == "held"
+        # Ours has just come and is on its way: only where it is held or parked does somebody have to act.
+        due = best is None or best.differences or best.kind == "parked" or best.standing == "held"
         unit.move(
             row,
             step.state,

@@ -41,6 +41,7 @@ log = structlog.get_logger("gateway.intake")
 
 ACTOR = "gateway"
 _UNDECODED = "(undecoded)"
+_CAME = ("instructed", "parked")  # outcomes of events that what the other side began may be compared with
 
 _Word = Annotated[str, msgspec.Meta(max_length=200, pattern="^[^\\x00]+$")]
 
@@ -208,7 +209,11 @@ class Intake:
             instructions=unit.by_transaction(item.transaction for item in batch if item.transaction),
             alleged=unit.open_allegements({item.profile.bic for item in batch if item.profile and item.begins}),
         )
-        return [self._write_one(unit, item, found) for item in batch]
+        results = [self._write_one(unit, item, found) for item in batch]
+        if found.alleged:
+            came = [item for item, result in zip(batch, results, strict=True) if result.outcome in _CAME]
+            unit.recheck(one.instruction_id for one in found.alleged if any(_is_like(one, item) for item in came))
+        return results
 
     def _write_one(
         self,
@@ -240,9 +245,9 @@ class Intake:
         if item.transaction in existing:
             row = unit.lock([existing[item.transaction]])[existing[item.transaction]]
             return self._park(unit, item, _number_taken(event, row.source, row.trade_id, row.instruction_number))
-        return self._instruct(unit, item, found.alleged)
+        return self._instruct(unit, item)
 
-    def _instruct(self, unit: Unit, item: Prepared, alleged: Sequence[Alleged]) -> Recorded:
+    def _instruct(self, unit: Unit, item: Prepared) -> Recorded:
         event, built, profile = item.event, item.built, item.profile
         assert built is not None
         assert profile is not None
@@ -274,8 +279,6 @@ class Intake:
         )
         links.state(unit, self._own_bic, row, item.parsed.links(), event.event_id, built.business_message_id)
         alerts = tell_dropped(unit, row, built, cause=cause, actor=ACTOR)
-        if any(one.counterparty == profile.bic and may_be(one, built.terms) for one in alleged):
-            unit.recheck(row)  # the other side began before ours came
         return Recorded("instructed", event, item.transaction, profile.bic, alerts=alerts)
 
     def _request(self, unit: Unit, item: Prepared, parsed: TradeEvent, instruction_id: int | None) -> Recorded:
@@ -309,7 +312,7 @@ class Intake:
         return ask(unit, self._messages, profile, event, row, cause=cause, actor=actor)
 
     def alleged_around(self, unit: Unit, instruction_ids: Iterable[int]) -> list[int]:
-        """List what the other side began and nobody has answered, and these instructions may be."""
+        """List what the other side began and nobody has answered, and these are or may be."""
         rows = unit.peek(instruction_ids)
         alleged = unit.open_allegements(row.counterparty for row in rows)
         return sorted(
@@ -317,7 +320,7 @@ class Intake:
                 one.instruction_id
                 for one in alleged
                 for row in rows
-                if row.counterparty == one.counterparty and row.id != one.instruction_id and may_be(one, row.terms)
+                if row.counterparty == one.counterparty and may_be(one, row.terms)
             }
         )
 
@@ -387,6 +390,13 @@ class Intake:
         ):  # it has come, though not as it should: what waits for it is held by it
             unit.end_wait([item.transaction])
         return Recorded(outcome, event, item.transaction, code=error.code)
+
+
+def _is_like(alleged: Alleged, item: Prepared) -> bool:
+    """Tell whether an event that has just come may be what the other side began before."""
+    if item.parsed is None or item.profile is None or not item.begins:
+        return False
+    return item.profile.bic == alleged.counterparty and may_be(alleged, item.parsed.terms())
 
 
 def _file(unit: Unit, item: Prepared, disposition: str, instruction_id: int | None = None) -> int:

@@ -33,7 +33,7 @@ def state(unit: Unit, own_bic: str, row: InstructionRow, links: Sequence[Link], 
         else:
             unit.add_link(row, link.relation, link.names, value, cause)
     if links:
-        unit.recheck(row)
+        unit.recheck([row.id])
 
 
 def pairs_of(unit: Unit, numbers: Iterable[int]) -> dict[tuple[int, int], str]:

@@ -250,6 +250,17 @@ async def test_what_was_alleged_before_ours_came_is_compared_again_and_survives_
     await restarted.prove()
 
 
+async def test_ours_that_comes_and_is_parked_is_shown_beside_what_was_alleged_before(loops: Loops) -> None:
+    await loops.hear(alleged())
+    await loops.take_in(instruct("T1", transaction_type="ZZZZ"))
+    await loops.work_off()
+    [row] = await listed(loops)
+    assert row.ours is not None
+    assert (row.headline, row.ours.kind, row.ours.trade_id) == ("agrees", "parked", "T1")
+    story = await theirs(loops, "ALLEGED1", Dialogue.ALLEGEMENT)
+    assert [alert.code for alert in story.history[-1].alerts] == ["allegement_of_unsent"]
+
+
 async def test_ours_that_comes_and_differs_is_alerted(loops: Loops) -> None:
     await loops.hear(alleged())
     await loops.take_in(instruct(settlement_amount={"value": "61234.57", "currency": "EUR"}))

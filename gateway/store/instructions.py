@@ -171,7 +171,7 @@ class Instructions(Pending):
         )
         self._touched.add(row.id)
         if headline in GIVEN_UP and before not in GIVEN_UP:
-            self.recheck(row)
+            self.recheck([row.id])
         if not publish:
             return
         quantities, amounts = settled_sums(state) if state.parts else ((), ())
@@ -201,9 +201,9 @@ class Instructions(Pending):
         )
         self._publish("status", row.trade_id, status_id, row.id, encode(report))
 
-    def recheck(self, row: InstructionRow) -> None:
-        """Have an instruction looked at with what goes with it or was alleged, soon after this transaction."""
-        self._rows[tables.recheck].append((self._allocate(tables.recheck), row.id))
+    def recheck(self, instruction_ids: Iterable[int]) -> None:
+        """Have instructions looked at with what goes with them or was alleged, soon after this transaction."""
+        self._rows[tables.recheck] += [(self._allocate(tables.recheck), number) for number in instruction_ids]
 
     def name_references(self, row: InstructionRow, servicer: str | None, infrastructure: str | None = None) -> None:
         """Remember the identifications that others give, keys for later replies and for links; the caller moves it."""
@@ -211,7 +211,7 @@ class Instructions(Pending):
         after = servicer or before[0], infrastructure or before[1]
         row.account_servicer_transaction_id, row.market_infrastructure_transaction_id = after
         if after != before and row.headline in GIVEN_UP:  # what states a link to this name could not be told before
-            self.recheck(row)
+            self.recheck([row.id])
 
 
 _INSTRUCTION_COLUMNS = (
