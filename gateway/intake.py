@@ -239,7 +239,7 @@ class Intake:
             _file(unit, item, "held")
             return Recorded("held", event, item.transaction)
         if item.failure is not None:
-            return self._park(unit, item, item.failure)
+            return self._cancelled_before(unit, item) or self._park(unit, item, item.failure)
         if item.parsed is not None and item.parsed.role in REQUESTS:
             return self._request(unit, item, item.parsed, existing.get(item.transaction))
         if item.transaction in existing:
@@ -364,6 +364,19 @@ class Intake:
             unit.dispose_event(event_row, "cancelled")
         _file(unit, item, "applied")
         return Recorded("withdrawn", item.event, item.transaction)
+
+    def _cancelled_before(self, unit: Unit, item: Prepared) -> Recorded | None:
+        """Close an instruction that cannot be sent and whose cancellation waits for it; None where none does."""
+        if item.row is None or not item.begins:
+            return None
+        for parked_id, event_row in unit.waiting_for([item.transaction]):
+            cancellation = unit.stored_event(event_row)
+            if (cancellation.kind or "").startswith("cancel_"):
+                unit.close_parked(parked_id, "released", ACTOR, "what it cancels came, and was not sent")
+                unit.dispose_event(event_row, "applied")
+                _file(unit, item, "cancelled")
+                return Recorded("withdrawn", item.event, item.transaction)
+        return None
 
     def _park(self, unit: Unit, item: Prepared, error: GatewayError, *, awaits: str | None = None) -> Recorded:
         """Park an event; one that ``awaits`` its instruction waits for it first."""

@@ -159,13 +159,27 @@ async def test_an_awaited_instruction_that_is_parked_itself_holds_the_request_un
     await loops.work_off()
     # It cannot be read, so it is not known to be what is awaited: it waits its turn, which comes when the wait ends.
     assert await loops.dispositions() == {"T1-cancel-1": "waiting", "T1-instruct-1": "held"}
-    await loops.take_in(cancel("T2"), instruct("T2", transaction_type="ZZZZ"))
+    query = request("query_settlement_status/1", "T2")
+    await loops.take_in(query, instruct("T2", transaction_type="ZZZZ"))
     await loops.work_off()
-    assert (await loops.dispositions())["T2-cancel-1"] == "held"
+    assert (await loops.dispositions())[query["event_id"]] == "held"
     item = await loops.only_parked()
     assert (item.summary.code, item.holding) == ("code_not_in_version", 1)
     await loops.command("discard", item.summary.id)
-    assert (await loops.dispositions())["T2-cancel-1"] == "waiting"
+    assert (await loops.dispositions())[query["event_id"]] == "waiting"
+
+
+async def test_an_awaited_instruction_that_cannot_be_sent_is_closed_by_the_cancellation_that_waits_for_it(
+    both_loops: Loops,
+) -> None:
+    await both_loops.take_in(cancel(), instruct(transaction_type="ZZZZ"), instruct(number=2))
+    await both_loops.work_off()
+    assert await both_loops.dispositions() == {
+        "T1-cancel-1": "applied",
+        "T1-instruct-1": "cancelled",
+        "T1-instruct-2": "applied",
+    }
+    assert await both_loops.parked() == await both_loops.parked("waiting") == []
 
 
 async def test_an_answer_to_an_allegement_waits_for_the_allegement(both_loops: Loops) -> None:

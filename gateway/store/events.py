@@ -173,13 +173,18 @@ class Events(Pending):
         )
         return [(row[0], row[1]) for row in self.connection.execute(query)]
 
-    def end_wait(self, transaction_ids: Iterable[str]) -> int:
-        """Let the requests that wait for these instructions have their turn; returns how many there were."""
+    def waiting_for(self, transaction_ids: Iterable[str]) -> list[tuple[int, int]]:
+        """Return the requests that wait for these instructions: (parked item, event row)."""
         table = tables.parked
         query = select(table.c.id, table.c.event_row).where(
             text("parked.state = 'waiting'"), table.c.awaits.in_(set(transaction_ids))
         )
-        found = self.connection.execute(query).fetchall()
+        return [(row[0], row[1]) for row in self.connection.execute(query)]
+
+    def end_wait(self, transaction_ids: Iterable[str]) -> int:
+        """Let the requests that wait for these instructions have their turn; returns how many there were."""
+        table = tables.parked
+        found = self.waiting_for(transaction_ids)
         for parked_id, event_row in found:
             values = {
                 "state": "released",
