@@ -8,44 +8,74 @@ that a repeat finds it again.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from gateway import lifecycle, matching
 from gateway.errors import EventError
 from gateway.messages import Messages
-from gateway.model.events import parse_event
-from gateway.model.events.allegement import AnswerTrade
+from gateway.model.events import TradeEvent, parse_event
 from gateway.model.facts import (
     Alert,
-    Alleged,
     AllegementAdvice,
     Delivery,
     Fact,
     ForeignExchangeStatus,
     References,
     Reply,
+    State,
     StatusValue,
     SystemEvent,
     Terms,
 )
+from gateway.model.facts import Alleged as AllegedFact
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
 from gateway.model.reports import Cause
 from gateway.model.transitions import FINISHED, Dialogue
 from gateway.requests import ask
-from gateway.store import InstructionRow, Origin, Unit
+from gateway.store import Alleged, InstructionRow, Origin, Unit
 
 ACTOR: Final = "gateway"
 _NUMBER: Final = 1
+_PENDING: Final = {"pending": "under_investigation", "forwarded": "forwarded"}
 _NEAR: Final = timedelta(days=10)  # around their settlement date; beyond it two trades are not the same trade
 _OURS: Final = {
     Dialogue.ALLEGEMENT: (Dialogue.SETTLEMENT,),
     Dialogue.ALLEGED_TRADE: (Dialogue.CONFIRMATION, Dialogue.SETTLEMENT),
     Dialogue.ALLEGED_EXCHANGE: (Dialogue.FOREIGN_EXCHANGE,),
+    Dialogue.SETTLEMENT: (Dialogue.SETTLEMENT,),
 }
+
+
+def answer(
+    row: InstructionRow, word: str, code: str | None, text: str | None, event_id: str, at: datetime
+) -> TradeEvent:
+    """Make the event that answers a trade which the other side began.
+
+    ``word`` is ``affirm`` or ``disaffirm`` for its trade confirmation, else ``consent``, ``reject``, ``pending`` (under
+    investigation) or ``forwarded``. Raises EventError with every reason why this is no answer.
+    """
+    own: dict[str, object] = {
+        "event_id": event_id,
+        "source": ACTOR,
+        "trade_id": row.trade_id,
+        "instruction_number": row.instruction_number,
+        "occurred_at": at.isoformat(),
+        "counterparty": row.counterparty,
+    }
+    why = {name: value for name, value in (("reason", code), ("text", text)) if value is not None}
+    said: dict[str, object]
+    if row.dialogue == Dialogue.ALLEGED_TRADE:
+        said = {"schema": "answer_trade/1", "answer": word, **why}
+    elif word in _PENDING:
+        said = {"schema": "answer_allegement/1", "pending": _PENDING[word], **why}
+    else:
+        said = {"schema": "answer_allegement/1", {"reject": "rejection"}.get(word, word): why}
+    return parse_event(json.dumps(own | said).encode())
 
 
 class Allegements:
@@ -97,7 +127,7 @@ class Allegements:
     def record(
         self,
         unit: Unit,
-        fact: Alleged | SystemEvent,
+        fact: AllegedFact | SystemEvent,
         reference: str,
         evidence: lifecycle.Evidence,
         row: InstructionRow | None,
@@ -118,16 +148,51 @@ class Allegements:
                 terms=terms,
                 state=lifecycle.begin(dialogue, {}, Delivery.THEIRS),
             )
+            unit.end_wait([row.transaction_id])  # an answer may have come first
         elif row.terms != terms:
             changed = (lifecycle.alert("alleged_terms_changed", lifecycle.describe(terms)),)
         step = lifecycle.advance(row.state, fact, evidence, row.terms)
         alerts = (*changed, *step.alerts)
-        said = (step.state.axes or {}).get("allegement")
+        said = (step.state.axes or {}).get("processing" if dialogue is Dialogue.SETTLEMENT else "allegement")
         if dialogue not in _OURS or said is None or said.archive_id != evidence.archive_id:  # an older one came late
             return row, lifecycle.Advance(step.state, step.changes, alerts)
-        counterparts = matching.rank(terms, self._ours(unit, dialogue, terms), self._tolerances())
-        compared = lifecycle.compared(step.state, terms, counterparts, evidence)
+        state = step.state if terms == row.terms else replace(step.state, stated=terms)
+        compared = self._compare(unit, row, state, evidence)
         return row, lifecycle.Advance(compared.state, (*step.changes, *compared.changes), (*alerts, *compared.alerts))
+
+    def compare_again(self, unit: Unit, messages: Messages, row: InstructionRow) -> None:
+        """Compare what the other side began before ours came or went with what there is now; the row is locked."""
+        held = (row.state.axes or {}).get("comparison")
+        evidence = lifecycle.Evidence(
+            unit.now, held.asserted_at if held else None, held.archive_id if held else 0, "comparison"
+        )
+        step = self._compare(unit, row, row.state, evidence)
+        if step.state == row.state:
+            return
+        best = step.state.counterparts[0] if step.state.counterparts else None
+        # Ours has just come and is on its way: only where it is held or parked does somebody have to act.
+        due = best is None or best.differences or best.kind == "parked" or best.standing == "held"
+        unit.move(
+            row,
+            step.state,
+            lifecycle.headline(step.state),
+            action="compared_again",
+            actor=ACTOR,
+            cause=Cause("comparison", best.identifier if best else row.transaction_id),
+            changes=step.changes,
+            alerts=step.alerts if due else (),
+        )
+        self.answer(unit, messages, row)
+
+    def _compare(
+        self, unit: Unit, row: InstructionRow, state: State, evidence: lifecycle.Evidence
+    ) -> lifecycle.Advance:
+        """Compare ours with the newest terms that the other side states."""
+        terms, given = state.stated or row.terms, self._profile.tolerances
+        within = matching.Tolerances(
+            given.amount, given.price, given.accrued_interest, given.exchange_rate, given.settlement_date_days
+        )
+        return lifecycle.compared(state, terms, matching.rank(terms, self._ours(unit, row, terms), within), evidence)
 
     def answer(self, unit: Unit, messages: Messages, row: InstructionRow) -> tuple[Alert, ...]:
         """Affirm a trade confirmation of theirs that agrees with ours, once, where the profile allows it."""
@@ -137,20 +202,11 @@ class Allegements:
             return ()
         if row.dialogue != Dialogue.ALLEGED_TRADE:
             return ()
-        event = AnswerTrade(
-            schema="answer_trade/1",
-            event_id=f"{row.transaction_id}-agreed",
-            source=ACTOR,
-            trade_id=row.trade_id,
-            instruction_number=_NUMBER,
-            occurred_at=unit.now.isoformat(),  # type: ignore[arg-type]  # it reads what upstream writes: text
-            counterparty=self._profile.bic,
-            answer="affirm",
-        )
+        event = answer(row, "affirm", None, None, f"{row.transaction_id}-agreed", unit.now)
         cause = Cause("comparison", row.state.counterparts[0].identifier)
         return ask(unit, messages, self._profile, event, row, cause=cause, actor=ACTOR)
 
-    def _seen_from_us(self, fact: Alleged | SystemEvent) -> Terms:
+    def _seen_from_us(self, fact: AllegedFact | SystemEvent) -> Terms:
         """State the terms of a fact; who receives, delivers, buys or sells is decided by who we are, where named."""
         terms = fact.terms()
         if isinstance(fact, SystemEvent):
@@ -169,15 +225,15 @@ class Allegements:
                 return replace(terms, movement=movement)
         return terms if terms.movement in ("deliver", "receive") else replace(terms, movement=None)
 
-    def _ours(self, unit: Unit, dialogue: Dialogue, theirs: Terms) -> Sequence[matching.Ours]:
+    def _ours(self, unit: Unit, row: InstructionRow, theirs: Terms) -> Sequence[matching.Ours]:
         """List what of ours it may be: open instructions around their date, and parked events of this counterparty."""
-        when = theirs.settlement_date or unit.now.date()
+        dialogue, when = Dialogue(row.dialogue), theirs.settlement_date or unit.now.date()
         ours = [
             matching.Ours(
                 "instruction", one.transaction_id, _standing(one), lifecycle.terms_in_force(one.state, one.terms)
             )
             for one in unit.around(self._profile.bic, _OURS[dialogue], when - _NEAR, when + _NEAR)
-            if one.headline not in FINISHED[one.dialogue]
+            if one.id != row.id and one.headline not in FINISHED[one.dialogue]
         ]
         for parked_id, code, content in unit.parked_events(self._profile.bic):
             terms = _terms_of(content, _OURS[dialogue], when)
@@ -185,11 +241,16 @@ class Allegements:
                 ours.append(matching.Ours("parked", str(parked_id), code, terms))
         return ours
 
-    def _tolerances(self) -> matching.Tolerances:
-        given = self._profile.tolerances
-        return matching.Tolerances(
-            given.amount, given.price, given.accrued_interest, given.exchange_rate, given.settlement_date_days
-        )
+
+def may_be(alleged: Alleged, terms: Terms) -> bool:
+    """Tell whether ours may be what the other side began, by the little that is at hand."""
+    theirs, ours = alleged.settlement_date, terms.settlement_date
+    if theirs is not None and ours is not None and abs(theirs - ours) > _NEAR:
+        return False
+    quantity, amount = terms.quantity, terms.amount or terms.bought_amount
+    return (quantity is not None and quantity.value == alleged.quantity) or (
+        amount is not None and amount.value == alleged.amount
+    )
 
 
 def _standing(row: InstructionRow) -> str:

@@ -161,7 +161,15 @@ class Gateway:
         settings, clock, signals = self._settings, self._clock, self._signals
         intake = Intake(ledger, messages, settings, clock)
         publication = Publication(ledger, bus, settings, signals, clock)
-        commands = Commands(ledger, intake, signals, clock, max(1.0, settings.loops.poll_seconds))
+        loops = settings.loops
+        commands = Commands(
+            ledger,
+            intake,
+            signals,
+            clock,
+            poll_seconds=max(1.0, loops.poll_seconds),
+            instruction_wait_seconds=loops.instruction_wait_seconds,
+        )
         calendars = load_calendars(settings.own_calendars())
         deadlines = Deadlines(ledger, messages, settings, calendars, signals, clock)
         tasks = [

@@ -1,20 +1,25 @@
 """Operators' commands: rows in the ledger that this loop executes on the normal path, one way in and one history.
 
-It also gives held events their turn once nothing parked holds them any more. One process does it at a time.
+It also gives held events their turn once nothing parked holds them any more, and ends the wait of requests that came
+before their instruction. One process does it at a time.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 
-from gateway import lifecycle
+from gateway import lifecycle, links
+from gateway.allegements import answer
 from gateway.errors import GatewayError, StoreUnavailable
-from gateway.intake import Intake, report
+from gateway.intake import Intake, Prepared, report
+from gateway.model.events import EVENT_KINDS
 from gateway.model.facts import Delivery
 from gateway.model.reports import Cause
-from gateway.model.transitions import REQUESTS
+from gateway.model.transitions import GIVEN_UP, REQUESTS
 from gateway.store import ArchiveState, CommandRow, InstructionRow, NewEvent, OutboxState, ParkedRow, Unit
 
 if TYPE_CHECKING:
@@ -24,6 +29,18 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gateway.commands")
 
 LEASE = "commands"
+_BEGINNINGS = tuple(name for name, kind in EVENT_KINDS.items() if kind.model.role not in REQUESTS)
+
+
+class _Said(msgspec.Struct):
+    """An operator's answer to a trade that the other side began."""
+
+    answer: str
+    code: str | None = None
+    text: str | None = None
+
+
+_SAID = msgspec.json.Decoder(_Said)
 
 
 class Refusal(GatewayError):
@@ -35,12 +52,22 @@ class Refusal(GatewayError):
 class Commands:
     """Execute operators' commands and resume held events."""
 
-    def __init__(self, ledger: Ledger, intake: Intake, signals: Signals, clock: Clock, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        intake: Intake,
+        signals: Signals,
+        clock: Clock,
+        *,
+        poll_seconds: float,
+        instruction_wait_seconds: float,
+    ) -> None:
         self._ledger = ledger
         self._intake = intake
         self._signals = signals
         self._clock = clock
         self._poll = poll_seconds
+        self._wait = timedelta(seconds=instruction_wait_seconds)
 
     async def run(self) -> None:
         """Run until the stop; the caller holds the lease."""
@@ -53,7 +80,7 @@ class Commands:
         commands = await self._ledger.read(self._clock(), lambda unit: unit.waiting_commands(20))
         for command in commands:
             await self._execute(command)
-        return len(commands) + await self._resume_held()
+        return len(commands) + await self._end_waits() + await self._resume_held() + await self._look_again()
 
     async def _execute(self, command: CommandRow) -> None:
         try:
@@ -73,6 +100,7 @@ class Commands:
             command=command.id,
             kind=command.kind,
             parked=command.parked_id,
+            allegement=command.instruction_id,
             actor=command.actor,
             answer=answer if code == "done" else None,  # a refusal may quote what is wrong with the event
         )
@@ -80,9 +108,9 @@ class Commands:
             self._signals.notify(name)
 
     async def _carry_out(self, command: CommandRow) -> str:
-        parked = await self._ledger.read(self._clock(), lambda unit: unit.lock_parked(command.parked_id))
-        if parked is None:
-            raise Refusal(f"there is no parked item {command.parked_id}")
+        if command.instruction_id is not None:
+            return await self._answer(command, command.instruction_id)
+        parked = await self._ledger.read(self._clock(), lambda unit: _parked(unit, command))
         if parked.stage == "event" and command.kind in ("release", "repair"):
             return await self._release_event(command, parked)
         work = _WORK.get((parked.stage, command.kind))
@@ -116,13 +144,13 @@ class Commands:
             raise Refusal("a repair keeps source, event_id and trade_id; send anything else as a new event")
 
         def run(unit: Unit) -> str:
-            _still_open(unit, command)
+            number = _still_open(unit, command).id
             if not decoded and unit.known_events([(new.source, new.event_id)]):
                 raise Refusal(f"event {new.event_id} of {new.source} is here already; discard this item")
             state = "released"
-            unit.close_parked(command.parked_id, state, command.actor, command.reason, command.content)
+            unit.close_parked(number, state, command.actor, command.reason, command.content)
             result = self._intake.write_one(unit, item)
-            if result.outcome == "parked":
+            if result.outcome in ("parked", "waiting"):
                 raise Refusal("the event is still refused for what the ledger holds; see the other parked item")
             answer = f"released: {result.outcome} {result.transaction}".rstrip()
             unit.answer_command(command.id, "done", answer)
@@ -131,21 +159,93 @@ class Commands:
 
         return await self._ledger.write(self._clock(), run)
 
+    async def _answer(self, command: CommandRow, instruction_id: int) -> str:
+        """Answer what the other side began, as an event of upstream would; the history says who did."""
+        said = _SAID.decode(command.content or b"")
+
+        def run(unit: Unit) -> str:
+            row = unit.lock([instruction_id])[instruction_id]
+            if row.headline in GIVEN_UP or row.headline == "removed":
+                raise Refusal(f"{row.trade_id} is {row.headline}: there is nothing to answer")
+            event = answer(row, said.answer, said.code, said.text, f"command-{command.id}", unit.now)
+            self._intake.ask(unit, event, row, cause=Cause("command", str(command.id)), actor=command.actor)
+            told = f"answered {row.trade_id} of {row.counterparty}: {said.answer}"
+            unit.answer_command(command.id, "done", told)
+            self._signals.notify(row.counterparty)
+            return told
+
+        return await self._ledger.write(self._clock(), run)
+
     async def _resume_held(self) -> int:
-        """Give the first held event of every trade that nothing holds any more its turn."""
+        """Give the first held event of every trade that nothing holds any more its turn; first what is awaited."""
+        done = 0
+        for number, awaits in await self._ledger.read(
+            self._clock(), lambda unit: unit.awaited_events(_BEGINNINGS, 1000)
+        ):
+            item = await self._prepare(number)
+            if item.begins and item.transaction == awaits:
+                await self._record(item)
+                done += 1
         rows = await self._ledger.read(self._clock(), lambda unit: unit.released_events(100))
         for number in rows:
-            await self._resume(number)
-        return len(rows)
+            await self._record(await self._prepare(number))
+        return done + len(rows)
 
-    async def _resume(self, event_row: int) -> None:
+    async def _prepare(self, event_row: int) -> Prepared:
         event = await self._ledger.read(self._clock(), lambda unit: unit.stored_event(event_row))
-        item = self._intake.prepare(
+        return self._intake.prepare(
             event.content, topic=event.topic, partition=event.partition, offset=event.offset, row=event_row
         )
+
+    async def _record(self, item: Prepared) -> None:
         [result] = await self._intake.record([item])
         report(result)
         self._signals.notify(result.channel or "publication")
+
+    async def _look_again(self) -> int:
+        """Alert what goes with an instruction that was given up; compare what was alleged before ours came or went."""
+        if not await self._ledger.read(self._clock(), lambda unit: unit.rechecks(1)):
+            return 0
+
+        def run(unit: Unit) -> list[tuple[InstructionRow, str]]:
+            checks = unit.rechecks(50)
+            numbers = {number for _, number in checks}
+            pairs = links.pairs_of(unit, numbers)
+            alleged = self._intake.alleged_around(unit, numbers)
+            unit.lock(sorted({*alleged, *(number for pair in pairs for number in pair)}))
+            told = links.mark(unit, pairs)
+            self._intake.compare_again(unit, alleged)
+            unit.end_rechecks([number for number, _ in checks])
+            return told
+
+        told = await self._ledger.write(self._clock(), run)
+        for row, ended in told:
+            log.warning("instruction.linked_ended", instruction=row.transaction_id, ended=ended)
+            self._signals.notify("publication")
+        return 1
+
+    async def _end_waits(self) -> int:
+        """Park the requests whose instruction did not come in time; one whose instruction is there has its turn."""
+        now = self._clock()
+        overdue = await self._ledger.read(now, lambda unit: unit.overdue(now - self._wait, 100))
+        for parked_id, awaits in overdue:
+            await self._ledger.write(now, lambda unit, number=parked_id, what=awaits: _end_wait(unit, number, what))  # type: ignore[misc]  # a lambda's default has no type
+            log.warning("event.waited", parked=parked_id, instruction=awaits)
+            self._signals.notify("publication")
+        return len(overdue)
+
+
+def _end_wait(unit: Unit, parked_id: int, awaits: str) -> None:
+    parked = unit.lock_parked(parked_id)
+    assert parked is not None
+    if parked.state != "waiting":
+        return  # it came in this very moment
+    if unit.by_transaction([awaits]):
+        unit.end_wait([awaits])
+        return
+    assert parked.event_row is not None
+    unit.dispose_event(parked.event_row, "parked")
+    unit.give_up_waiting(parked_id)
 
 
 def _kept_as(event: NewEvent, new: NewEvent) -> tuple[str, str]:
@@ -153,10 +253,16 @@ def _kept_as(event: NewEvent, new: NewEvent) -> tuple[str, str]:
     return new.event_id, f"{new.event_id}#{event.digest.hex()[:16]}"
 
 
+def _parked(unit: Unit, command: CommandRow) -> ParkedRow:
+    parked = None if command.parked_id is None else unit.lock_parked(command.parked_id)
+    if parked is None:
+        raise Refusal(f"there is no parked item {command.parked_id}")
+    return parked
+
+
 def _still_open(unit: Unit, command: CommandRow) -> ParkedRow:
-    parked = unit.lock_parked(command.parked_id)
-    assert parked is not None
-    if parked.state != "open":
+    parked = _parked(unit, command)
+    if parked.state not in ("open", "waiting"):
         raise Refusal(f"parked item {parked.id} is {parked.state} already")
     return parked
 

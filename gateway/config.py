@@ -165,6 +165,12 @@ class LoopSettings(_Section):
     batch: int = Field(default=100, ge=1, le=1_000)
     batch_wait_seconds: float = Field(default=0.02, ge=0, le=1)
     poll_seconds: float = Field(default=0.2, gt=0, le=60, description="how often work of another process is looked for")
+    instruction_wait_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="how long a request that comes before its instruction waits for it before it is parked; 0: not",
+    )
     lease_seconds: float = Field(default=10.0, ge=1, le=300)
     retry_initial_seconds: float = Field(default=0.2, gt=0)
     retry_maximum_seconds: float = Field(default=30.0, gt=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import structlog
 
-from gateway import lifecycle
+from gateway import lifecycle, links
+from gateway.allegements import Allegements, may_be
 from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
 from gateway.messages import Identity, Messages
 from gateway.model.events import CANCELLATION, EVENT_KINDS, TradeEvent, event_digest, parse_event
+from gateway.model.facts import Alert
 from gateway.model.references import business_message_id, trade_key, transaction_id
 from gateway.model.reports import Cause
 from gateway.model.transitions import REQUESTS
 from gateway.pace import Backoff, Clock, Signals
-from gateway.requests import ask
-from gateway.store import InstructionRow, Ledger, Load, NewEvent, OutboxState, Parking, Unit
+from gateway.requests import ask, tell_dropped
+from gateway.store import Alleged, InstructionRow, Ledger, Load, NewEvent, OutboxState, Parking, Unit
 
 if TYPE_CHECKING:
     from gateway.bus import Consumer, Record
@@ -39,6 +41,7 @@ log = structlog.get_logger("gateway.intake")
 
 ACTOR = "gateway"
 _UNDECODED = "(undecoded)"
+_CAME = ("instructed", "parked")  # outcomes of events that what the other side began may be compared with
 
 _Word = Annotated[str, msgspec.Meta(max_length=200, pattern="^[^\\x00]+$")]
 
@@ -68,12 +71,18 @@ class Prepared:
     failure: GatewayError | None = None
     row: int | None = None
 
+    @property
+    def begins(self) -> bool:
+        """Tell whether it begins an instruction, and asks nothing of one that is there."""
+        return self.parsed is not None and self.parsed.role not in REQUESTS
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What became of an event.
 
-    It is ``instructed``, ``cancelling``, ``requested``, ``withdrawn``, ``duplicate``, ``held`` or ``parked``.
+    It is ``instructed``, ``cancelling``, ``requested``, ``withdrawn``, ``duplicate``, ``held``, ``waiting`` or
+    ``parked``.
     """
 
     outcome: str
@@ -81,6 +90,21 @@ class Recorded:
     transaction: str = ""
     channel: str | None = None
     code: str | None = None
+    alerts: tuple[Alert, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the ledger holds that a batch may meet.
+
+    Events by (source, event identifier), what holds a trade by its key (see ``Unit.open_trades``), instructions by
+    transaction identification, and what the counterparties alleged.
+    """
+
+    events: dict[tuple[str, str], tuple[int, bytes, str]]
+    open_items: dict[int, list[tuple[int, str, int | None, int | None]]]
+    instructions: dict[str, int]
+    alleged: Sequence[Alleged]
 
 
 class Intake:
@@ -179,22 +203,26 @@ class Intake:
         return self._write(unit, [item])[0]
 
     def _write(self, unit: Unit, batch: list[Prepared]) -> list[Recorded]:
-        known = unit.known_events((item.event.source, item.event.event_id) for item in batch if item.row is None)
-        trades = {key for item in batch if (key := _key(item.event)) is not None}
-        waiting = unit.open_trades(trades)
-        existing = unit.by_transaction(item.transaction for item in batch if item.transaction)
-        return [self._write_one(unit, item, known, waiting, existing) for item in batch]
+        found = _Found(
+            events=unit.known_events((item.event.source, item.event.event_id) for item in batch if item.row is None),
+            open_items=unit.open_trades({key for item in batch if (key := _key(item.event)) is not None}),
+            instructions=unit.by_transaction(item.transaction for item in batch if item.transaction),
+            alleged=unit.open_allegements({item.profile.bic for item in batch if item.profile and item.begins}),
+        )
+        results = [self._write_one(unit, item, found) for item in batch]
+        if found.alleged:
+            came = [item for item, result in zip(batch, results, strict=True) if result.outcome in _CAME]
+            unit.recheck(one.instruction_id for one in found.alleged if any(_is_like(one, item) for item in came))
+        return results
 
     def _write_one(
         self,
         unit: Unit,
         item: Prepared,
-        known: dict[tuple[str, str], tuple[int, bytes, str]],
-        waiting: dict[int, list[tuple[int, str, int | None, int | None]]],
-        existing: dict[str, int],
+        found: _Found,
     ) -> Recorded:
-        event = item.event
-        before = known.get((event.source, event.event_id))
+        event, existing = item.event, found.instructions
+        before = found.events.get((event.source, event.event_id))
         if before is not None:
             if before[1] == event.digest:
                 return Recorded("duplicate", event, item.transaction)
@@ -202,7 +230,7 @@ class Intake:
             if unit.known_events([(conflict.source, conflict.event_id)]):
                 return Recorded("duplicate", event, item.transaction)
             return self._park(unit, replace(item, event=conflict), _conflict(event))
-        open_items = [] if item.row is not None else waiting.get(_key(event) or 0, [])
+        open_items = [] if item.row is not None else found.open_items.get(_key(event) or 0, [])
         if item.parsed is not None and item.parsed.role == CANCELLATION and item.failure is None:
             covered = _instructions(unit, open_items, item.parsed)
             if covered and item.transaction not in existing:
@@ -211,7 +239,7 @@ class Intake:
             _file(unit, item, "held")
             return Recorded("held", event, item.transaction)
         if item.failure is not None:
-            return self._park(unit, item, item.failure)
+            return self._cancelled_before(unit, item) or self._park(unit, item, item.failure)
         if item.parsed is not None and item.parsed.role in REQUESTS:
             return self._request(unit, item, item.parsed, existing.get(item.transaction))
         if item.transaction in existing:
@@ -235,6 +263,8 @@ class Intake:
             state=state,
         )
         _file(unit, item, "applied", row.id)
+        if item.row is not None:  # it was held, perhaps by a request that came before it
+            unit.end_wait([item.transaction])
         cause = Cause("event", event.event_id)
         unit.move(row, state, lifecycle.headline(state), action="recorded", actor=ACTOR, cause=cause, publish=False)
         unit.add_document(
@@ -247,26 +277,59 @@ class Intake:
             digest=hashlib.sha256(built.content).digest(),
             channel=profile.bic,
         )
-        return Recorded("instructed", event, item.transaction, profile.bic)
+        links.state(unit, self._own_bic, row, item.parsed.links(), event.event_id, built.business_message_id)
+        alerts = tell_dropped(unit, row, built, cause=cause, actor=ACTOR)
+        return Recorded("instructed", event, item.transaction, profile.bic, alerts=alerts)
 
     def _request(self, unit: Unit, item: Prepared, parsed: TradeEvent, instruction_id: int | None) -> Recorded:
         """Ask something about an instruction that is there; a cancellation of what never left withdraws it."""
         event, profile = item.event, item.profile
         assert profile is not None
         if instruction_id is None:
-            return self._park(unit, item, _nothing_there(event, parsed))
+            missing = _nothing_there(event, parsed)
+            if self._settings.loops.instruction_wait_seconds:
+                return self._park(unit, item, missing, awaits=item.transaction)
+            return self._park(unit, item, missing)
         row = unit.lock([instruction_id])[instruction_id]
         if row.counterparty != profile.bic:
             return self._park(unit, item, _other_counterparty(event, row.counterparty, profile.bic))
         if parsed.role == CANCELLATION and self._withdraw(unit, item, row):
             return Recorded("withdrawn", event, item.transaction, profile.bic)
         try:
-            ask(unit, self._messages, profile, parsed, row, cause=Cause("event", event.event_id), actor=ACTOR)
+            cause = Cause("event", event.event_id)
+            alerts = ask(unit, self._messages, profile, parsed, row, cause=cause, actor=ACTOR)
         except (GatewayError, IllegalTransition) as error:
             return self._park(unit, item, error)
         _file(unit, item, "applied", row.id)
         outcome = "cancelling" if parsed.role == CANCELLATION else "requested"
-        return Recorded(outcome, event, item.transaction, profile.bic)
+        return Recorded(outcome, event, item.transaction, profile.bic, alerts=alerts)
+
+    def ask(self, unit: Unit, event: TradeEvent, row: InstructionRow, *, cause: Cause, actor: str) -> tuple[Alert, ...]:
+        """Ask something about a locked instruction that no event of upstream asks: see ``requests.ask``."""
+        profile = self._settings.profile(row.counterparty)
+        if profile is None:
+            raise self._unknown_counterparty(row.counterparty)
+        return ask(unit, self._messages, profile, event, row, cause=cause, actor=actor)
+
+    def alleged_around(self, unit: Unit, instruction_ids: Iterable[int]) -> list[int]:
+        """List what the other side began and nobody has answered, and these are or may be."""
+        rows = unit.peek(instruction_ids)
+        alleged = unit.open_allegements(row.counterparty for row in rows)
+        return sorted(
+            {
+                one.instruction_id
+                for one in alleged
+                for row in rows
+                if row.counterparty == one.counterparty and may_be(one, row.terms)
+            }
+        )
+
+    def compare_again(self, unit: Unit, instruction_ids: Sequence[int]) -> None:
+        """Compare what the other side began with what is ours now; the rows are locked."""
+        for row in unit.lock(instruction_ids).values():
+            profile = self._settings.profile(row.counterparty)
+            if profile is not None:
+                Allegements(self._own_bic, profile).compare_again(unit, self._messages, row)
 
     def _withdraw(self, unit: Unit, item: Prepared, row: InstructionRow) -> bool:
         """Cancel without a message an instruction of which nothing can have arrived; False where something may have."""
@@ -302,9 +365,24 @@ class Intake:
         _file(unit, item, "applied")
         return Recorded("withdrawn", item.event, item.transaction)
 
-    def _park(self, unit: Unit, item: Prepared, error: GatewayError) -> Recorded:
+    def _cancelled_before(self, unit: Unit, item: Prepared) -> Recorded | None:
+        """Close an instruction that cannot be sent and whose cancellation waits for it; None where none does."""
+        if item.row is None or not item.begins:
+            return None
+        for parked_id, event_row in unit.waiting_for([item.transaction]):
+            cancellation = unit.stored_event(event_row)
+            if (cancellation.kind or "").startswith("cancel_"):
+                unit.close_parked(parked_id, "released", ACTOR, "what it cancels came, and was not sent")
+                unit.dispose_event(event_row, "applied")
+                _file(unit, item, "cancelled")
+                return Recorded("withdrawn", item.event, item.transaction)
+        return None
+
+    def _park(self, unit: Unit, item: Prepared, error: GatewayError, *, awaits: str | None = None) -> Recorded:
+        """Park an event; one that ``awaits`` its instruction waits for it first."""
         event = item.event
-        row = _file(unit, item, "parked")
+        outcome = "waiting" if awaits else "parked"
+        row = _file(unit, item, outcome)
         unit.park(
             Parking(
                 stage="event",
@@ -317,9 +395,21 @@ class Intake:
                 instruction_number=event.instruction_number,
                 counterparty=None if item.parsed is None else item.parsed.counterparty,
                 event_row=row,
-            )
+            ),
+            awaits=awaits,
         )
-        return Recorded("parked", event, item.transaction, code=error.code)
+        if (
+            item.row is not None and item.begins
+        ):  # it has come, though not as it should: what waits for it is held by it
+            unit.end_wait([item.transaction])
+        return Recorded(outcome, event, item.transaction, code=error.code)
+
+
+def _is_like(alleged: Alleged, item: Prepared) -> bool:
+    """Tell whether an event that has just come may be what the other side began before."""
+    if item.parsed is None or item.profile is None or not item.begins:
+        return False
+    return item.profile.bic == alleged.counterparty and may_be(alleged, item.parsed.terms())
 
 
 def _file(unit: Unit, item: Prepared, disposition: str, instruction_id: int | None = None) -> int:
@@ -514,6 +604,8 @@ class IntakeLoop:
             self._signals.notify(channel)
         if any(result.outcome in ("parked", "withdrawn", "cancelling", "requested") for result in results):
             self._signals.notify("publication")
+        if any(result.outcome == "held" for result in results):
+            self._signals.notify("commands")  # it may be what a request waits for
         return True
 
     async def _wait_for_relief(self) -> None:
@@ -540,7 +632,7 @@ class IntakeLoop:
 def report(result: Recorded) -> None:
     """Log what became of one event."""
     event = result.event
-    write = log.warning if result.outcome == "parked" else log.info
+    write = log.warning if result.outcome == "parked" or result.alerts else log.info
     write(
         f"event.{result.outcome}",
         event_id=event.event_id,
@@ -549,5 +641,6 @@ def report(result: Recorded) -> None:
         instruction=result.transaction or None,
         counterparty=result.channel,
         code=result.code,
+        alerts=[alert.code for alert in result.alerts] or None,
         origin=event.origin,
     )

@@ -409,6 +409,36 @@ def _same_unit(ours: Terms, theirs: Terms) -> bool:
     return None in (ours.unit_currency, theirs.unit_currency) or ours.unit_currency == theirs.unit_currency
 
 
+@dataclass(frozen=True, slots=True)
+class FieldCompared:
+    """One field of ours beside theirs: ``agrees``, ``differs``, or ``unknown`` since one side does not state it."""
+
+    field: str
+    ours: str | None
+    theirs: str | None
+    verdict: str
+
+
+def side_by_side(counterpart: Counterpart, ours: Terms | None, theirs: Terms) -> tuple[FieldCompared, ...]:
+    """Lay out a comparison field by field: the verdicts as they were found, what differs first, what is unknown last.
+
+    ``ours`` are the terms as they are now; None where they cannot be read any more.
+    """
+    differing = {difference.field: difference for difference in counterpart.differences}
+    lines = []
+    for name in _FIELDS_OF_A_TRADE:
+        one, other = getattr(ours, name, None), getattr(theirs, name)
+        said = None if one is None else _shown(one), None if other is None else _shown(other)
+        if name in differing:
+            found = differing[name]
+            lines.append((0, FieldCompared(name, found.instructed, found.confirmed, "differs")))
+        elif name in counterpart.agreed:
+            lines.append((1, FieldCompared(name, *said, "agrees")))
+        elif said != (None, None):
+            lines.append((2, FieldCompared(name, *said, "unknown")))
+    return tuple(line for _, line in sorted(lines, key=lambda entry: entry[0]))
+
+
 def _agrees(name: str, one: object, other: object, tolerances: Tolerances) -> bool:
     if isinstance(one, Amount) and isinstance(other, Amount):
         allowed = tolerances.accrued_interest if name == "accrued_interest" else tolerances.amount

@@ -18,7 +18,15 @@ import structlog
 from gateway import lifecycle, matching
 from gateway.allegements import Allegements
 from gateway.checkpoints import passed
-from gateway.errors import Conflict, GatewayError, IllegalTransition, MessageError, StoreError, StoreUnavailable
+from gateway.errors import (
+    Conflict,
+    GatewayError,
+    IllegalTransition,
+    MessageError,
+    StoreError,
+    StoreUnavailable,
+    Violation,
+)
 from gateway.messages import Messages
 from gateway.messages.header import without_header
 from gateway.model.facts import (
@@ -294,6 +302,8 @@ class Replies:
                 return Applied("duplicate", item)
             text = f"business message {reply.business_message_id} came before with other content (archive {archive_id})"
             return self._park(unit, item, MessageError(text, code="reply_conflict"))
+        if reply.stated_definition not in (None, reply.message_definition):
+            return self._park(unit, item, _misstated(reply))
         reply = self._allegements.told_apart(reply, tuple(candidates.values()))
         if any(isinstance(fact, Alleged | SystemEvent) for _, fact in reply.facts):
             return self._begin(unit, item, reply, candidates)
@@ -311,6 +321,8 @@ class Replies:
             steps = self._advance(unit, item, reply, found, attempted)
         except IllegalTransition as error:
             row = unit.lock([found[0].candidate.instruction_id])[found[0].candidate.instruction_id]
+            if error.code == lifecycle.NOT_OF_DIALOGUE:
+                error = _not_of_dialogue(reply, row, self._messages.belonging(row.dialogue))
             return self._park(unit, item, error, row)
         alerts: list[Alert] = []
         for row, advance, references in steps:
@@ -354,9 +366,9 @@ class Replies:
         references: References,
     ) -> tuple[Alert, ...]:
         """Give an instruction what a reply makes of it."""
-        reference = references.account_servicer_transaction_id
-        if reference and row.account_servicer_transaction_id != reference:
-            unit.name_servicer_reference(row, reference)
+        unit.name_references(
+            row, references.account_servicer_transaction_id, references.market_infrastructure_transaction_id
+        )
         unit.move(
             row,
             advance.state,
@@ -459,6 +471,25 @@ class Replies:
             code=result.code,
             alerts=[alert.code for alert in result.alerts] or None,
         )
+
+
+def _not_of_dialogue(reply: Reply, row: InstructionRow, belonging: Sequence[str]) -> IllegalTransition:
+    rule = f"one of {', '.join(belonging)}"
+    text = (
+        f"{reply.message_definition} does not belong in the {row.dialogue} dialogue of {row.transaction_id}; "
+        f"what belongs there is {rule}"
+    )
+    violation = Violation(lifecycle.NOT_OF_DIALOGUE, "/Document", rule, reply.message_definition, text)
+    return IllegalTransition(text, code="reply_not_of_dialogue", violations=(violation,))
+
+
+def _misstated(reply: Reply) -> MessageError:
+    rule = f"the definition of the document: {reply.message_definition}"
+    text = (
+        f"the header says that the message is {reply.stated_definition}, but its document is {reply.message_definition}"
+    )
+    violation = Violation("reply_definition_misstated", "/AppHdr/MsgDefIdr", rule, reply.stated_definition, text)
+    return MessageError(text, code="reply_definition_misstated", violations=(violation,))
 
 
 def _reference(fact: Alleged, references: References) -> str:

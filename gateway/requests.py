@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 
-from gateway import lifecycle
-from gateway.messages import Identity, Messages
+from gateway import lifecycle, links
+from gateway.messages import BuiltMessage, Identity, Messages
 from gateway.model.events import TradeEvent
 from gateway.model.facts import Alert
 from gateway.model.profile import Profile
@@ -59,4 +59,17 @@ def ask(
         digest=hashlib.sha256(built.content).digest(),
         channel=profile.bic,
     )
-    return advance.alerts
+    links.state(unit, messages.own_bic, row, event.links(), event.event_id, message_id)
+    return (*advance.alerts, *tell_dropped(unit, row, built, cause=cause, actor=actor))
+
+
+def tell_dropped(
+    unit: Unit, row: InstructionRow, built: BuiltMessage, *, cause: Cause, actor: str
+) -> tuple[Alert, ...]:
+    """Put on record what a message leaves out of its event: a history entry, and an alert upstream."""
+    if not built.dropped:
+        return ()
+    text = f"{built.message_definition} has no element for {', '.join(built.dropped)}."
+    alerts = (lifecycle.alert("fields_dropped", text),)
+    unit.move(row, row.state, row.headline, action="fields_dropped", actor=actor, cause=cause, alerts=alerts)
+    return alerts

@@ -249,7 +249,14 @@ class Loops:
         self.messages = _messages(*(profile.model_dump_json() for profile in settings.counterparties))
         self.wires = {profile.bic: Wire() for profile in settings.counterparties}
         self.intake = Intake(ledger, self.messages, settings, self.time)
-        self.commands = Commands(ledger, self.intake, Pacing(self.time), self.time, 0.1)
+        self.commands = Commands(
+            ledger,
+            self.intake,
+            Pacing(self.time),
+            self.time,
+            poll_seconds=0.1,
+            instruction_wait_seconds=settings.loops.instruction_wait_seconds,
+        )
         self._leases: dict[str, LeaseView] = {}
         self._offset = 0
         self._turns = 0

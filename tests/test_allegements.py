@@ -260,7 +260,7 @@ async def test_our_answer_to_an_allegement_is_sent_and_its_technical_rejection_i
     await both_loops.prove()
 
 
-async def test_an_answer_to_what_was_never_alleged_is_parked(loops: Loops) -> None:
+async def test_an_answer_to_what_was_never_alleged_waits_for_it(loops: Loops) -> None:
     answer = {
         "schema": "answer_allegement/1",
         "event_id": "ANSWER1",
@@ -272,7 +272,7 @@ async def test_an_answer_to_what_was_never_alleged_is_parked(loops: Loops) -> No
         "pending": "forwarded",
     }
     [result] = await loops.take_in(answer)
-    assert (result.outcome, result.code) == ("parked", "request_unknown_instruction")
+    assert (result.outcome, result.code) == ("waiting", "request_unknown_instruction")
 
 
 # Generated transactions -----------------------------------------------------------------------------------------------

@@ -443,7 +443,7 @@ known_writer = cache(new_writer)
 def written(writer: MessageWriter, event: TradeEvent) -> object:
     """Return what a writer writes, or what it refuses."""
     try:
-        return writer.write(event, IDENTITY, instructed(event.kind))
+        return writer.write(event, IDENTITY, instructed(event.kind)).text
     except BuildError as error:
         return error.violations
 

@@ -68,7 +68,7 @@ async def test_the_original_is_kept_and_user_reason_and_repair_are_on_record(bot
 
 
 async def test_a_release_whose_cause_is_still_there_is_refused_and_leaves_the_item_open(both_loops: Loops) -> None:
-    number = await park(both_loops, cancel())
+    number = await park(both_loops, instruct(), instruct(event_id="again"))
     view = await both_loops.command("release", number)
     assert view.state == "refused"
     assert "still refused" in (view.answer or "")

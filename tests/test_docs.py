@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import json
 import re
 import shlex
@@ -31,10 +32,12 @@ from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS, parse_event
 from gateway.model.reports import EXCEPTION_SCHEMA, STATUS_SCHEMA, ExceptionEvent, StatusEvent
 from gateway.pace import Signals, system_clock
+from gateway.replies import Replies
 from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.initiative import InitiativeFile
 from gateway.store import Ledger
 from gateway.store.migration import upgrade
+from tests.test_allegements import alleged
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -215,7 +218,7 @@ def _event(kind: str, **changes: Any) -> bytes:
 
 
 async def _fill(settings: Settings) -> None:
-    """Give the ledger a trade that was recorded, one whose counterparty is unknown, and one that cannot be decoded."""
+    """Give the ledger a trade that was recorded, one whose counterparty is unknown, a bad one, and an allegement."""
     url = settings.store.url.get_secret_value()
     await upgrade(url)
     ledger = await Ledger.open(url)
@@ -233,6 +236,11 @@ async def _fill(settings: Settings) -> None:
         ]
         outcomes = [result.outcome for result in await intake.record(items)]
         assert outcomes == ["instructed", "parked", "parked", "parked"]
+        content, [profile] = alleged("ALLEGED-1", sender="CUSTGB2LXXX"), settings.counterparties
+        row = ("in/1", content, hashlib.sha256(content).digest())
+        await ledger.write(system_clock(), lambda unit: unit.archive(profile.bic, [row]))
+        messages = Messages(load_catalogue(), [profile], settings.gateway.bic)
+        await Replies(ledger, messages, profile, settings.loops, Signals(), system_clock).apply_waiting()
     finally:
         await ledger.close()
 
@@ -265,7 +273,15 @@ async def _run(shell: list[Line], settings: Settings) -> list[str]:
     """Run lines of shell beside a gateway that carries out operators' commands; returns what went wrong."""
     ledger = await Ledger.open(settings.store.url.get_secret_value(), exclusive=False)
     signals = Signals()
-    commands = asyncio.create_task(Commands(ledger, _intake(ledger, settings), signals, system_clock, 0.05).run())
+    loop = Commands(
+        ledger,
+        _intake(ledger, settings),
+        signals,
+        system_clock,
+        poll_seconds=0.05,
+        instruction_wait_seconds=settings.loops.instruction_wait_seconds,
+    )
+    commands = asyncio.create_task(loop.run())
     wrong = []
     try:
         for line in shell:

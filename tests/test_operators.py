@@ -108,7 +108,7 @@ async def _day(url: str) -> None:
                 changes=(Change("matching", None, "unmatched", word.reasons),),
                 alerts=(Alert("settled_beyond_instruction", "too much"),),
             )
-            unit.name_servicer_reference(locked, "SERVICER-1")
+            unit.name_references(locked, "SERVICER-1")
             unit.set_archive(
                 number,
                 ArchiveState.APPLIED,

@@ -141,9 +141,7 @@ async def test_work_that_raises_leaves_nothing_and_its_error_comes_back_as_it_is
 
     with pytest.raises(Culprit):
         await ledger.write(NOW, work)
-    assert [await count(ledger, table) for table in tables.metadata.sorted_tables] == [0] * len(
-        tables.metadata.sorted_tables
-    )
+    assert [await count(ledger, table) for table in tables.metadata.sorted_tables] == [0] * len(tables.metadata.tables)
 
 
 async def test_one_bad_row_takes_the_whole_batch_back(ledger: Ledger) -> None:
@@ -869,6 +867,13 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.unpublished(10)
         watched.open_trades([1, 2])
         watched.released_events(10)
+        watched.awaited_events(["instruct_settlement/1"], 10)
+        watched.overdue(NOW, 10)
+        watched.end_wait(["A"])
+        watched.rechecks(10)
+        watched.open_allegements([CHANNEL])
+        watched.peek([1])
+        watched.causes([1], "link")
         watched.held_events(1)
         watched.known_events([("desk", "E1")])
         watched.by_transaction(["A"])
@@ -886,6 +891,7 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.last_cutoff_change()
         watched.position("deadlines")
         open_rows = ("outbox_open", "outbox_open_trade", "publication_open", "event_held", "archive_waiting")
+        open_rows += ("parked_waiting", "recheck")
         scans = []
         for statement, values in seen:
             for step in unit.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", tuple(values)):

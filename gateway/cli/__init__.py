@@ -46,6 +46,7 @@ _ROOMS = {
     "schemas": ("schemas", "app"),
     "instructions": ("operators", "instructions"),
     "parked": ("operators", "parked"),
+    "allegements": ("operators", "allegements"),
     "history": ("operators", "history"),
     "deadlines": ("time", "deadlines"),
     "cutoffs": ("time", "cutoffs"),

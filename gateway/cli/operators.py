@@ -1,4 +1,4 @@
-"""``gateway instructions``, ``parked`` and ``history``: look at the ledger, and ask the running gateway to act.
+"""``gateway instructions``, ``parked``, ``allegements``, ``history``: look at the ledger, ask the gateway to act.
 
 A command is a row in the ledger; the gateway executes it on its normal path and writes its answer beside it.
 """
@@ -24,7 +24,7 @@ from gateway.cli.asking import console as _console
 from gateway.cli.asking import print_json as _print_json
 from gateway.cli.store import AsJson, ConfigFile, StoreUrl, ledger_url
 from gateway.errors import ConfigError
-from gateway.store import Ledger, queries
+from gateway.store import Ledger, alleged, queries
 from gateway.store.queries import Snapshot
 from gateway.store.verification import verify_history, verify_witness
 from gateway.store.views import CommandRefused, CommandView
@@ -41,6 +41,7 @@ instructions = typer.Typer(
     help="Instructions and confirmations: list them, show the whole story.", no_args_is_help=True
 )
 parked = typer.Typer(help="Parked items: list, show, repair, release, discard.", no_args_is_help=True)
+allegements = typer.Typer(help="What the other side began: list it, answer it.", no_args_is_help=True)
 history = typer.Typer(help="The history of every instruction: prove it.", no_args_is_help=True)
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="How many, newest first; 0 for all.")]
@@ -234,13 +235,22 @@ def discard(
 def _command(
     url: str, kind: str, parked_id: int, content: bytes | None, user: str, reason: str, wait: float, *, as_json: bool
 ) -> None:
+    now = datetime.now(UTC)
+    _submit(
+        url,
+        lambda connection: queries.submit_command(connection, kind, parked_id, content, user, reason, now),
+        wait,
+        as_json=as_json,
+    )
+
+
+def _submit(url: str, submit: Callable[[Snapshot], int | CommandRefused], wait: float, *, as_json: bool) -> None:
+    """Write a command and wait for the gateway's answer."""
+
     async def go() -> CommandRefused | CommandView | None:
         ledger = await Ledger.open(url, exclusive=False)
         try:
-            now = datetime.now(UTC)
-            number = await ledger.execute(
-                lambda connection: queries.submit_command(connection, kind, parked_id, content, user, reason, now)
-            )
+            number = await ledger.execute(submit)
             if isinstance(number, CommandRefused):
                 return number
             until = time.monotonic() + wait
@@ -266,6 +276,51 @@ def _command(
         raise typer.Exit(_REFUSED)
     if wait and outcome is not None and outcome.state == "waiting":
         raise typer.Exit(_NO_ANSWER)
+
+
+# What the other side began --------------------------------------------------------------------------------------------
+
+
+@allegements.command("list")
+def list_allegements(
+    config: ConfigFile = None,
+    url: StoreUrl = None,
+    closed: Annotated[bool, typer.Option("--all", help="Answered, removed and cancelled ones too.")] = False,
+    counterparty: Counterparty = None,
+    limit: Limit = 50,
+    before: Before = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what the other side began and nobody has answered, with what of ours is most like it."""
+
+    def page(connection: Snapshot, start: int | None, size: int) -> list[Any]:
+        return alleged.list_allegements(connection, counterparty=counterparty, closed=closed, before=start, limit=size)
+
+    _list(ledger_url(config, url), page, before, limit, story.allegement_table, as_json, "nothing waits for an answer")
+
+
+@allegements.command("answer")
+def answer_allegement(
+    identifier: Annotated[
+        str, typer.Argument(metavar="ID", help="Transaction identification, their reference, or row number.")
+    ],
+    answer: Annotated[str, typer.Argument(help=f"One of {', '.join(alleged.ANSWERS)}.")],
+    user: User,
+    code: Annotated[str | None, typer.Option("--reason", help="The reason code, such as CPTR or NAFF.")] = None,
+    text: Annotated[str | None, typer.Option("--text", help="In words, for the other side.")] = None,
+    config: ConfigFile = None,
+    url: StoreUrl = None,
+    wait: Wait = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Answer an allegement (consent, reject, pending, forwarded) or their trade confirmation (affirm, disaffirm)."""
+    now = datetime.now(UTC)
+    _submit(
+        ledger_url(config, url),
+        lambda connection: alleged.submit_answer(connection, identifier, answer, code, text, user, now),
+        wait,
+        as_json=as_json,
+    )
 
 
 # History --------------------------------------------------------------------------------------------------------------

@@ -18,10 +18,13 @@ from gateway.model.facts import Amount, Change, Reason, State
 from gateway.penalties import Penalty, totals
 from gateway.store import CutoffChange
 from gateway.store.views import (
+    AllegementSummary,
     Content,
+    CounterpartView,
     DeadlineView,
     DocumentView,
     InstructionSummary,
+    LinkView,
     ParkedItem,
     ParkedSummary,
     Story,
@@ -161,11 +164,61 @@ def parked_item(item: ParkedItem) -> RenderableType:
     return Group(*parts)
 
 
+def allegement_table(rows: Sequence[AllegementSummary], *, wide: bool = True) -> Table:
+    """Return the table of what the other side began; where it is not ``wide``, only what tells and matters."""
+    names = "id transaction counterparty reference status terms ours agrees differs unknown since"
+    columns = (names if wide else "transaction reference status ours differs").split()
+    table = _table(*columns)
+    for row in rows:
+        ours = "none" if row.ours is None else f"{_trade_of(row.ours)} {row.ours.stands or ''}".strip()
+        cells: dict[str, str | Text] = {
+            "id": str(row.id),
+            "transaction": row.transaction_id,
+            "counterparty": row.counterparty,
+            "reference": Text(row.reference),
+            "status": _coloured(row.headline),
+            "terms": row.terms,
+            "ours": Text(ours),
+            "agrees": ", ".join(row.agreed),
+            "differs": Text(", ".join(row.differing), style="red"),
+            "unknown": ", ".join(row.unstated),
+            "since": _time(row.created_at),
+        }
+        table.add_row(*(cells[column] for column in columns))
+    return table
+
+
+def _trade_of(ours: CounterpartView) -> str:
+    known = _trade(ours.source, ours.trade_id, ours.instruction_number)
+    return f"{ours.kind} {ours.identifier}" + (f" ({known})" if known else "")
+
+
+def _side_by_side(ours: CounterpartView) -> RenderableType:
+    """Show one of ours beside what the other side began: what differs first."""
+    table = _table("field", "ours", "theirs", "verdict")
+    styles = {"differs": "red", "agrees": "green", "unknown": "yellow"}
+    for line in ours.fields:
+        verdict = Text(line.verdict, style=styles[line.verdict])
+        table.add_row(line.field, Text(line.ours or ""), Text(line.theirs or ""), verdict)
+    differing = sum(line.verdict == "differs" for line in ours.fields)
+    agreeing = sum(line.verdict == "agrees" for line in ours.fields)
+    why = f"{agreeing} fields agree, {differing} differ"
+    if ours.stands != ours.compared_as:
+        why += f"; it was {ours.compared_as} when they were compared"
+    return Panel(
+        Group(Text(why), table), title=Text(f"{_trade_of(ours)}: {ours.stands or 'gone'}"), box=box.HORIZONTALS
+    )
+
+
 def whole(story: Story) -> RenderableType:
     """Return everything of one instruction: what it is, where it stands, and the timeline."""
-    parts: list[RenderableType] = [_heading(story), _standing(story.state), _timeline(story)]
+    parts: list[RenderableType] = [_heading(story), _standing(story.state)]
     if story.deadlines:
-        parts.insert(2, deadline_table(story.deadlines))
+        parts.append(deadline_table(story.deadlines))
+    if story.links:
+        parts.append(_links(story.links))
+    parts += [_side_by_side(ours) for ours in story.counterparts]
+    parts.append(_timeline(story))
     still_open = [row for row in story.parked if row.state == "open"]
     if still_open:
         parts.append(parked_table(still_open))
@@ -256,6 +309,20 @@ def deadlines_table(rows: Sequence[DeadlineView]) -> Table:
             row.counterparty,
             _coloured(row.headline),
             str(row.settlement_date or ""),
+        )
+    return table
+
+
+def _links(links: Sequence[LinkView]) -> Table:
+    """Show what an instruction goes with, in both directions, and where the other one stands."""
+    table = _table("linked", "as", "by", "transaction", "trade", "counterparty", "status")
+    for link in links:
+        said = {"states": "to", "stated_by": "from", "shares": "with"}[link.direction]
+        relation = link.relation + (", unlinked" if link.ended else "")
+        other = link.transaction_id or "(not here)"
+        trade = _trade(link.source, link.trade_id, link.instruction_number)
+        table.add_row(
+            said, relation, f"{link.names} {link.value}", other, trade, link.counterparty, _coloured(link.headline)
         )
     return table
 

@@ -185,7 +185,7 @@ class Stage:
             "store": {"url": self.ledger_url},
             "logging": {"format": "json", "file": str(self.folder / "gateway.jsonl")},
             "console": {"host": "127.0.0.1", "port": self.console_port},
-            "loops": {"retry_maximum_seconds": 2.0},
+            "loops": {"retry_maximum_seconds": 2.0, "instruction_wait_seconds": 1.0},
             "counterparties": [self._profile(item) for item in self.tables.counterparties],
         }
 

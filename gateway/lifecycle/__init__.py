@@ -63,6 +63,7 @@ from gateway.model.transitions import (
 from gateway.model.transitions.foreign_exchange import SAYS
 
 __all__ = [
+    "NOT_OF_DIALOGUE",
     "Advance",
     "Evidence",
     "advance",
@@ -74,9 +75,12 @@ __all__ = [
     "headline",
     "is_finished",
     "request",
+    "takes",
     "terms_in_force",
     "withdraw",
 ]
+
+NOT_OF_DIALOGUE: Final = "reply_not_of_dialogue"
 
 
 def advance(
@@ -86,7 +90,7 @@ def advance(
 
     ``terms`` are what was instructed, for the sums of settled parts; ``differences`` are ``matching.compare``'s, for
     a settlement confirmation. The same reply again returns the same state. Raises IllegalTransition, with nothing
-    applied, for an edge that the table does not have and for a fact of another dialogue.
+    applied, for an edge that the table does not have; its code is ``NOT_OF_DIALOGUE`` for a fact of another dialogue.
     """
     sources = state.sources
     if sources is None:
@@ -99,9 +103,16 @@ def advance(
     apply = _APPLY.get((state.dialogue, type(fact)))
     if apply is None:
         axis, status = _first_word(fact)
-        raise illegal(state, axis, step.value(axis), status)
+        raise illegal(state, axis, step.value(axis), status, code=NOT_OF_DIALOGUE)
     apply(step, fact, differences)
     return step.finish(sources)
+
+
+def takes(dialogue: str, kind: type, request: str | None = None) -> bool:
+    """Tell whether a kind of fact belongs in a dialogue; ``request`` is the one that a ``RequestAdvice`` is about."""
+    if (dialogue, kind) not in _APPLY:
+        return False
+    return request is None or (dialogue, request) in TRANSITIONS
 
 
 def advance_delivery(state: State, delivery: Delivery) -> Advance:
@@ -191,7 +202,7 @@ def is_finished(state: State) -> bool:
 def _request_advice(step: Step, fact: RequestAdvice, _: tuple[Difference, ...]) -> None:
     # It proves nothing of the instruction: a servicer also refuses to cancel what it never received.
     if (step.state.dialogue, fact.request) not in TRANSITIONS:
-        raise illegal(step.state, fact.request, NOTHING, fact.status.value)
+        raise illegal(step.state, fact.request, NOTHING, fact.status.value, code=NOT_OF_DIALOGUE)
     step.answer(fact.request, fact.status)
 
 

@@ -68,9 +68,11 @@ def compared(state: State, terms: Terms, counterparts: Sequence[Counterpart], ev
     assert before == word or (COMPARISON, before, word) in WAYS[state.dialogue, "comparison"]
     moved = Axis(StatusValue(word), evidence.asserted_at, evidence.archive_id)
     after = replace(state, axes={**axes, "comparison": moved}, counterparts=kept)
-    about = _SUBJECTS[Dialogue(state.dialogue)]
+    about = _SUBJECTS.get(Dialogue(state.dialogue))
     alerts = []
-    if best is None:
+    if about is None:
+        pass  # what was generated is alerted by itself
+    elif best is None:
         alerts.append(alert(f"{about}_unknown", describe(terms)))
     elif best.differences:
         said = "; ".join(f"{d.field}: ours {d.instructed}, theirs {d.confirmed}" for d in best.differences)

@@ -79,8 +79,8 @@ def terms_in_force(state: State, instructed: Terms) -> Terms:
     return done[-1] if done else instructed
 
 
-def illegal(state: State, axis: str, before: str, after: str) -> IllegalTransition:
-    return IllegalTransition(f"{state.dialogue} {axis}: no way from {before} to {after}")
+def illegal(state: State, axis: str, before: str, after: str, *, code: str | None = None) -> IllegalTransition:
+    return IllegalTransition(f"{state.dialogue} {axis}: no way from {before} to {after}", code=code)
 
 
 def alert(code: str, detail: str = "") -> Alert:
@@ -143,10 +143,16 @@ class Step:
 
     def say(self, axis: str, status: StatusValue) -> None:
         """Move an axis to what the counterparty asserts, unless it asserted something newer before."""
+        self.notice(axis, status)
         held = self.axes.get(axis)
         evidence = self.evidence
         if held is None or newer(evidence.asserted_at, evidence.archive_id, held):
             self.move(axis, Axis(status, evidence.asserted_at, evidence.archive_id), STATUS)
+
+    def notice(self, axis: str, status: StatusValue) -> None:
+        """Alert a status that no code set here has; it is kept as a proprietary one."""
+        if status.unknown:
+            self.alert("status_code_unknown", f"{axis}: {status.proprietary}.")
 
     def answer(self, axis: str, status: StatusValue) -> None:
         """Move a request of ours; the axis shows the latest of its kind."""
@@ -173,6 +179,7 @@ class Step:
 
     def answered(self, asked: Asked, status: StatusValue, named: str) -> Axis:
         """Say where an earlier request stands after an answer; one that is older than its last word changes nothing."""
+        self.notice(asked.request, status)
         evidence, before = self.evidence, asked.status.value
         if asked.archive_id and not newer(evidence.asserted_at, evidence.archive_id, asked):
             return Axis(asked.status, asked.asserted_at, asked.archive_id)
@@ -197,6 +204,7 @@ class Step:
 
     def advise_settlement(self, status: StatusValue) -> None:
         """Keep what a status says of settlement beside the confirmations, and show it while none stands."""
+        self.notice("settlement", status)
         held, evidence = self.advised, self.evidence
         if held is not None and not newer(evidence.asserted_at, evidence.archive_id, held):
             return
@@ -304,6 +312,7 @@ class Step:
             sources,
             self.requests,
             state.counterparts,
+            state.stated,
         )
         return Advance(after, tuple(self.changes), tuple(self.alerts))
 

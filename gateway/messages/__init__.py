@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
+from gateway import lifecycle
 from gateway.errors import ConfigError, Violation
 from gateway.messages import header
-from gateway.messages.building import MessageWriter
+from gateway.messages.building import MessageWriter, containing
 from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition
 from gateway.messages.mapping import Table, elements_below
 from gateway.messages.mapping import parse_table as parse_mapping
@@ -28,6 +29,7 @@ from gateway.model.profile import Profile
 
 _HEADER = "header"
 _NO_TERMS = Terms()
+_NO_DROPS: frozenset[str] = frozenset()
 _IDENTIFIER, _MOMENT = "IDENTIFIER", datetime.fromtimestamp(0, UTC)  # stand for the values that differ between messages
 
 
@@ -45,12 +47,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class BuiltMessage:
-    """A valid message: the exact bytes to send, what they are, and the terms that replies are compared with."""
+    """A valid message: the exact bytes to send, what they are, and the terms that replies are compared with.
+
+    ``dropped`` are the fields of the event that it leaves out, since the version has no element and the profile agrees.
+    """
 
     content: bytes
     message_definition: str
     business_message_id: str
     terms: Terms
+    dropped: tuple[str, ...] = ()
 
 
 def terms_of(event: TradeEvent) -> Terms:
@@ -73,9 +79,10 @@ class Messages:
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
         self._tables = {table.event: table for table in mappings}
         self._headings: dict[tuple[str, str, str], str] = {}
-        self._writers: dict[str, tuple[MessageWriter, str, str]] = {}
+        self._writers: dict[tuple[str, frozenset[str]], tuple[MessageWriter, str, str]] = {}
         for profile in profiles:
             self._check_keys(profile)
+            self._check_drops(profile)
             for table in mappings:
                 self._writer(table, profile)
 
@@ -104,14 +111,14 @@ class Messages:
         table = self._tables[event.kind]
         definition = _version(profile, table)
         writer, opening, closing = self._writer(table, profile)
-        document = writer.write(event, identity, instructed or _NO_TERMS)
+        document, dropped = writer.write(event, identity, instructed or _NO_TERMS)
         heading = self._heading(profile, definition) % (
             escape(identity.business_message_id),
             instant(identity.created_at),
         )
         content = header.envelope(heading, f"{opening}{document}{closing}")
         self._validate(content)
-        return BuiltMessage(content, definition, identity.business_message_id, event.terms())
+        return BuiltMessage(content, definition, identity.business_message_id, event.terms(), dropped)
 
     def mark_possible_duplicate(self, content: bytes) -> bytes:
         """Return a message of ours with the possible-duplicate mark in its header, validated again.
@@ -127,6 +134,12 @@ class Messages:
     def read(self, content: bytes) -> Reply:
         """Parse, validate and extract an incoming message. Raises ``UnreadableMessage`` or ``InvalidMessage``."""
         return self._reader.read(content)
+
+    def belonging(self, dialogue: str) -> list[str]:
+        """List the message families that belong in a dialogue."""
+        return sorted(
+            family for family, kind, request in self._reader.families() if lifecycle.takes(dialogue, kind, request)
+        )
 
     def _validate(self, content: bytes) -> None:
         parsed = self._validator.parse(content)
@@ -146,23 +159,34 @@ class Messages:
         return template
 
     def _write_header(self, fields: header.HeaderFields, definition: str) -> str:
-        writer, opening, closing = self._writers.get(definition) or self._compile(self._tables[_HEADER], definition)
-        return f"{opening}{writer.write(fields)}{closing}"
+        made = self._writers.get((definition, _NO_DROPS)) or self._compile(self._tables[_HEADER], definition)
+        writer, opening, closing = made
+        return f"{opening}{writer.write(fields).text}{closing}"
 
     def _writer(self, table: Table, profile: Profile) -> tuple[MessageWriter, str, str]:
         definition = _version(profile, table)
-        return self._writers.get(definition) or self._compile(table, definition, profile)
+        key = definition, _drops(profile, table)
+        return self._writers.get(key) or self._compile(table, definition, profile)
 
     def _check_keys(self, profile: Profile) -> None:
         known = sorted(table.version for table in self._tables.values())
         for key in profile.versions:
             if key in known:
                 continue
-            near = difflib.get_close_matches(key, known, n=1)
-            meant = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
-            text = f"counterparty {profile.bic}: versions.{key}: no such message; {meant}"
-            violation = Violation("configuration_invalid", f"versions.{key}", meant, key, text)
-            raise ConfigError(text, violations=[violation])
+            raise _unknown(profile, f"versions.{key}", key, known, "message")
+
+    def _check_drops(self, profile: Profile) -> None:
+        """Refuse a drop list of no message, or that names no field of its event."""
+        for key, paths in profile.drops.items():
+            tables = [table for table in self._tables.values() if key in (table.event, table.message)]
+            if not tables or key == _HEADER:
+                keys = {name for table in self._tables.values() for name in (table.event, table.message)} - {_HEADER}
+                raise _unknown(profile, f"drops.{key}", key, keys, "kind of event, nor message")
+            rows = [row for table in tables for row in table.leaves() if row.conversion != "internal"]
+            fields = {name for row in rows for name in containing(row.field)}
+            for path in paths:
+                if path not in fields:
+                    raise _unknown(profile, f"drops.{key}", path, fields, "field")
 
     def _compile(self, table: Table, definition: str, profile: Profile | None = None) -> tuple[MessageWriter, str, str]:
         where = f"counterparty {profile.bic}: versions.{table.version}" if profile else "the message's header"
@@ -178,13 +202,28 @@ class Messages:
             sources: dict[str, type] = {"header": header.HeaderFields}
         else:
             sources = {"event": EVENT_KINDS[table.event].model, "identity": Identity, "instructed": Terms}
-        writer = MessageWriter(table, message, sources)
-        self._writers[definition] = (writer, *_around(message))
-        return self._writers[definition]
+        drops = _NO_DROPS if profile is None else _drops(profile, table)
+        made = self._writers[definition, drops] = (MessageWriter(table, message, sources, drops), *_around(message))
+        return made
 
 
 def _version(profile: Profile, table: Table) -> str:
     return profile.versions.get(table.version, table.default)
+
+
+def _drops(profile: Profile, table: Table) -> frozenset[str]:
+    """Return the fields of an event that a profile is willing to drop."""
+    if not profile.drops:
+        return _NO_DROPS
+    return frozenset(path for key in (table.event, table.message) for path in profile.drops.get(key, ()))
+
+
+def _unknown(profile: Profile, key: str, value: str, known: Iterable[str], what: str) -> ConfigError:
+    near = difflib.get_close_matches(value, known, n=1)
+    meant = f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(known))}"
+    shown = "" if key.endswith(f".{value}") else f" {value!r}"
+    text = f"counterparty {profile.bic}: {key}:{shown} no such {what}; {meant}"
+    return ConfigError(text, violations=[Violation("configuration_invalid", key, meant, value, text)])
 
 
 def _around(message: MessageDefinition) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 The rows of the table say for an event which values stand between which tags, in the order of the schema. For an event
 of a shape that was seen before this is a function made for that shape (``writing``). What a version lacks is known when
-the table is compiled, and refused when an event gives it.
+the table is compiled, and refused when an event gives it; but what a profile is willing to drop is left out, and said.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -19,6 +19,7 @@ from gateway.messages.catalogue import MessageDefinition, SimpleContentType, Sim
 from gateway.messages.mapping import Row, Step, Table, place
 from gateway.messages.sources import Kind, fields_of, kind_of, paths_of
 from gateway.messages.writing import (
+    DROPPED,
     EACH,
     Form,
     Location,
@@ -52,6 +53,7 @@ class _Line:
     condition: Location
     form: Form
     attribute: str = ""  # of an amount: the one that holds the currency
+    dropped: bool = False  # the version has no element, and the profile does without
 
     def values(self, sources: Sequence[Any]) -> Iterator[tuple[Location, Any]]:
         """Yield the values that the row applies to."""
@@ -101,17 +103,31 @@ def _found(value: Any, path: Location, before: Location = ()) -> Iterator[tuple[
     yield (*before, *path), value
 
 
+class Written(NamedTuple):
+    """The XML below a message's root element, and the fields of the event that it leaves out (``lots[0].number``)."""
+
+    text: str
+    dropped: tuple[str, ...] = ()
+
+
 class MessageWriter:
     """Write one version of a message from its sources: the event, and what the gateway adds.
 
-    ``sources`` are their types by the name that the table uses, the event first. Raises ``ConfigError`` where the table
-    names an unknown field, leaves out a field of the event, or gives two rows one element.
+    ``sources`` are their types by the name that the table uses, the event first. ``drops`` are fields of the event, or
+    what contains them, that are left out where this version has no element for them. Raises ``ConfigError`` where the
+    table names an unknown field, leaves out a field of the event, or gives two rows one element.
     """
 
-    def __init__(self, table: Table, message: MessageDefinition, sources: Mapping[str, type]) -> None:
+    def __init__(
+        self,
+        table: Table,
+        message: MessageDefinition,
+        sources: Mapping[str, type],
+        drops: frozenset[str] = frozenset(),
+    ) -> None:
         self._message = message
         placed = place(table, message)
-        compiler = _Compiler(table, message, sources)
+        compiler = _Compiler(table, message, sources, drops)
         lines = [compiler.line(row, steps) for row, steps in placed if row.conversion != "internal"]
         compiler.check_elements(lines)
         _check_coverage(table, [row for row, _ in placed], next(iter(sources.values())))
@@ -124,29 +140,31 @@ class MessageWriter:
         for line in lines:
             self._lines.setdefault((int(line.location[0]), str(line.location[1])), []).append(line)
         self._seen: dict[int, int] = {}
-        self._shapes: dict[object, list[Writer]] = {}
+        self._shapes: dict[object, list[tuple[Writer, tuple[str, ...]]]] = {}
         self._kept = 0
 
-    def write(self, *sources: Any) -> str:
+    def write(self, *sources: Any) -> Written:
         """Return the XML below the root element. Raises ``BuildError`` with all that this version has no place for."""
         given = getattr(sources[0], "__pydantic_fields_set__", ())
         shapes = self._shapes.get(frozenset(given))
         if shapes is not None:
             try:
-                for number, write in enumerate(shapes):
+                for number, (write, dropped) in enumerate(shapes):
                     if (text := write(*sources)) is not None:
                         if number:
                             shapes.insert(0, shapes.pop(number))
-                        return text
+                        return Written(text, dropped)
             except KeyError:
                 pass  # a code that this version does not have: say so
         pieces = self._pieces(sources)
         self._learn(pieces, sources)
-        return "".join([piece if isinstance(piece, str) else piece.form.render(piece.value) for piece in pieces])
+        text = "".join([piece if isinstance(piece, str) else piece.form.render(piece.value) for piece in pieces])
+        return Written(text, _dropped(pieces))
 
     def _pieces(self, sources: Sequence[Any]) -> list[Piece]:
         """Apply the rows to an event: its tags in the order of the schema, with the values between them."""
         lacking: list[Violation] = []
+        dropped: list[Piece] = []
         placed: list[tuple[_Place, list[Piece]]] = []
         given = (
             line
@@ -156,14 +174,16 @@ class MessageWriter:
         )
         for line in given:
             for location, value in line.values(sources):
-                if line.steps is None or (line.form.codes is not None and value not in line.form.codes):
+                if line.dropped:
+                    dropped.append(Value(location, DROPPED, value))
+                elif line.steps is None or (line.form.codes is not None and value not in line.form.codes):
                     lacking.append(_violation(self._message, line, value))
                 else:
                     placed.append((line.place(location), line.pieces(location, value)))
         if lacking:
             raise BuildError(lacking[0].text, code=lacking[0].code, violations=lacking)
         placed.sort(key=lambda item: item[0])
-        return _joined(placed)
+        return [*_joined(placed), *dropped]
 
     def _learn(self, pieces: Sequence[Piece], sources: Sequence[Any]) -> None:
         """Count a shape; when it has come often enough, make the function that writes it.
@@ -183,8 +203,17 @@ class MessageWriter:
             self._shapes.clear()
         self._kept += 1
         shapes = self._shapes.setdefault(frozenset(getattr(sources[0], "__pydantic_fields_set__", ())), [])
-        shapes.insert(0, writer(pieces, self._conditions, sources))
+        shapes.insert(0, (writer(pieces, self._conditions, sources), _dropped(pieces)))
         del shapes[_SHAPES_ALIKE:]
+
+
+def _dropped(pieces: Sequence[Piece]) -> tuple[str, ...]:
+    """Name the fields of the event that are left out."""
+    return tuple(
+        "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in piece.location[1:]).lstrip(".")
+        for piece in pieces
+        if not isinstance(piece, str) and piece.form is DROPPED
+    )
 
 
 def _joined(placed: Sequence[tuple[_Place, list[Piece]]]) -> list[Piece]:
@@ -211,8 +240,11 @@ def _joined(placed: Sequence[tuple[_Place, list[Piece]]]) -> list[Piece]:
 class _Compiler:
     """Make lines of the rows of one table in one version."""
 
-    def __init__(self, table: Table, message: MessageDefinition, sources: Mapping[str, type]) -> None:
+    def __init__(
+        self, table: Table, message: MessageDefinition, sources: Mapping[str, type], drops: frozenset[str]
+    ) -> None:
         self._table, self._message = table, message
+        self._drops = drops
         self._names, self._models = list(sources), list(sources.values())
 
     def line(self, row: Row, steps: tuple[Step, ...] | None) -> _Line:
@@ -227,7 +259,8 @@ class _Compiler:
         attribute = ""
         if row.conversion == "amount":
             attribute = definition.attributes[0].name if isinstance(definition, SimpleContentType) else "Ccy"
-        return _Line(row, steps, location, condition, self._form(row, definition), attribute)
+        dropped = steps is None and not self._drops.isdisjoint(containing(row.field))
+        return _Line(row, steps, location, condition, self._form(row, definition), attribute, dropped)
 
     def check_elements(self, lines: Sequence[_Line]) -> None:
         """Raise where two rows claim one element."""
@@ -268,6 +301,13 @@ class _Compiler:
 
     def _wrong(self, row: Row, text: str) -> ConfigError:
         return ConfigError(f"{self._table.name}, line {row.line}: {text}")
+
+
+def containing(field: str) -> list[str]:
+    """List a field of the tables and all that contains it: ``lots[].number``, ``lots[]``, ``lots``."""
+    field = re.sub(r"\[[\d#]*\]", EACH, field)
+    ends = [match.start() for match in re.finditer(r"\.|\[", field)]
+    return [field, *(field[:end] for end in ends), *(field[: end + 2] for end in ends if field[end] == "[")]
 
 
 def _violation(message: MessageDefinition, line: _Line, value: object) -> Violation:

@@ -41,6 +41,17 @@ def _code(_: str, argument: str, codes: Codes) -> Convert:
     return convert
 
 
+class Unknown(str):
+    """A status code that the table does not have: the status is proprietary, under this name."""
+
+    __slots__ = ()
+
+
+def _status_code(_: str, argument: str, codes: Codes) -> Convert:
+    words = codes[argument]
+    return lambda element: words.get(element.text or "") or Unknown(element.text or "")
+
+
 def _decimal(element: _Element) -> Decimal:
     return Decimal(element.text or "")  # white space around it is allowed
 
@@ -168,8 +179,6 @@ def _status(namespace: str, argument: str, codes: Codes) -> Convert:
         except IndexError:  # some versions allow a choice to be empty
             return None
         word = words.get(chosen.tag)
-        if word is None:
-            raise _unknown(chosen, _name(chosen), codes[argument])
         reasons: list[Reason] = []
         beside = own = None
         for part in chosen:
@@ -183,6 +192,8 @@ def _status(namespace: str, argument: str, codes: Codes) -> Convert:
         if beside is not None:
             last = reasons.pop() if reasons else Reason()
             reasons.append(Reason(last.code, last.proprietary, beside))
+        if word is None:
+            return StatusValue("proprietary", tuple(reasons), own or _name(chosen), unknown=True)
         return StatusValue(word, tuple(reasons), own)
 
     return convert
@@ -203,11 +214,14 @@ def _name(element: _Element) -> str:
     return str(element.tag).rpartition("}")[2]
 
 
+STATUS_CODE: Final = "status_code"  # what `code` means where it is the value of a status
+
 # What a line of a table may say of its element; each makes the function that reads the element in one version.
 CONVERSIONS: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "text": _text,
     "texts": _text,  # of each of several elements, for a field that holds them all
     "code": _code,  # the word of a code table for the element's text
+    STATUS_CODE: _status_code,  # the same of a status, which may be one that the table does not have
     "status": _status,  # a status with its reasons; the code table gives the word for each
     "quantity": _quantity,  # a quantity of securities of the type named
     "amount": _amount,  # money with its currency
@@ -238,6 +252,7 @@ CONVERSIONS_LATER: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "text": _text,
     "texts": _text,
     "code": lambda _, argument, codes: partial(Later, codes[argument].__getitem__),
+    STATUS_CODE: lambda _, argument, codes: partial(Later, codes[argument].__getitem__),
     "status": _status,  # made of texts, which stay what they are
     "quantity": lambda _, argument, codes: lambda element: Quantity(cast("Decimal", Later(Decimal, element)), argument),
     "amount": lambda *_: lambda element: Amount(cast("Decimal", Later(Decimal, element)), element.get("Ccy") or ""),

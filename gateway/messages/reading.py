@@ -20,14 +20,21 @@ left out. Conversions are those of ``gateway.messages.conversions``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import ConfigError, InvalidMessage, UnreadableMessage
 from gateway.messages.catalogue import ComplexType
-from gateway.messages.conversions import COMPOUND, CONVERSIONS, CONVERSIONS_LATER, Convert
+from gateway.messages.conversions import (
+    COMPOUND,
+    CONVERSIONS,
+    CONVERSIONS_LATER,
+    STATUS_CODE,
+    Convert,
+    Unknown,
+)
 from gateway.messages.parsing import ParsedMessage, unreadable
 from gateway.messages.shapes import Shapes
 from gateway.model import facts
@@ -123,6 +130,13 @@ class Reader:
     def reads(self, definition_id: str) -> bool:
         """Say whether there is a table for a message definition."""
         return self._table(definition_id) is not None
+
+    def families(self) -> Iterator[tuple[str, type, str | None]]:
+        """Yield what is read: the message family, the kind of fact, and the request it answers where it answers one."""
+        for table in self._tables.values():
+            if table.fact is not None:
+                request = table.constants.get("request")
+                yield table.family, getattr(facts, table.fact), None if request is None else str(request)
 
     def read(self, content: bytes) -> Reply:
         """Parse, validate and extract one message.
@@ -258,7 +272,8 @@ class _CompiledTable:
             if name.startswith("reply."):
                 self._own_reply.append((_REPLY_FIELDS.index(field_name), slot))
             for column, place in zip(columns, slots, strict=True):
-                convert = conversions[column.conversion](message.namespace, column.argument, table.codes)
+                conversion = STATUS_CODE if (part, column.conversion) == ("value", "code") else column.conversion
+                convert = conversions[conversion](message.namespace, column.argument, table.codes)
                 handler = _handler(place, column.conversion, convert, repeats=_repeats(message, column.path))
                 _at(tree, column.path.split("/")).setdefault(_HERE, []).append(handler)
         self._each = bool(table.each)
@@ -301,7 +316,10 @@ class _CompiledTable:
             value, proprietary, *why = (_first(slots, parts.get(part, ())) for part in _STATUS_PARTS)
             if value is not None or proprietary is not None:
                 reasons = (Reason(*why),) if any(part is not None for part in why) else ()
-                slots[slot] = StatusValue(value or "proprietary", reasons, proprietary)
+                if isinstance(value, Unknown):
+                    slots[slot] = StatusValue("proprietary", reasons, proprietary or str(value), unknown=True)
+                else:
+                    slots[slot] = StatusValue(value or "proprietary", reasons, proprietary)
 
     def said(self, slots: Slots, related: str | None) -> tuple[References, Fact]:
         """Return the references and the fact of one item."""

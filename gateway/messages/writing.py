@@ -78,6 +78,10 @@ def form(conversion: str) -> Form:
     return Form(expression, render=_compiled("value", (), expression.format("value")))
 
 
+DROPPED = Form("''", render=lambda _: "")
+"""Of a value that is left out; it decides the shape of the message all the same."""
+
+
 def form_of_codes(texts: Mapping[str, str]) -> Form:
     """Return the form of a code that is checked and translated; ``KeyError`` says that there is no such code."""
     return Form("{}[{}]", texts, texts.__getitem__)

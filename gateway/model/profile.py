@@ -79,6 +79,11 @@ class Profile(_Strict):
         default_factory=dict,
         description="the message definition for each business message; the mapping tables name the keys and defaults",
     )
+    drops: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="what may be left out where the version has no element for it: fields by kind of event or message; "
+        "every drop is an alert, and what is not listed is refused",
+    )
     limits: Limits = Limits()
     tolerances: Tolerances = Tolerances()
     chasing: Chasing | None = Field(default=None, description="absent: silence is not watched")

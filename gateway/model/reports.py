@@ -32,11 +32,11 @@ class AxisReport:
 class Cause:
     """What made the status change: an event, a message of the counterparty, a send, an operator's command.
 
-    ``comparison`` is our own: theirs agreed with the instruction that the identifier names; so is ``deadline``, of the
-    kind that the identifier names.
+    ``comparison`` is our own: theirs agreed with the instruction that the identifier names; so are ``deadline``, of the
+    kind that the identifier names, and ``link``, which names a linked instruction that ended.
     """
 
-    kind: str  # event | message | send | command | comparison | deadline
+    kind: str  # event | message | send | command | comparison | deadline | link
     identifier: str
     message_definition: str | None = None
 

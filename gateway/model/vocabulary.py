@@ -32,7 +32,7 @@ from pydantic_core import PydanticCustomError
 
 from gateway.model import identifiers
 from gateway.model.currencies import DECIMALS
-from gateway.model.facts import Terms
+from gateway.model.facts import Link, Terms
 from gateway.model.transitions import Dialogue
 
 # What XML 1.0 cannot carry unchanged: control characters (NUL among them; a carriage return becomes a line feed on
@@ -373,6 +373,23 @@ class Linkage(Strict):
         "other_transaction_id",
     )
 
+    def link(self, *, block_trade: Code | None = None, ends: bool = False) -> Link:
+        """State the link; one of a pool is that of a block with its allocations where ``block_trade`` says which."""
+        position = _POSITIONS.get(str(self.position), "linked")
+        for names, value in (
+            ("account_servicer_transaction_id", self.account_servicer_transaction_id),
+            ("market_infrastructure_transaction_id", self.market_infrastructure_transaction_id),
+        ):
+            if value is not None:
+                return Link(position, value, names, ends)
+        if self.pool_id is not None:
+            return Link(_BLOCKS.get(str(block_trade), position), self.pool_id, "pool_id", ends)
+        return Link(position, self.settlement_transaction_id or self.other_transaction_id or "", ends=ends)
+
+
+_POSITIONS = {"BEFO": "before", "WITH": "with", "AFTE": "after", "INFO": "information"}
+_BLOCKS = {"BLPA": "block", "BLCH": "allocation"}  # what this instruction is of the block trade
+
 
 class ConfirmationReference(Strict):
     """Another identification of the confirmed trade, or what it was allocated from."""
@@ -401,6 +418,14 @@ class ConfirmationReference(Strict):
         "collateral_transaction_id",
         "unique_transaction_id",
     )
+
+    def link(self) -> Link:
+        """State the link: a transaction, or what those that state it have in common."""
+        [(name, value)] = self.model_dump(exclude={"message_definition"}, exclude_none=True).items()
+        if name in ("instructing_party_transaction_id", "executing_party_transaction_id"):
+            return Link("reference", value)
+        relation = {"block_id": "block", "allocation_id": "allocation", "individual_allocation_id": "allocation"}
+        return Link(relation.get(name, "reference"), value, "common_reference" if name == "common_id" else name)
 
 
 class Lot(Strict):
@@ -548,6 +573,10 @@ class Event(Strict):
     def axes_at_birth(self) -> dict[str, str]:
         """State the axes of the new instruction that its event decides: none."""
         return {}
+
+    def links(self) -> tuple[Link, ...]:
+        """State what the instruction goes with: nothing else."""
+        return ()
 
     def asks(self) -> str:
         """Name what a request asks for."""

@@ -2,10 +2,12 @@
 
 from gateway.store.ledger import Lease, Ledger, Load
 from gateway.store.rows import (
+    Alleged,
     ArchiveState,
     CommandRow,
     CutoffChange,
     InstructionRow,
+    Linked,
     NewEvent,
     Origin,
     OutboxState,
@@ -19,12 +21,14 @@ from gateway.store.rows import (
 from gateway.store.unit import Unit
 
 __all__ = [
+    "Alleged",
     "ArchiveState",
     "CommandRow",
     "CutoffChange",
     "InstructionRow",
     "Lease",
     "Ledger",
+    "Linked",
     "Load",
     "NewEvent",
     "Origin",

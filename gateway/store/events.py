@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, false, func, or_, select, text, update
@@ -15,6 +16,8 @@ from gateway.store.pending import Pending
 from gateway.store.rows import (
     NewEvent,
 )
+
+_HOLDING = "parked.state IN ('open', 'waiting')"  # as the index says it
 
 
 @dataclass
@@ -105,18 +108,26 @@ class Events(Pending):
     def open_trades(self, keys: Iterable[int]) -> dict[int, list[tuple[int, str, int | None, int | None]]]:
         """Return, by trade key, what holds a trade's later events: (parked id, stage, instruction number, event row).
 
-        Those are its open parked events, and events held behind them that have not had their turn (parked id 0).
+        Those are its parked events, requests that wait for their instruction, and events held behind them that have
+        not had their turn (parked id 0). The stage of a request that waits is ``waiting``.
         """
         wanted = set(keys)
         table, events = tables.parked, tables.event
         found = self.connection.execute(
-            select(table.c.trade_key, table.c.id, table.c.stage, table.c.instruction_number, table.c.event_row)
-            .where(table.c.state == "open", table.c.trade_key.in_(wanted), table.c.stage == "event")
+            select(
+                table.c.trade_key,
+                table.c.id,
+                table.c.stage,
+                table.c.instruction_number,
+                table.c.event_row,
+                table.c.state,
+            )
+            .where(text(_HOLDING), table.c.trade_key.in_(wanted), table.c.stage == "event")
             .order_by(table.c.id)
         )
         result: dict[int, list[tuple[int, str, int | None, int | None]]] = defaultdict(list)
         for row in found:
-            result[row[0]].append((row[1], row[2], row[3], row[4]))
+            result[row[0]].append((row[1], row[2] if row[5] == "open" else "waiting", row[3], row[4]))
         held = self.connection.execute(
             select(events.c.trade_key).distinct().where(events.c.trade_key.in_(wanted), events.c.disposition == "held")
         )
@@ -127,9 +138,7 @@ class Events(Pending):
     def released_events(self, limit: int) -> list[int]:
         """Return held events that nothing parked holds any more: the first of each trade."""
         table, events = tables.parked, tables.event
-        holding = select(1).where(
-            table.c.state == "open", table.c.stage == "event", table.c.trade_key == events.c.trade_key
-        )
+        holding = select(1).where(text(_HOLDING), table.c.stage == "event", table.c.trade_key == events.c.trade_key)
         query = (
             select(func.min(events.c.id))
             .where(events.c.disposition == "held", ~holding.exists())
@@ -137,3 +146,52 @@ class Events(Pending):
             .limit(limit)
         )
         return sorted(self.connection.execute(query).scalars())
+
+    # Requests that came before the instruction they are about --------------------------------------------------------
+
+    def awaited_events(self, kinds: Iterable[str], limit: int) -> list[tuple[int, str]]:
+        """Return held events of these kinds with the number that a request of their trade waits for, and for what."""
+        table, events = tables.parked, tables.event
+        query = (
+            select(events.c.id, table.c.awaits)
+            .join(events, and_(events.c.trade_key == table.c.trade_key, events.c.disposition == "held"))
+            .where(text("parked.state = 'waiting'"), events.c.instruction_number == table.c.instruction_number)
+            .where(events.c.kind.in_(set(kinds)))
+            .order_by(events.c.id)
+            .limit(limit)
+        )
+        return [(row[0], row[1]) for row in self.connection.execute(query)]
+
+    def overdue(self, since: datetime, limit: int) -> list[tuple[int, str]]:
+        """Return requests that have waited since then or longer: (parked item, what it waits for)."""
+        table = tables.parked
+        query = (
+            select(table.c.id, table.c.awaits)
+            .where(text("parked.state = 'waiting'"), table.c.created_at <= since)
+            .order_by(table.c.created_at)
+            .limit(limit)
+        )
+        return [(row[0], row[1]) for row in self.connection.execute(query)]
+
+    def waiting_for(self, transaction_ids: Iterable[str]) -> list[tuple[int, int]]:
+        """Return the requests that wait for these instructions: (parked item, event row)."""
+        table = tables.parked
+        query = select(table.c.id, table.c.event_row).where(
+            text("parked.state = 'waiting'"), table.c.awaits.in_(set(transaction_ids))
+        )
+        return [(row[0], row[1]) for row in self.connection.execute(query)]
+
+    def end_wait(self, transaction_ids: Iterable[str]) -> int:
+        """Let the requests that wait for these instructions have their turn; returns how many there were."""
+        table = tables.parked
+        found = self.waiting_for(transaction_ids)
+        for parked_id, event_row in found:
+            values = {
+                "state": "released",
+                "closed_at": self.now,
+                "closed_by": "gateway",
+                "reason": "what it is about came",
+            }
+            self.connection.execute(update(table).where(table.c.id == parked_id).values(values))
+            self.dispose_event(event_row, "held")
+        return len(found)

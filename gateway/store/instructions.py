@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.reports import (
@@ -20,10 +20,12 @@ from gateway.model.reports import (
     encode,
     settled_sums,
 )
+from gateway.model.transitions import GIVEN_UP
 from gateway.store import tables
 from gateway.store.history import GENESIS, entry_hash
 from gateway.store.pending import Moved, Pending
 from gateway.store.rows import (
+    Alleged,
     InstructionRow,
     NewEvent,
     Origin,
@@ -96,6 +98,19 @@ class Instructions(Pending):
         )
         return [_instruction_row(row) for row in self.connection.execute(query)]
 
+    def peek(self, ids: Iterable[int]) -> list[InstructionRow]:
+        """Return instructions unlocked: to compare, not to move."""
+        table = tables.instruction
+        query = select(*_INSTRUCTION_COLUMNS).where(table.c.id.in_(set(ids))).order_by(table.c.id)
+        return [_instruction_row(row) for row in self.connection.execute(query)]
+
+    def open_allegements(self, counterparties: Iterable[str]) -> list[Alleged]:
+        """Return what these counterparties alleged or confirmed and nobody has answered, in short."""
+        table = tables.instruction
+        columns = (table.c.id, table.c.counterparty, table.c.settlement_date, table.c.quantity, table.c.amount)
+        query = select(*columns).where(text(tables.OPEN_ALLEGEMENT), table.c.counterparty.in_(set(counterparties)))
+        return [Alleged(*row) for row in self.connection.execute(query)]
+
     def add_instruction(
         self,
         *,
@@ -161,6 +176,8 @@ class Instructions(Pending):
             (row.id, sequence, self.now, actor, action, f"{cause.kind}:{cause.identifier}", detail, head)
         )
         self._touched.add(row.id)
+        if headline in GIVEN_UP and before not in GIVEN_UP:
+            self.recheck([row.id])
         if not publish:
             return
         quantities, amounts = settled_sums(state) if state.parts else ((), ())
@@ -190,9 +207,17 @@ class Instructions(Pending):
         )
         self._publish("status", row.trade_id, status_id, row.id, encode(report))
 
-    def name_servicer_reference(self, row: InstructionRow, reference: str) -> None:
-        """Remember the account servicer's transaction identification, a key for later replies."""
-        row.account_servicer_transaction_id = reference
+    def recheck(self, instruction_ids: Iterable[int]) -> None:
+        """Have instructions looked at with what goes with them or was alleged, soon after this transaction."""
+        self._rows[tables.recheck] += [(self._allocate(tables.recheck), number) for number in instruction_ids]
+
+    def name_references(self, row: InstructionRow, servicer: str | None, infrastructure: str | None = None) -> None:
+        """Remember the identifications that others give, keys for later replies and for links; the caller moves it."""
+        before = row.account_servicer_transaction_id, row.market_infrastructure_transaction_id
+        after = servicer or before[0], infrastructure or before[1]
+        row.account_servicer_transaction_id, row.market_infrastructure_transaction_id = after
+        if after != before and row.headline in GIVEN_UP:  # what states a link to this name could not be told before
+            self.recheck([row.id])
 
 
 _INSTRUCTION_COLUMNS = (
@@ -209,6 +234,7 @@ _INSTRUCTION_COLUMNS = (
     tables.instruction.c.sequence,
     tables.instruction.c.head_hash,
     tables.instruction.c.account_servicer_transaction_id,
+    tables.instruction.c.market_infrastructure_transaction_id,
 )
 
 
@@ -227,4 +253,5 @@ def _instruction_row(row: Any) -> InstructionRow:
         sequence=row[10],
         head_hash=bytes(row[11]),
         account_servicer_transaction_id=row[12],
+        market_infrastructure_transaction_id=row[13],
     )

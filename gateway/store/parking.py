@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from sqlalchemy import select, update
 
+from gateway.errors import Violation
 from gateway.model.references import trade_key
 from gateway.model.reports import (
     EXCEPTION_SCHEMA,
@@ -24,10 +26,16 @@ from gateway.store.rows import (
 )
 from gateway.store.tables import microseconds
 
+_VIOLATIONS = msgspec.json.Decoder(tuple[Violation, ...])
+
+
+def harmless(text: str) -> str:
+    """Write out what no store holds (NUL, lone surrogates): what is said of a bad item must not be refused in turn."""
+    return text.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
+
 
 def _harmless(text: str | None) -> str | None:
-    """Write out what no store holds (NUL, lone surrogates): what is said of a bad item must not be refused in turn."""
-    return None if text is None else text.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
+    return None if text is None else harmless(text)
 
 
 def _harmless_parking(parking: Parking) -> Parking:
@@ -49,8 +57,12 @@ def _harmless_parking(parking: Parking) -> Parking:
 class Parked(Pending):
     """Park, repair, release, discard; read and mark publications."""
 
-    def park(self, parking: Parking) -> int:
-        """Park something: a row for operators, and an exception event."""
+    def park(self, parking: Parking, *, awaits: str | None = None) -> int:
+        """Park something: a row for operators, and an exception event.
+
+        A request that ``awaits`` its instruction (by transaction identification) is shown as waiting, and nobody is
+        told until its wait is over.
+        """
         number = self._allocate(tables.parked)
         parking = _harmless_parking(parking)
         key = (
@@ -73,14 +85,40 @@ class Parked(Pending):
                 parking.archive_id,
                 parking.instruction_id,
                 parking.origin,
-                "open",
+                "waiting" if awaits else "open",
                 None,
                 self.now,
                 None,
                 None,
                 None,
+                awaits,
             )
         )
+        if awaits is None:
+            self._tell(number, parking)
+        return number
+
+    def give_up_waiting(self, parked_id: int) -> None:
+        """Park a request that has waited for its instruction in vain: it is open, and upstream is told."""
+        table = tables.parked
+        row = self.connection.execute(select(table).where(table.c.id == parked_id)).mappings().one()
+        self.connection.execute(update(table).where(table.c.id == parked_id).values(state="open"))
+        parking = Parking(
+            stage=row["stage"],
+            code=row["code"],
+            text=row["text"],
+            origin=row["origin"],
+            violations=_VIOLATIONS.decode(row["violations"]),
+            source=row["source"],
+            trade_id=row["trade_id"],
+            instruction_number=row["instruction_number"],
+            counterparty=row["counterparty"],
+            event_row=row["event_row"],
+        )
+        self._tell(parked_id, parking)
+
+    def _tell(self, number: int, parking: Parking) -> None:
+        """Tell upstream what is parked."""
         status_id = f"parked-{number}"
         report = ExceptionEvent(
             schema=EXCEPTION_SCHEMA,
@@ -100,7 +138,6 @@ class Parked(Pending):
         self._publish(
             "exceptions", parking.trade_id or parking.origin, status_id, parking.instruction_id, encode(report)
         )
-        return number
 
     def close_parked(self, parked_id: int, state: str, actor: str, reason: str, repaired: bytes | None = None) -> None:
         """Close a parked item: released, discarded or cancelled. The original stays where it is."""
@@ -150,6 +187,7 @@ class Parked(Pending):
                 content=None if row["content"] is None else bytes(row["content"]),
                 actor=row["actor"],
                 reason=row["reason"],
+                instruction_id=row["instruction_id"],
             )
             for row in self.connection.execute(query).mappings()
         ]

@@ -105,6 +105,8 @@ class Pending:
                         row.account_servicer_transaction_id,
                         created,
                         self.now,
+                        row.market_infrastructure_transaction_id,
+                        shown.common_reference,
                     )
                 )
             else:
@@ -116,6 +118,7 @@ class Pending:
                         row.head_hash,
                         row.account_servicer_transaction_id,
                         microseconds(self.now),
+                        row.market_infrastructure_transaction_id,
                         number,
                     )
                 )

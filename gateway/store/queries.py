@@ -18,6 +18,9 @@ from gateway.errors import Violation
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.references import trade_key
 from gateway.store import tables
+from gateway.store.alleged import counterparts
+from gateway.store.links import linked_with
+from gateway.store.parking import harmless
 from gateway.store.rows import ArchiveState, OutboxState
 from gateway.store.timing import deadlines_of
 from gateway.store.views import (
@@ -30,6 +33,7 @@ from gateway.store.views import (
     EventView,
     HistoryView,
     InstructionSummary,
+    LinkView,
     ParkedItem,
     ParkedSummary,
     ReplyView,
@@ -178,6 +182,23 @@ def _story(connection: Connection, number: int, content: bool) -> Story:
         history=history,
         parked=_parked_of(connection, row["trade_key"], row["trade_id"], row["instruction_number"]),
         deadlines=deadlines_of(connection, number),
+        links=_links(connection, number),
+        counterparts=counterparts(connection, state, terms),
+    )
+
+
+def _links(connection: Connection, number: int) -> tuple[LinkView, ...]:
+    table = tables.instruction
+    found = linked_with(connection, number)
+    names = ("transaction_id", "source", "trade_id", "instruction_number", "dialogue", "counterparty", "headline")
+    query = select(table.c.id, *(table.c[name] for name in names))
+    rows = connection.execute(query.where(table.c.id.in_({one.instruction_id for one in found}))).fetchall()
+    others = {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+    return tuple(
+        LinkView(
+            one.direction, one.relation, one.names, one.value, one.ended, **others.get(one.instruction_id or 0, {})
+        )
+        for one in found
     )
 
 
@@ -315,10 +336,12 @@ def list_parked(
     before: int | None = None,
     limit: int = 50,
 ) -> list[ParkedSummary]:
-    """Return parked items, newest first; ``state`` None for closed ones too."""
+    """Return parked items, newest first; ``open`` are those that still wait too, None is every state."""
     table = tables.parked
     query = select(*_PARKED_COLUMNS).order_by(table.c.id.desc()).limit(limit)
-    for column, value in ((table.c.state, state), (table.c.code, code), (table.c.stage, stage)):
+    if state is not None:
+        query = query.where(table.c.state.in_(("open", "waiting") if state == "open" else (state,)))
+    for column, value in ((table.c.code, code), (table.c.stage, stage)):
         if value is not None:
             query = query.where(column == value)
     if counterparty is not None:
@@ -351,7 +374,7 @@ def show_parked(connection: Connection, parked_id: int, *, content: bool = True)
         summary=ParkedSummary(*(row[column.name] for column in _PARKED_COLUMNS)),
         violations=_VIOLATIONS.decode(row["violations"]),
         transaction_id=connection.execute(transaction).scalar(),
-        holding=connection.execute(held).scalar_one() if row["state"] == "open" else 0,
+        holding=connection.execute(held).scalar_one() if row["state"] in ("open", "waiting") else 0,
         commands=tuple(_command(command) for command in given.mappings()),
         original=None if original is None else readable(original),
         repaired=readable(row["repaired"]) if content and row["repaired"] is not None else None,
@@ -395,7 +418,7 @@ def submit_command(
     state = connection.execute(select(table.c.state).where(table.c.id == parked_id).with_for_update()).scalar()
     if state is None:
         return CommandRefused("parked_unknown", f"there is no parked item {parked_id}")
-    if state != "open":
+    if state not in ("open", "waiting"):
         return CommandRefused("parked_closed", f"parked item {parked_id} is {state} already")
     commands = tables.command
     waiting = select(commands.c.id).where(commands.c.parked_id == parked_id, commands.c.state == "waiting")
@@ -406,8 +429,8 @@ def submit_command(
         "kind": kind,
         "parked_id": parked_id,
         "content": content,
-        "actor": _plain(actor),
-        "reason": _plain(reason),
+        "actor": harmless(actor.strip()),
+        "reason": harmless(reason.strip()),
     }
     result = connection.execute(insert(commands).values(**values, created_at=now, state="waiting"))
     key = result.inserted_primary_key
@@ -445,6 +468,7 @@ def counts(connection: Connection) -> Counts:
         instructions={row[0]: row[1] for row in grouped([instruction.c.headline])},
         parked={row[0]: row[1] for row in grouped([parked.c.code], parked.c.state == "open")},
         held_events=number(event.c.disposition == "held"),
+        waiting_requests=number(parked.c.state == "waiting"),
         outbox={
             f"{row[0]} {OutboxState(row[1]).name.lower()}": row[2]
             for row in grouped([outbox.c.channel, outbox.c.state], outbox.c.state < int(OutboxState.DONE))
@@ -461,7 +485,3 @@ def readable(content: bytes) -> Content:
         return bytes(content).decode()
     except UnicodeDecodeError:
         return bytes(content)
-
-
-def _plain(text: str) -> str:
-    return text.strip().replace("\x00", "\\x00").encode(errors="backslashreplace").decode()

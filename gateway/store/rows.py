@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from enum import IntEnum
 
 from gateway.calendar.deadlines import Cutoff, Deadline
@@ -80,6 +81,33 @@ class InstructionRow:
     sequence: int
     head_hash: bytes
     account_servicer_transaction_id: str | None = None
+    market_infrastructure_transaction_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alleged:
+    """What the other side began and nobody has answered."""
+
+    instruction_id: int
+    counterparty: str
+    settlement_date: date | None
+    quantity: Decimal | None
+    amount: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """One thing that an instruction goes with: ``instruction_id`` is None where nobody here has that name.
+
+    ``direction`` is ``states``, ``stated_by``, or ``shares`` where both state the same pool, block or allocation.
+    """
+
+    direction: str
+    relation: str
+    names: str
+    value: str
+    instruction_id: int | None
+    ended: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +171,15 @@ class ParkedRow:
 
 @dataclass(frozen=True, slots=True)
 class CommandRow:
-    """An operator's command: repair, release or discard a parked item."""
+    """An operator's command: repair, release or discard a parked item, or answer what the other side began."""
 
     id: int
     kind: str
-    parked_id: int
+    parked_id: int | None
     content: bytes | None
     actor: str
     reason: str
+    instruction_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

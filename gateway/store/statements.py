@@ -52,6 +52,8 @@ INSERT_ORDER = (
     tables.parked,
     tables.command,
     tables.deadline,
+    tables.link,
+    tables.recheck,
 )
 
 
@@ -64,7 +66,15 @@ class Statements:
         self.update_instruction = self._update(
             dialect,
             tables.instruction,
-            ("state", "headline", "sequence", "head_hash", "account_servicer_transaction_id", "updated_at"),
+            (
+                "state",
+                "headline",
+                "sequence",
+                "head_hash",
+                "account_servicer_transaction_id",
+                "updated_at",
+                "market_infrastructure_transaction_id",
+            ),
             ("id",),
         )
         self.update_outbox = self._update(dialect, tables.outbox, ("state", "attempts", "in_doubt"), ("document_id",))

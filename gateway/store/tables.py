@@ -149,15 +149,52 @@ instruction = Table(
     Column("account_servicer_transaction_id", Text),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    Column("market_infrastructure_transaction_id", Text),
+    Column("common_reference", Text),
     UniqueConstraint("transaction_id", name="instruction_transaction_id"),
     Index("instruction_trade", "trade_key"),
     Index("instruction_counterparty_date", "counterparty", "settlement_date"),
 )
+for _name, _column in (
+    ("instruction_servicer", instruction.c.account_servicer_transaction_id),
+    ("instruction_infrastructure", instruction.c.market_infrastructure_transaction_id),
+    ("instruction_common", instruction.c.common_reference),
+):
+    _stated = text(f"{_column.name} IS NOT NULL")
+    Index(_name, _column, sqlite_where=_stated, postgresql_where=_stated)
+
+OPEN_ALLEGEMENT = "dialogue IN ('allegement', 'alleged_trade') AND headline IN ('alleged', 'agrees', 'differs')"
 Index(
-    "instruction_servicer",
-    instruction.c.account_servicer_transaction_id,
-    sqlite_where=text("account_servicer_transaction_id IS NOT NULL"),
-    postgresql_where=text("account_servicer_transaction_id IS NOT NULL"),
+    "instruction_alleged",
+    instruction.c.counterparty,
+    sqlite_where=text(OPEN_ALLEGEMENT),
+    postgresql_where=text(OPEN_ALLEGEMENT),
+)
+
+# What an instruction says it goes with, by whatever name it says it. Names are resolved when they are asked for, so
+# that it does not matter which of the two comes first.
+link = Table(
+    "link",
+    metadata,
+    Column("instruction_id", BigInteger, nullable=False),
+    Column("relation", String(24), nullable=False),
+    Column("names", String(40), nullable=False),  # which identification the value is: model.facts.links
+    Column("value", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("stated_at", Instant, nullable=False),
+    Column("ended_by", String(35)),  # business message identifier of our request to unlink
+    PrimaryKeyConstraint("instruction_id", "relation", "names", "value"),
+    sqlite_with_rowid=False,
+)
+Index("link_value", link.c.value, link.c.names)
+
+# Instructions to be looked at once more, with what goes with them or was alleged: one that ended without settling, that
+# states links, or that is like what the other side began before it came.
+recheck = Table(
+    "recheck",
+    metadata,
+    Column("id", _Identity, primary_key=True),
+    Column("instruction_id", BigInteger, nullable=False),
 )
 
 document = Table(
@@ -290,23 +327,28 @@ parked = Table(
     Column("archive_id", BigInteger),
     Column("instruction_id", BigInteger),
     Column("origin", Text, nullable=False),  # topic/partition/offset, or channel and carrier key
-    Column("state", String(12), nullable=False),  # open | released | discarded | cancelled
+    Column("state", String(12), nullable=False),  # waiting | open | released | discarded | cancelled
     Column("repaired", LargeBinary),
     Column("created_at", Instant, nullable=False),
     Column("closed_at", Instant),
     Column("closed_by", Text),
     Column("reason", Text),
+    Column("awaits", String(16)),  # a request that came before its instruction: that one's transaction identification
 )
+_HOLDING = text("state IN ('open', 'waiting')")
+Index("parked_holding", parked.c.trade_key, sqlite_where=_HOLDING, postgresql_where=_HOLDING)
 _OPEN_PARKED = text("state = 'open'")
-Index("parked_open", parked.c.trade_key, sqlite_where=_OPEN_PARKED, postgresql_where=_OPEN_PARKED)
 Index("parked_open_counterparty", parked.c.counterparty, sqlite_where=_OPEN_PARKED, postgresql_where=_OPEN_PARKED)
+_WAITS = text("state = 'waiting'")
+Index("parked_awaits", parked.c.awaits, sqlite_where=_WAITS, postgresql_where=_WAITS)
+Index("parked_waiting", parked.c.created_at, sqlite_where=_WAITS, postgresql_where=_WAITS)
 
 command = Table(
     "command",
     metadata,
     Column("id", _Identity, primary_key=True),
-    Column("kind", String(12), nullable=False),  # repair | release | discard
-    Column("parked_id", BigInteger, nullable=False),
+    Column("kind", String(12), nullable=False),  # repair | release | discard a parked item; answer an instruction
+    Column("parked_id", BigInteger),
     Column("content", LargeBinary),
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -314,6 +356,7 @@ command = Table(
     Column("state", String(12), nullable=False),  # waiting | done | refused
     Column("answer", Text),
     Column("done_at", Instant),
+    Column("instruction_id", BigInteger),
 )
 
 lease = Table(

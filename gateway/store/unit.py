@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from gateway.store.deadlines import Deadlines
 from gateway.store.events import Events
 from gateway.store.instructions import Instructions
+from gateway.store.links import Links
 from gateway.store.parking import Parked
 from gateway.store.replies import Archive
 from gateway.store.sends import Sends
 
 
 @dataclass
-class Unit(Events, Instructions, Sends, Archive, Parked, Deadlines):
+class Unit(Events, Instructions, Links, Sends, Archive, Parked, Deadlines):
     """Reads and writes of one transaction. ``now`` is the time of every row it writes."""

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from gateway.calendar.deadlines import Deadline
 from gateway.errors import Violation
+from gateway.matching import FieldCompared
 from gateway.model.facts import Alert, Change, State, Terms
 
 Content = str | bytes | None
@@ -120,13 +121,14 @@ class CommandView:
 
     id: int
     kind: str
-    parked_id: int
+    parked_id: int | None
     actor: str
     reason: str
     created_at: datetime
     state: str
     answer: str | None
     done_at: datetime | None
+    instruction_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,65 @@ class ParkedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class CounterpartView:
+    """One of ours that the other side's trade may be.
+
+    It is an ``instruction`` (by its transaction identification) or ``parked`` (by the number of the parked item).
+
+    ``compared_as`` is where it stood when the two were compared, ``stands`` where it does now.
+    """
+
+    kind: str
+    identifier: str
+    source: str | None
+    trade_id: str | None
+    instruction_number: int | None
+    compared_as: str
+    stands: str | None
+    fields: tuple[FieldCompared, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllegementSummary:
+    """A trade that the other side began, and what of ours is most like it."""
+
+    id: int
+    transaction_id: str
+    counterparty: str
+    reference: str  # theirs
+    dialogue: str
+    headline: str
+    comparison: str | None
+    terms: str
+    ours: CounterpartView | None
+    agreed: tuple[str, ...]
+    differing: tuple[str, ...]
+    unstated: tuple[str, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """What an instruction goes with: ``direction`` is ``states``, ``stated_by`` or ``shares``.
+
+    What follows ``ended`` is of the other one, and None where nobody here has the name (yet).
+    """
+
+    direction: str
+    relation: str
+    names: str
+    value: str
+    ended: bool
+    transaction_id: str | None = None
+    source: str | None = None
+    trade_id: str | None = None
+    instruction_number: int | None = None
+    dialogue: str | None = None
+    counterparty: str | None = None
+    headline: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """Everything the ledger knows of one instruction."""
 
@@ -175,6 +236,8 @@ class Story:
     replies: tuple[ReplyView, ...]
     history: tuple[HistoryView, ...]
     parked: tuple[ParkedSummary, ...]
+    links: tuple[LinkView, ...] = ()
+    counterparts: tuple[CounterpartView, ...] = ()
     deadlines: tuple[Deadline, ...] = ()
 
 
@@ -206,6 +269,7 @@ class Counts:
     instructions: dict[str, int]  # by headline
     parked: dict[str, int]  # open, by code
     held_events: int
+    waiting_requests: int  # that came before their instruction
     outbox: dict[str, int]  # open, by 'channel state'
     unpublished: dict[str, int]  # by topic
     archive: dict[str, int]  # by state

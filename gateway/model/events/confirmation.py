@@ -155,6 +155,10 @@ class ConfirmTrade(Event):
             accrued_interest=money(self.accrued_interest),
         )
 
+    def links(self) -> tuple[facts.Link, ...]:
+        """State the block or the allocations that it belongs to, and what else it refers to."""
+        return tuple(reference.link() for reference in self.references)
+
 
 class CancelConfirmation(Event):
     """Cancel the trade confirmation of this trade that has this ``instruction_number``."""

@@ -178,6 +178,10 @@ class InstructSettlement(Event):
             place_of_settlement=self.place_of_settlement,
         )
 
+    def links(self) -> tuple[facts.Link, ...]:
+        """State what it settles before, with or after, and the block that it belongs to."""
+        return tuple(linkage.link(block_trade=self.block_trade) for linkage in self.linkages)
+
     def axes_at_birth(self) -> dict[str, str]:
         """Say that an instruction is born held."""
         return {"hold": "held"} if self.hold else {}
@@ -262,6 +266,10 @@ class ChangeSettlementConditions(Event):
             lambda event: event.hold is None and bool(event.hold_reasons),
         ),
     )
+
+    def links(self) -> tuple[facts.Link, ...]:
+        """State what it is to be linked with from now on, or no longer."""
+        return tuple(linkage.link(ends=self.linkage == "UNLK") for linkage in self.linkages)
 
     def asks(self) -> str:
         """Say ``hold`` or ``release`` where that is what it is about."""

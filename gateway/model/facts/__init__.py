@@ -14,12 +14,14 @@ from gateway.model.facts.administration import MessageRejection, Receipt, System
 from gateway.model.facts.allegement import Alleged, AllegementAdvice
 from gateway.model.facts.confirmation import ConfirmationAnswer, ConfirmationStatus
 from gateway.model.facts.foreign_exchange import ForeignExchangeStatus
+from gateway.model.facts.links import OWN_NAMES, InstructionName, Link
 from gateway.model.facts.settlement import RequestAdvice, SettlementConfirmation, StatusAdvice
 from gateway.model.facts.state import Alert, Asked, Axis, Change, Delivery, Part, State
 from gateway.model.facts.terms import Counterpart, Difference, Terms
 from gateway.model.facts.values import Amount, Quantity, Reason, References, StatusValue
 
 __all__ = [
+    "OWN_NAMES",
     "Alert",
     "Alleged",
     "AllegementAdvice",
@@ -34,6 +36,8 @@ __all__ = [
     "Difference",
     "Fact",
     "ForeignExchangeStatus",
+    "InstructionName",
+    "Link",
     "MessageRejection",
     "Part",
     "Quantity",
@@ -81,4 +85,5 @@ class Reply:
     receiver_bic: str | None = None
     possible_duplicate: bool = False
     header_definition: str | None = None
+    stated_definition: str | None = None  # what the header says that the document is
     supplementary: int = 0

@@ -77,7 +77,8 @@ class State:
     confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes
     the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
     ``requests`` are ours by business message identifier, in the order made; the axis of a kind shows its latest one.
-    ``counterparts`` are what the other side's trade was compared with, the best one first.
+    ``counterparts`` are what the other side's trade was compared with, the best one first, and ``stated`` its terms as
+    the other side states them now, where they are no longer the first ones.
     """
 
     dialogue: str  # a Dialogue of transitions.py
@@ -89,6 +90,7 @@ class State:
     sources: dict[str, int] | None = None
     requests: dict[str, Asked] | None = None
     counterparts: tuple[Counterpart, ...] = ()
+    stated: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)

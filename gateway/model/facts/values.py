@@ -33,11 +33,15 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class StatusValue:
-    """One value of one status axis, for instance ``unmatched``, with its reasons; ``proprietary`` names another."""
+    """One value of one status axis, for instance ``unmatched``, with its reasons; ``proprietary`` names another.
+
+    ``unknown`` is a code that no code set here has: it is kept as a proprietary one.
+    """
 
     value: str
     reasons: tuple[Reason, ...] = ()
     proprietary: str | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

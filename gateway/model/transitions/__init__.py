@@ -34,6 +34,7 @@ __all__ = [
     "DIALOGUES",
     "EFFECTS",
     "FINISHED",
+    "GIVEN_UP",
     "HEADLINES",
     "NOTHING",
     "OVERTAKEN",
@@ -74,6 +75,9 @@ EFFECTS: Final[Mapping[tuple[str, str, str, str], tuple[str, str]]] = {
 # The headlines after which nothing more is expected, though a reversal may still come; or the remainder was given up.
 FINISHED: Final[Mapping[str, frozenset[str]]] = {dialogue: table.finished for dialogue, table in DIALOGUES.items()}
 
+GIVEN_UP: Final = frozenset({"cancelled", "rejected", "withdrawn"})
+"""The headlines of an instruction that ended without settling: what is linked with it must know."""
+
 REQUESTS: Final = frozenset(
     axis for (_, axis), rows in TRANSITIONS.items() if any(row.cause == REQUEST for row in rows)
 )
@@ -81,9 +85,12 @@ REQUESTS: Final = frozenset(
 
 _COMMON_ALERTS: Final = {
     "cancellation_crossed_settlement": "A cancellation and a settlement crossed: the instruction has settled.",
+    "fields_dropped": "What was sent leaves out fields of the event, as the counterparty's profile allows.",
+    "linked_instruction_ended": "An instruction that this one is linked with will not settle.",
     "rejected_after_answer": "A message was refused technically after it was answered: perhaps only its duplicate.",
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",
     "receipt_unclear": "A message was acknowledged with a code that the counterparty's profile does not explain.",
+    "status_code_unknown": "The counterparty states a status that no code set here has; it is kept as proprietary.",
     "request_not_made": "The counterparty answers a request that this ledger did not make.",
 }
 ALERTS: Final[Mapping[str, str]] = {

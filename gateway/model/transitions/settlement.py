@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.model.transitions.edges import (
     CANCELLATION,
+    COMPARED,
     CONFIRMATION,
     NOTHING,
     REFUSALS,
@@ -70,6 +71,8 @@ AXES: Final = {
         *request(("accepted", *REFUSALS), ("answered",), refusals=REFUSALS),
         Edges(("requested", "accepted", "answered"), ("requested",), REQUEST, "it may be asked at any time"),
     ),
+    # What of ours a transaction that the servicer generated is like.
+    "comparison": COMPARED,
     # What we have asked for and the servicer has done; an instruction may be born held.
     "hold": (Edges((NOTHING, "held", "released"), ("held", "released"), STATUS),),
 }
