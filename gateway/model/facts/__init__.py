@@ -15,6 +15,15 @@ from gateway.model.facts.allegement import Alleged, AllegementAdvice
 from gateway.model.facts.confirmation import ConfirmationAnswer, ConfirmationStatus
 from gateway.model.facts.settlement import RequestAdvice, SettlementConfirmation, StatusAdvice
 from gateway.model.facts.state import Alert, Asked, Axis, Change, Delivery, Part, State
+from gateway.model.facts.statement import (
+    CashBalance,
+    CashEntry,
+    CashTransaction,
+    Holding,
+    Statement,
+    SubBalance,
+    TransactionEntry,
+)
 from gateway.model.facts.terms import Counterpart, Difference, Terms
 from gateway.model.facts.values import Amount, Quantity, Reason, References, StatusValue
 
@@ -25,6 +34,9 @@ __all__ = [
     "Amount",
     "Asked",
     "Axis",
+    "CashBalance",
+    "CashEntry",
+    "CashTransaction",
     "Change",
     "ConfirmationAnswer",
     "ConfirmationStatus",
@@ -32,6 +44,7 @@ __all__ = [
     "Delivery",
     "Difference",
     "Fact",
+    "Holding",
     "MessageRejection",
     "Part",
     "Quantity",
@@ -41,9 +54,12 @@ __all__ = [
     "RequestAdvice",
     "SettlementConfirmation",
     "State",
+    "Statement",
     "StatusAdvice",
     "StatusValue",
+    "SubBalance",
     "Terms",
+    "TransactionEntry",
 ]
 
 Fact = (
@@ -55,6 +71,7 @@ Fact = (
     | ConfirmationAnswer
     | ConfirmationStatus
     | MessageRejection
+    | Statement
 )
 
 
