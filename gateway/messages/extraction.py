@@ -138,7 +138,8 @@ class _Filling:
             slot = _slot(base, name.removesuffix(f".{part}"), table.name)
             if part and part not in _STATUS_PARTS:
                 raise ConfigError(f"{table.name}: a status has no part '{part}'", code="reading_table_invalid")
-            if part or (len(group) > 1 and not _exclude_each_other(message, top, group)):
+            counted = all(column.conversion == "count" for column in group)  # counts add up
+            if part or (len(group) > 1 and not counted and not _exclude_each_other(message, top, group)):
                 slots = [self._spare() for _ in group]
                 if part:
                     self._statuses.setdefault(slot, {})[part] = slots
@@ -162,7 +163,9 @@ class _Filling:
     def finish(self, slots: Slots) -> None:
         """Choose among alternatives and put statuses together."""
         for slot, places in self._alternatives:
-            slots[slot] = _first(slots, places)
+            found = _first(slots, places)
+            if found is not None:
+                slots[slot] = found
         for slot, parts in self._statuses.items():
             value, proprietary, *why = (_first(slots, parts.get(part, ())) for part in _STATUS_PARTS)
             if value is not None or proprietary is not None:

@@ -27,6 +27,7 @@ class Holding:
     """
 
     isin: str | None = None
+    other_identification: str | None = None
     description: str | None = None
     account: str | None = None
     quantity: Quantity | None = None
@@ -42,7 +43,7 @@ class Holding:
 class TransactionEntry:
     """A transaction as a statement lists it: posted, pending, alleged, moved between balances, or one of its statuses.
 
-    ``at`` is when a status of an audit trail held; there ``settled`` says whether it was settlement.
+    ``at`` is when a status of an audit trail came about; there ``settlements`` is 1 where it was settlement.
     """
 
     account_owner_transaction_id: str | None = None
@@ -55,6 +56,7 @@ class TransactionEntry:
     movement: str | None = None  # deliver | receive
     payment: str | None = None  # against | free
     isin: str | None = None
+    other_identification: str | None = None
     account: str | None = None
     quantity: Quantity | None = None
     previously_settled_quantity: Quantity | None = None
@@ -73,7 +75,7 @@ class TransactionEntry:
     modification: StatusValue | None = None
     cancellation: StatusValue | None = None
     proprietary_status: str | None = None
-    settled: bool = False
+    settlements: int = 0
     at: datetime | None = None
 
 
@@ -96,7 +98,7 @@ class CashTransaction:
 
 @dataclass(frozen=True, slots=True)
 class CashEntry:
-    """One entry of a cash account: ``status`` is ``booked``, ``pending``, ``information``... or the bank's own word.
+    """One entry of a cash account: ``status`` is ``BOOK``, ``PDNG``, ``INFO``... or the bank's own word.
 
     ``bank_transaction_code`` is domain, family and sub-family (``PMNT/RCDT/ESCT``), or the bank's proprietary code.
     """
@@ -139,13 +141,12 @@ class Statement:
     ``custody_holdings`` (semt.002), ``accounting_holdings`` (semt.003), ``balance_movements`` (semt.016),
     ``postings`` (semt.017), ``pending`` (semt.018), ``allegements`` (semt.019), ``audit_trail`` (semt.022),
     ``cash_account`` (camt.053). ``reference`` is the same on all its pages; ``number`` counts statements of an account,
-    ``sequence`` does for cash. ``update`` is ``complete``, ``delta`` or a proprietary word. Where the statement does
+    ``sequence`` does for cash. ``statement_date`` is the day it states, or the last one of the period that ``begins``. ``update`` is ``complete``, ``delta`` or a proprietary word. Where the statement does
     not count pages, it is one.
     """
 
     kind: str
     reference: str | None = None
-    query_reference: str | None = None
     number: str | None = None
     sequence: Decimal | None = None
     account: str | None = None
@@ -153,7 +154,6 @@ class Statement:
     statement_date: date | None = None
     at: datetime | None = None
     begins: date | None = None
-    ends: date | None = None
     page: str = "1"
     last_page: bool = True
     update: str | None = None
