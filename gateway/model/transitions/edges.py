@@ -15,6 +15,7 @@ class Dialogue(StrEnum):
     CONFIRMATION = "confirmation"
     ALLEGEMENT = "allegement"
     ALLEGED_TRADE = "alleged_trade"
+    STATEMENT = "statement"
 
 
 NOTHING: Final = "nothing"  # where an axis stands before anything was said on it
