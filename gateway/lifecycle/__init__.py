@@ -18,6 +18,7 @@ from typing import Any, Final, get_args
 
 from gateway.lifecycle import allegement, settlement
 from gateway.lifecycle.allegement import compared, describe
+from gateway.lifecycle.statement import received, tell
 from gateway.lifecycle.step import (
     NO_TERMS,
     REQUESTED,
@@ -69,7 +70,9 @@ __all__ = [
     "describe",
     "headline",
     "is_finished",
+    "received",
     "request",
+    "tell",
     "terms_in_force",
     "withdraw",
 ]

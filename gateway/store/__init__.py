@@ -1,6 +1,7 @@
 """The ledger: SQLite embedded, PostgreSQL for production, one contract."""
 
 from gateway.store.ledger import Lease, Ledger, Load
+from gateway.store.received import StatementRow
 from gateway.store.rows import (
     ArchiveState,
     CommandRow,
@@ -28,6 +29,7 @@ __all__ = [
     "ParkedRow",
     "Parking",
     "SendRow",
+    "StatementRow",
     "Unit",
     "WaitingReply",
 ]

@@ -43,9 +43,9 @@ class Instructions(Pending):
         wanted = {number for number in ids if number not in self._moved}
         if wanted:
             table = tables.instruction
-            query = select(*_INSTRUCTION_COLUMNS).where(table.c.id.in_(wanted)).order_by(table.c.id).with_for_update()
+            query = select(*INSTRUCTION_COLUMNS).where(table.c.id.in_(wanted)).order_by(table.c.id).with_for_update()
             for row in self.connection.execute(query):
-                self._moved[row[0]] = Moved(_instruction_row(row), self.now)
+                self._moved[row[0]] = Moved(instruction_row(row), self.now)
         return {number: self._moved[number].row for number in ids if number in self._moved}
 
     def by_transaction(self, transaction_ids: Iterable[str]) -> dict[str, int]:
@@ -83,12 +83,12 @@ class Instructions(Pending):
         """Return instructions with a counterparty that settle between two dates, unlocked: to compare, not to move."""
         table = tables.instruction
         query = (
-            select(*_INSTRUCTION_COLUMNS)
+            select(*INSTRUCTION_COLUMNS)
             .where(table.c.counterparty == counterparty, table.c.settlement_date.between(earliest, latest))
             .where(table.c.dialogue.in_(set(dialogues)))
             .order_by(table.c.id)
         )
-        return [_instruction_row(row) for row in self.connection.execute(query)]
+        return [instruction_row(row) for row in self.connection.execute(query)]
 
     def add_instruction(
         self,
@@ -189,7 +189,7 @@ class Instructions(Pending):
         row.account_servicer_transaction_id = reference
 
 
-_INSTRUCTION_COLUMNS = (
+INSTRUCTION_COLUMNS = (
     tables.instruction.c.id,
     tables.instruction.c.transaction_id,
     tables.instruction.c.source,
@@ -206,7 +206,7 @@ _INSTRUCTION_COLUMNS = (
 )
 
 
-def _instruction_row(row: Any) -> InstructionRow:
+def instruction_row(row: Any) -> InstructionRow:
     return InstructionRow(
         id=row[0],
         transaction_id=row[1],

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from gateway.store.events import Events
 from gateway.store.instructions import Instructions
 from gateway.store.parking import Parked
+from gateway.store.received import Received
 from gateway.store.replies import Archive
 from gateway.store.sends import Sends
 
 
 @dataclass
-class Unit(Events, Instructions, Sends, Archive, Parked):
+class Unit(Events, Instructions, Sends, Archive, Parked, Received):
     """Reads and writes of one transaction. ``now`` is the time of every row it writes."""

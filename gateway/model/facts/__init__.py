@@ -20,7 +20,10 @@ from gateway.model.facts.statement import (
     CashEntry,
     CashTransaction,
     Holding,
+    Position,
     Statement,
+    StatementDifference,
+    StatementProgress,
     SubBalance,
     TransactionEntry,
 )
@@ -47,6 +50,7 @@ __all__ = [
     "Holding",
     "MessageRejection",
     "Part",
+    "Position",
     "Quantity",
     "Reason",
     "References",
@@ -55,6 +59,8 @@ __all__ = [
     "SettlementConfirmation",
     "State",
     "Statement",
+    "StatementDifference",
+    "StatementProgress",
     "StatusAdvice",
     "StatusValue",
     "SubBalance",
@@ -72,6 +78,7 @@ Fact = (
     | ConfirmationStatus
     | MessageRejection
     | Statement
+    | StatementProgress
 )
 
 

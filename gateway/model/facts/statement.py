@@ -140,9 +140,10 @@ class Statement:
 
     ``custody_holdings`` (semt.002), ``accounting_holdings`` (semt.003), ``balance_movements`` (semt.016),
     ``postings`` (semt.017), ``pending`` (semt.018), ``allegements`` (semt.019), ``audit_trail`` (semt.022),
-    ``cash_account`` (camt.053). ``reference`` is the same on all its pages; ``number`` counts statements of an account,
-    ``sequence`` does for cash. ``statement_date`` is the day it states, or the last one of the period that ``begins``. ``update`` is ``complete``, ``delta`` or a proprietary word. Where the statement does
-    not count pages, it is one.
+    ``cash_account`` (camt.053). ``reference`` is the same on all its pages; ``number`` counts the statements of an
+    account, ``sequence`` those of a cash account. ``statement_date`` is the day it is of, or the last one of the period
+    that ``begins``; ``at`` the instant where it states one. ``update`` is ``complete``, ``delta`` or a proprietary
+    word. A statement that counts no pages is one.
     """
 
     kind: str
@@ -169,3 +170,42 @@ class Statement:
     def page_number(self) -> int:
         """Return the number of the page, from 1."""
         return int(self.page)
+
+
+@dataclass(frozen=True, slots=True)
+class StatementProgress:
+    """How far a statement has come, ``incomplete`` or ``complete``; a request for one may be ``rejected``."""
+
+    statement: StatusValue | None = None
+    processing: StatusValue | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What a statement says that an account holds: short and debit are negative.
+
+    ``instrument`` is an ISIN (or another identification), with ``unit`` the type of the quantity; or a currency.
+    ``balance`` is ``held``, ``opening`` or ``closing``; of cash the type of the balance, such as ``CLBD``.
+    """
+
+    account: str
+    instrument: str
+    balance: str
+    value: Decimal
+    unit: str
+    balance_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatementDifference:
+    """Where a statement and the ledger disagree, with both sides; ``code`` is that of its alert.
+
+    ``subject`` is a transaction's reference, a security or a currency; ``transaction_id`` is ours.
+    """
+
+    code: str
+    subject: str
+    field: str
+    ours: str | None
+    theirs: str | None
+    transaction_id: str | None = None
