@@ -16,7 +16,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice
 from typing import Final
 
@@ -45,6 +45,7 @@ from gateway.store import InstructionRow, Origin, StatementRow, Unit
 _NUMBER: Final = 1
 _MOST_DIFFERENCES: Final = 1_000
 _HOLDINGS: Final = ("custody_holdings", "accounting_holdings")
+_SKEW: Final = timedelta(days=1)  # between the counterparty's clock, which dates a confirmation, and ours
 _MOVED: Final = frozenset({*SETTLED, "reversed"})
 
 Moves = list[tuple[InstructionRow, lifecycle.Advance]]
@@ -332,7 +333,7 @@ class Statements:
             return []
         if before.statement_date is None or statement.statement_date is None:
             return []
-        since = datetime.combine(before.statement_date, time.min, UTC)
+        since = datetime.combine(before.statement_date, time.min, UTC) - _SKEW
         settled = unit.settlements(self._profile.bic, changed_since=since, headlines=_MOVED)
         moved = compare.movements(map(_held, settled), before.statement_date, statement.statement_date)
         now = [*unit.positions(statement.instruction_id), *compare.positions_of(fact)]

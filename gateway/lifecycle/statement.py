@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from gateway.lifecycle.step import NO_TERMS, Advance, Evidence, Step, alert
@@ -15,9 +16,10 @@ _SHOWN: Final = 5  # differences that an alert tells; all of them are kept besid
 def received(state: State, progress: StatementProgress, evidence: Evidence, *, differs: bool | None = None) -> Advance:
     """Record that a page came: how far its statement has come, and whether it ``differs`` (None: not compared).
 
-    A repeat is recognised by the pages, so that the state does not grow with them.
+    A repeat is recognised by the pages, so that the state does not grow with them. What follows from all the pages was
+    asserted by none of them: archive order decides.
     """
-    step = Step(state, evidence, NO_TERMS)
+    step = Step(state, replace(evidence, asserted_at=None), NO_TERMS)
     step.prove_delivery()
     if progress.statement is not None:
         step.say("statement", progress.statement)
