@@ -3,13 +3,18 @@
 # ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
+import asyncio
+import json
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from gateway import statements as statements_room
+from gateway.cli.operators import statements as statements_command
 from gateway.model.references import transaction_id
 from gateway.model.transitions import Dialogue
 from gateway.store import queries, tables
@@ -537,3 +542,45 @@ async def test_an_allegement_report_names_what_never_came_and_what_came_otherwis
             f"deliver 7 unit {ISIN} against on 2026-03-04",
         ),
     ]
+
+
+# What operators see ---------------------------------------------------------------------------------------------------
+
+
+async def seen(url: str, *arguments: str) -> Result:
+    """Run a command of an operator beside the running gateway."""
+    return await asyncio.to_thread(CliRunner().invoke, statements_command, [*arguments, "--store", url])
+
+
+async def test_operators_list_show_and_compare_statements(both_loops: Loops) -> None:
+    url = both_loops.settings.store.url.get_secret_value()
+    await sent(both_loops)
+    await both_loops.hear(holdings({ISIN: "-900"}, "2026-03-03", identifier="H1"))
+    await both_loops.hear(pending(listed(transaction(), UNMATCHED) + listed("ELSEWHERE1")))
+
+    rows = [json.loads(line) for line in (await seen(url, "list", "--json")).output.splitlines()]
+    assert [(row["kind"], row["headline"], row["differences"], row["pages"]) for row in rows] == [
+        ("pending", "differs", 2, 1),
+        ("custody_holdings", "agrees", 0, 1),
+    ]
+    assert all("account" not in row for row in rows)
+    [differing] = (await seen(url, "list", "--differing", "--json")).output.splitlines()
+    assert json.loads(differing)["reference"] == "PENDING-1"
+    of_the_day = await seen(url, "list", "--date", "2026-03-03", "--kind", "custody_holdings", "--json")
+    assert json.loads(of_the_day.output)["id"] == rows[1]["id"]
+
+    [story] = (await seen(url, "show", "2026-03-03", "--json")).output.splitlines()
+    [position] = json.loads(story)["positions"]
+    assert (position["instrument"], position["balance"], position["value"]) == (ISIN, "held", "-900")
+
+    shown = (await seen(url, "show", "PENDING-1")).output
+    assert ACCOUNT in shown
+    assert "statement_status_differs" in shown
+    found = (await seen(url, "differences", "--transaction", transaction(), "--json")).output
+    difference = json.loads(found)
+    assert (difference["field"], difference["ours"], difference["theirs"]) == ("matching", None, "unmatched")
+    assert "ELSEWHERE1" in (await seen(url, "differences", "--code", "statement_transaction_unknown")).output
+    assert ACCOUNT not in (await seen(url, "list")).output
+
+    nothing = await seen(url, "show", "NOBODYS")
+    assert nothing.exit_code == 1

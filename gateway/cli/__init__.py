@@ -46,6 +46,7 @@ _ROOMS = {
     "instructions": ("operators", "instructions"),
     "parked": ("operators", "parked"),
     "history": ("operators", "history"),
+    "statements": ("operators", "statements"),
     "store": ("store", "store"),
 }
 
