@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from gateway.model.facts import Position, StatementDifference
 from gateway.store import tables
 from gateway.store.instructions import INSTRUCTION_COLUMNS, instruction_row
 from gateway.store.pending import Pending
 from gateway.store.rows import InstructionRow
+from gateway.store.tables import canonical
 
 _PART = 500  # rows read at a time; well below what a statement of either backend takes as parameters
 
@@ -130,7 +132,10 @@ class Received(Pending):
         }
         self.connection.execute(insert(tables.statement_page).values(values))
         for part in _parts(list(enumerate(positions))):
-            rows = [{"statement_id": statement_id, "page": page, "number": n, **asdict(one)} for n, one in part]
+            rows = [
+                {"statement_id": statement_id, "page": page, "number": n, **asdict(one), "value": canonical(one.value)}
+                for n, one in part
+            ]
             self.connection.execute(insert(tables.statement_position), rows)
 
     def add_differences(self, statement_id: int, page: int, found: Sequence[StatementDifference]) -> None:
@@ -148,14 +153,7 @@ class Received(Pending):
 
     def positions(self, statement_id: int) -> list[Position]:
         """Return the positions that a statement states, on all its pages."""
-        table = tables.statement_position
-        columns = (table.c.account, table.c.instrument, table.c.balance, table.c.value, table.c.unit)
-        query = (
-            select(*columns, table.c.balance_date)
-            .where(table.c.statement_id == statement_id)
-            .order_by(table.c.page, table.c.number)
-        )
-        return [Position(*row) for row in self.connection.execute(query)]
+        return stated_positions(self.connection, statement_id)
 
     def asked_by(self, row: InstructionRow) -> bytes | None:
         """Return the event that asked for a statement."""
@@ -226,6 +224,17 @@ class Received(Pending):
             if len(rows) < _PART:
                 return
             last = rows[-1][0]
+
+
+def stated_positions(connection: Connection, statement_id: int) -> list[Position]:
+    """Return the positions that a statement states, page by page."""
+    table = tables.statement_position
+    columns = (table.c.account, table.c.instrument, table.c.balance, table.c.value, table.c.unit, table.c.balance_date)
+    query = select(*columns).where(table.c.statement_id == statement_id).order_by(table.c.page, table.c.number)
+    return [
+        Position(account, instrument, balance, Decimal(value), unit, day)
+        for account, instrument, balance, value, unit, day in connection.execute(query)
+    ]
 
 
 def _parts(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

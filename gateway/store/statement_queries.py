@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
-from gateway.model.facts import Position
 from gateway.store import tables
+from gateway.store.received import stated_positions
 from gateway.store.views import DifferenceView, PageView, StatementStory, StatementSummary
 
 
@@ -131,21 +131,17 @@ def _summary(row: Any) -> StatementSummary:
 
 
 def _story(connection: Connection, row: Any) -> StatementStory:
-    pages, positions = tables.statement_page, tables.statement_position
+    pages = tables.statement_page
     number = row["instruction_id"]
     listed = connection.execute(
         select(pages.c.page, pages.c.archive_id, pages.c.entries)
         .where(pages.c.statement_id == number)
         .order_by(pages.c.page)
     )
-    columns = [positions.c[name] for name in ("account", "instrument", "balance", "value", "unit", "balance_date")]
-    held = connection.execute(
-        select(*columns).where(positions.c.statement_id == number).order_by(positions.c.page, positions.c.number)
-    )
     return StatementStory(
         statement=_summary(row),
         account=row["account"] or None,
         pages=tuple([PageView(*page) for page in listed]),
-        positions=tuple([Position(*one) for one in held]),
+        positions=tuple(stated_positions(connection, number)),
         differences=tuple(list_differences(connection, statement=number, limit=0)),
     )

@@ -374,7 +374,7 @@ statement_position = Table(
     Column("account", Text, nullable=False),
     Column("instrument", Text, nullable=False),  # an ISIN or other identification; a currency
     Column("balance", Text, nullable=False),  # held, opening, closing; of cash: OPBD, CLBD...
-    Column("value", Exact, nullable=False),  # short and debit are negative
+    Column("value", Text, nullable=False),  # canonical: a token has up to 29 decimals; short and debit are negative
     Column("unit", String(20), nullable=False),  # unit, face_amount...; of cash: the currency
     Column("balance_date", BusinessDate),
     PrimaryKeyConstraint("statement_id", "page", "number"),

@@ -6,8 +6,6 @@ from alembic import op
 revision = "0006"
 down_revision = "0003"
 
-_EXACT = sa.Text().with_variant(sa.Numeric(38, 18), "postgresql")
-
 
 def upgrade() -> None:
     """Add the tables."""
@@ -49,7 +47,7 @@ def upgrade() -> None:
         sa.Column("account", sa.Text(), nullable=False),
         sa.Column("instrument", sa.Text(), nullable=False),
         sa.Column("balance", sa.Text(), nullable=False),
-        sa.Column("value", _EXACT, nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
         sa.Column("unit", sa.String(20), nullable=False),
         sa.Column("balance_date", sa.Date()),
         sa.PrimaryKeyConstraint("statement_id", "page", "number"),
