@@ -19,6 +19,7 @@ from gateway.model.facts import (
     CashBalance,
     CashEntry,
     CashTransaction,
+    Counterpart,
     Position,
     Quantity,
     State,
@@ -143,18 +144,36 @@ def compare_trail(
     return _compare_statuses(last, held, stated_at)
 
 
-def compare_allegement(entry: TransactionEntry, alleged: Terms | None, known: bool) -> list[StatementDifference]:
-    """Compare an alleged transaction of a report with the allegement that came by itself (None: none did).
+def compare_allegement(
+    entry: TransactionEntry, alleged: Terms | None, like: Counterpart | None
+) -> list[StatementDifference]:
+    """Compare an alleged transaction of a report with the allegement that came by itself (``alleged``; None: none did).
 
-    ``known`` says that its report names one of our own instructions, so that there is nothing to allege.
+    ``like`` is what of ours is most like one that never came.
     """
-    if known:
-        return []
-    if alleged is None:
-        code = "statement_allegement_unknown"
-        return [StatementDifference(code, subject_of(entry), "allegement", None, _described(entry))]
-    held = Held("", Dialogue.ALLEGEMENT, "alleged", False, State(Dialogue.ALLEGEMENT), alleged)
-    return [replace(found, transaction_id=None) for found in _compare_terms(entry, held, whole=True)]
+    if alleged is not None:
+        state = State(Dialogue.ALLEGEMENT)
+        held = Held("", Dialogue.ALLEGEMENT, "alleged", finished=False, state=state, terms=alleged)
+        return [replace(found, transaction_id=None) for found in _compare_terms(entry, held, whole=True)]
+    ours = None
+    if like is not None:
+        differs = ", ".join(f"{one.field} {one.instructed}" for one in like.differences) or "no difference"
+        ours = f"{like.identifier} {like.standing} ({differs})"
+    code, own = "statement_allegement_unknown", None if like is None else like.identifier
+    return [StatementDifference(code, subject_of(entry), "allegement", ours, _described(entry), own)]
+
+
+def terms_of(entry: TransactionEntry) -> Terms:
+    """State the terms of an entry."""
+    return Terms(
+        movement=entry.movement,
+        payment=entry.payment,
+        isin=entry.isin,
+        quantity=entry.quantity,
+        amount=entry.amount,
+        trade_date=entry.trade_date,
+        settlement_date=entry.settlement_date,
+    )
 
 
 def missing(lacking: Iterable[Held]) -> list[StatementDifference]:

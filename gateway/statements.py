@@ -26,7 +26,6 @@ from gateway.errors import Conflict, EventError
 from gateway.model.events import parse_event
 from gateway.model.events.statement import RequestSecuritiesStatement
 from gateway.model.facts import (
-    Alert,
     Delivery,
     References,
     Statement,
@@ -45,6 +44,7 @@ from gateway.store import InstructionRow, Origin, StatementRow, Unit
 _NUMBER: Final = 1
 _MOST_DIFFERENCES: Final = 1_000
 _HOLDINGS: Final = ("custody_holdings", "accounting_holdings")
+_NEAR: Final = timedelta(days=10)  # around an alleged settlement date; beyond it two trades are not the same
 _SKEW: Final = timedelta(days=1)  # between the counterparty's clock, which dates a confirmation, and ours
 _MOVED: Final = frozenset({*SETTLED, "reversed"})
 
@@ -71,7 +71,11 @@ class Statements:
     def __init__(self, own_bic: str, profile: Profile) -> None:
         self._own_bic = own_bic
         self._profile = profile
-        self._tolerance = profile.tolerances.amount
+        given = profile.tolerances
+        self._tolerance = given.amount
+        self._tolerances = matching.Tolerances(
+            given.amount, given.price, given.accrued_interest, given.settlement_date_days
+        )
 
     def transaction_of(self, fact: Statement, reference: str) -> str:
         """Derive the transaction identification under which the ledger keeps a statement."""
@@ -93,7 +97,9 @@ class Statements:
             page = unit.statement_pages(number).get(fact.page_number)
             if page is not None:
                 row = unit.lock([number])[number]
-                changed = () if page == digest else (_alert("statement_page_changed", f"Page {fact.page_number}."),)
+                changed = (
+                    () if page == digest else (lifecycle.alert("statement_page_changed", f"Page {fact.page_number}."),)
+                )
                 return [(row, lifecycle.Advance(row.state, alerts=changed))]
         stated_at = fact.at or evidence.asserted_at
         page_found = self._compare(unit, fact, stated_at)
@@ -183,15 +189,17 @@ class Statements:
         alerts = [*lifecycle.tell(found)]
         if len(found) > _MOST_DIFFERENCES:
             detail = f"Page {fact.page_number}: {len(found)}, {_MOST_DIFFERENCES} are kept."
-            alerts.append(_alert("statement_too_many_differences", detail))
+            alerts.append(lifecycle.alert("statement_too_many_differences", detail))
         if fact.last_page and not statement.complete:
             there = unit.statement_pages(row.id)
             lacking = [str(page) for page in range(1, fact.page_number + 1) if page not in there]
-            alerts.append(_alert("statement_page_missing", f"Pages {', '.join(lacking[:20])} of {fact.page_number}."))
+            alerts.append(
+                lifecycle.alert("statement_page_missing", f"Pages {', '.join(lacking[:20])} of {fact.page_number}.")
+            )
         if fresh and statement.number is not None:
             before = unit.number_before(statement)
             if before is not None and before + 1 < statement.number:
-                alerts.append(_alert("statement_number_gap", f"{statement.number} follows {before}."))
+                alerts.append(lifecycle.alert("statement_number_gap", f"{statement.number} follows {before}."))
         differs = True if found else False if statement.complete else None
         advance = lifecycle.received(row.state, _progress(statement), evidence, differs=differs)
         return replace(advance, alerts=(*alerts, *advance.alerts))
@@ -266,16 +274,16 @@ class Statements:
         days = [day for _, entry in unnamed if (day := _day(entry)) is not None]
         if not days or fact.kind not in ("postings", "pending"):
             return {}
-        wanted = {_likeness(entry.isin, entry.movement, entry.quantity, _day(entry)) for _, entry in unnamed}
+        wanted = {_likeness(entry) for _, entry in unnamed}
         alike: dict[object, list[InstructionRow]] = defaultdict(list)
         for row in unit.settlements(self._profile.bic, settling=(min(days), max(days))):
             terms = row.terms
-            likeness = _likeness(terms.isin, terms.movement, terms.quantity, terms.settlement_date)
+            likeness = (terms.isin, terms.movement, terms.quantity, terms.settlement_date)
             if likeness in wanted and row.transaction_id not in found.rows:
                 alike[likeness].append(row)
         agreed: dict[int, str] = {}
         for place, entry in unnamed:
-            rows = alike.get(_likeness(entry.isin, entry.movement, entry.quantity, _day(entry)), [])
+            rows = alike.get(_likeness(entry), [])
             if len(rows) == 1:  # of two alike it may be either: then it stays unnamed
                 [row] = rows
                 found.rows[row.transaction_id] = row
@@ -300,10 +308,29 @@ class Statements:
     def _compare_allegements(self, unit: Unit, fact: Statement, found: _Comparison) -> None:
         names = [self._alleged(entry) for entry in fact.transactions]
         came = {row.transaction_id: row.terms for row in unit.look(unit.named({n for n in names if n}).values())}
-        self._take(unit, found, {compare.names_ours(entry) for entry in fact.transactions} - {None})
+        ours = self._near(
+            unit, [entry for entry, name in zip(fact.transactions, names, strict=True) if name not in came]
+        )
         for entry, name in zip(fact.transactions, names, strict=True):
-            known = found.held(compare.names_ours(entry)) is not None
-            found.differences += compare.compare_allegement(entry, came.get(name or ""), known)
+            rows = {} if name in came else {row.transaction_id: row for row in ours.get(entry.isin, ())}
+            best = next(
+                iter(matching.rank(compare.terms_of(entry), [*map(_ours, rows.values())], self._tolerances)), None
+            )
+            if best is not None:
+                found.rows[best.identifier] = rows[best.identifier]
+            found.differences += compare.compare_allegement(entry, came.get(name or ""), best)
+
+    def _near(self, unit: Unit, entries: list[TransactionEntry]) -> dict[str | None, list[InstructionRow]]:
+        """Read our open instructions about the securities and around the days of some entries, by security."""
+        days = [day for entry in entries if (day := _day(entry)) is not None]
+        securities = {entry.isin for entry in entries} - {None}
+        near: dict[str | None, list[InstructionRow]] = defaultdict(list)
+        if days:
+            window = (min(days) - _NEAR, max(days) + _NEAR)
+            for row in unit.settlements(self._profile.bic, settling=window, finished=FINISHED[Dialogue.SETTLEMENT]):
+                if row.terms.isin in securities:
+                    near[row.terms.isin].append(row)
+        return near
 
     def _alleged(self, entry: TransactionEntry) -> str | None:
         reference = entry.account_servicer_transaction_id
@@ -379,6 +406,12 @@ def _tell_instructions(locked: dict[str, InstructionRow], found: list[StatementD
     ]
 
 
+def _ours(row: InstructionRow) -> matching.Ours:
+    return matching.Ours(
+        "instruction", row.transaction_id, row.headline, lifecycle.terms_in_force(row.state, row.terms)
+    )
+
+
 def _held(row: InstructionRow) -> compare.Held:
     terms = lifecycle.terms_in_force(row.state, row.terms)
     finished = lifecycle.is_finished(row.state)
@@ -403,9 +436,6 @@ def _day(entry: TransactionEntry) -> date | None:
     return entry.settlement_date or entry.effective_settlement_date
 
 
-def _likeness(*terms: object) -> tuple[object, ...]:
-    return terms
-
-
-def _alert(code: str, detail: str) -> Alert:
-    return lifecycle.alert(code, detail)
+def _likeness(entry: TransactionEntry) -> tuple[object, ...]:
+    """Return the terms by which an entry that names nothing is recognised."""
+    return (entry.isin, entry.movement, entry.quantity, _day(entry))

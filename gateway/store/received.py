@@ -15,6 +15,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from gateway.model.facts import Position, StatementDifference
+from gateway.model.transitions import Dialogue
 from gateway.store import tables
 from gateway.store.instructions import INSTRUCTION_COLUMNS, instruction_row
 from gateway.store.pending import Pending
@@ -205,7 +206,10 @@ class Received(Pending):
     ) -> Iterator[InstructionRow]:
         """Yield settlement instructions with a counterparty, unlocked, in parts; none with a ``finished`` headline."""
         table = tables.instruction
-        wanted: list[ColumnElement[bool]] = [table.c.counterparty == counterparty, table.c.dialogue == "settlement"]
+        wanted: list[ColumnElement[bool]] = [
+            table.c.counterparty == counterparty,
+            table.c.dialogue == Dialogue.SETTLEMENT,
+        ]
         if created_before is not None:
             wanted.append(table.c.created_at < created_before)
         if changed_since is not None:
