@@ -110,6 +110,8 @@ class Statements:
         found = [*page_found.differences, *whole]
         named = {difference.transaction_id for difference in found} - {None}
         locked = self._lock(unit, page_found, named, [number, asked])
+        if number is not None and unit.statement(number) != kept:
+            raise Conflict(f"statement {name} got another page while this one was compared")
         row = unit.lock([number])[number] if number is not None else self._add(unit, fact, reference, name)
         statement = replace(statement, instruction_id=row.id, differences=statement.differences + len(found))
         unit.keep_statement(statement, fresh=kept is None)
@@ -350,7 +352,7 @@ class Statements:
             and not self._narrowed(unit, statement)
         ):
             named = {row.id for row in page.rows.values()} | unit.named_on_pages(statement.instruction_id)
-            lacking = (row for row in self._open(unit, statement) if row.id not in named)
+            lacking = (row for row in self._open(unit, fact, statement) if row.id not in named)
             page.lacking = {row.transaction_id: row for row in islice(lacking, _MOST_DIFFERENCES + 1)}
             return compare.missing(map(_held, page.lacking.values()))
         before = unit.statement_before(statement)
@@ -367,11 +369,14 @@ class Statements:
         complete = statement.update_kind in (None, "complete")
         return compare.compare_holdings(unit.positions(before.instruction_id), now, moved, complete=complete)
 
-    def _open(self, unit: Unit, statement: StatementRow) -> Iterator[InstructionRow]:
-        """Yield what was sent before the statement was made, is open, and settles on its account."""
-        made = statement.stated_at if statement.stated_at is not None else unit.now
-        if statement.statement_date is not None and made.date() != statement.statement_date:
-            made = datetime.combine(statement.statement_date, time.min, UTC)
+    def _open(self, unit: Unit, fact: Statement, statement: StatementRow) -> Iterator[InstructionRow]:
+        """Yield what was recorded before the statement was made, was sent, is open, and settles on its account.
+
+        Of one that states a day without a time, what was recorded on that day is not expected.
+        """
+        made = fact.at or statement.stated_at or unit.now
+        if fact.at is None and fact.statement_date is not None:
+            made = datetime.combine(fact.statement_date, time.min, UTC)
         finished = FINISHED[Dialogue.SETTLEMENT]
         for row in unit.settlements(self._profile.bic, created_before=made, finished=finished):
             sent = row.state.delivery in (Delivery.SENT, Delivery.THEIRS)

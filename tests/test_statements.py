@@ -75,7 +75,7 @@ def pending(
     asked = f"<QryRef>{query}</QryRef>" if query else ""
     body = (
         f"<Pgntn><PgNb>{page}</PgNb><LastPgInd>{'true' if last else 'false'}</LastPgInd></Pgntn><StmtGnlDtls>"
-        f"<RptNb><Lng>{number}</Lng></RptNb>{asked}<StmtId>{reference}</StmtId><StmtDtTm><DtTm>{at}</DtTm></StmtDtTm>"
+        f"<RptNb><Lng>{number:0>5}</Lng></RptNb>{asked}<StmtId>{reference}</StmtId><StmtDtTm><DtTm>{at}</DtTm></StmtDtTm>"
         f"<UpdTp><Cd>{update}</Cd></UpdTp><StmtStr>TRAN</StmtStr><ActvtyInd>true</ActvtyInd></StmtGnlDtls>"
         f"<SfkpgAcct><Id>{ACCOUNT}</Id></SfkpgAcct>{entries}"
     )
@@ -180,6 +180,7 @@ def alerts(story: Story) -> list[str]:
 
 
 async def differences(loops: Loops) -> list[tuple[str, str, str | None, str | None]]:
+    assert await loops.parked() == []
     rows = await loops.rows(tables.statement_difference)
     return [(row["code"], row["field"], row["ours"], row["theirs"]) for row in rows]
 
@@ -271,6 +272,18 @@ async def test_what_was_instructed_after_the_statement_or_has_not_left_is_not_mi
     await loops.take_in(instruct("T2"))  # recorded, not sent
     await loops.hear(pending(listed(transaction("T1")), identifier="S2", number="18"))
     assert await differences(loops) == []
+
+
+async def test_a_statement_of_a_day_without_a_time_is_not_expected_to_list_what_was_instructed_on_that_day(
+    loops: Loops,
+) -> None:
+    await sent(loops)  # on 2 March
+    dated = pending("").replace(b"<DtTm>2026-03-03T18:00:00Z</DtTm>", b"<Dt>2026-03-02</Dt>")
+    await loops.hear(dated)
+    assert await differences(loops) == []
+    next_day = pending("", reference="P2", number="18", identifier="S2")
+    await loops.hear(next_day.replace(b"<DtTm>2026-03-03T18:00:00Z</DtTm>", b"<Dt>2026-03-03</Dt>"))
+    assert [code for code, *_ in await differences(loops)] == ["statement_transaction_missing"]
 
 
 async def test_a_reference_that_nobody_here_knows_is_alerted_with_its_terms_without_an_account(loops: Loops) -> None:
