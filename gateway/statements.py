@@ -97,10 +97,8 @@ class Statements:
             page = unit.statement_pages(number).get(fact.page_number)
             if page is not None:
                 row = unit.lock([number])[number]
-                changed = (
-                    () if page == digest else (lifecycle.alert("statement_page_changed", f"Page {fact.page_number}."),)
-                )
-                return [(row, lifecycle.Advance(row.state, alerts=changed))]
+                changed = lifecycle.alert("statement_page_changed", f"Page {fact.page_number}.")
+                return [(row, lifecycle.Advance(row.state, alerts=() if page == digest else (changed,)))]
         stated_at = fact.at or evidence.asserted_at
         page_found = self._compare(unit, fact, stated_at)
         request = self._request(unit, references)
@@ -268,29 +266,33 @@ class Statements:
     def _find(self, unit: Unit, fact: Statement, found: _Comparison) -> dict[int, str]:
         """Read what the entries name; returns those that name nothing of ours but agree with one in their terms."""
         self._take(unit, found, {compare.names_ours(entry) for entry in fact.transactions} - {None})
-        unnamed = [
-            (place, entry)
-            for place, entry in enumerate(fact.transactions)
-            if compare.names_ours(entry) not in found.rows and _day(entry) is not None and entry.quantity is not None
-        ]
-        days = [day for _, entry in unnamed if (day := _day(entry)) is not None]
-        if not days or fact.kind not in ("postings", "pending"):
+        if fact.kind not in ("postings", "pending"):
             return {}
-        wanted = {_likeness(entry) for _, entry in unnamed}
-        alike: dict[object, list[InstructionRow]] = defaultdict(list)
-        for row in unit.settlements(self._profile.bic, settling=(min(days), max(days))):
+        unnamed: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        for place, entry in enumerate(fact.transactions):
+            if compare.names_ours(entry) is None and _day(entry) is not None and entry.quantity is not None:
+                unnamed[_likeness(entry)].append(place)
+        entries = [fact.transactions[place] for places in unnamed.values() for place in places]
+        alike: dict[tuple[object, ...], list[InstructionRow]] = defaultdict(list)
+        for row in self._of_their_days(unit, entries):
             terms = row.terms
             likeness = (terms.isin, terms.movement, terms.quantity, terms.settlement_date)
-            if likeness in wanted and row.transaction_id not in found.rows:
+            if likeness in unnamed and row.transaction_id not in found.rows:
                 alike[likeness].append(row)
         agreed: dict[int, str] = {}
-        for place, entry in unnamed:
-            rows = alike.get(_likeness(entry), [])
-            if len(rows) == 1:  # of two alike it may be either: then it stays unnamed
-                [row] = rows
-                found.rows[row.transaction_id] = row
-                agreed[place] = row.transaction_id
+        for shared, places in unnamed.items():
+            rows = alike[shared]
+            if len(rows) == len(places) == 1:  # of two alike it may be either: then it stays unnamed
+                found.rows[rows[0].transaction_id] = rows[0]
+                agreed[places[0]] = rows[0].transaction_id
         return agreed
+
+    def _of_their_days(self, unit: Unit, entries: list[TransactionEntry]) -> Iterator[InstructionRow]:
+        """Read our settlements in the quantities of some entries, between the first and the last of their days."""
+        days = [day for entry in entries if (day := _day(entry)) is not None]
+        quantities = {entry.quantity.value for entry in entries if entry.quantity is not None}
+        if days:
+            yield from unit.settlements(self._profile.bic, settling=(min(days), max(days)), quantities=quantities)
 
     def _take(self, unit: Unit, found: _Comparison, names: set[str | None] | set[str]) -> None:
         """Read the instructions of this counterparty that have these transaction identifications."""

@@ -299,9 +299,18 @@ async def test_an_entry_that_names_nothing_is_recognised_by_its_terms_unless_two
     await loops.hear(pending(listed("NONREF", UNMATCHED)))
     assert await differences(loops) == [("statement_status_differs", "matching", None, "unmatched")]
     assert alerts(await loops.story("T1")) == ["statement_status_differs"]
-    await sent(loops, instruct("T2"))
-    await loops.hear(pending(listed("NONREF", UNMATCHED), reference="P2", update="DELT", identifier="S2"))
+    await loops.hear(pending(listed("NONREF", UNMATCHED) * 2, reference="P2", update="DELT", identifier="S2"))
     assert len(await differences(loops)) == 1
+    await sent(loops, instruct("T2"))
+    await loops.hear(pending(listed("NONREF", UNMATCHED), reference="P3", update="DELT", identifier="S3"))
+    assert len(await differences(loops)) == 1
+
+
+async def test_an_entry_that_names_something_else_is_not_taken_for_ours_by_its_terms(loops: Loops) -> None:
+    await sent(loops)
+    await loops.hear(pending(listed("ELSEWHERE1", UNMATCHED), update="DELT"))
+    assert [code for code, *_ in await differences(loops)] == ["statement_transaction_unknown"]
+    assert alerts(await loops.story()) == []
 
 
 # Pages ----------------------------------------------------------------------------------------------------------------

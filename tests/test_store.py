@@ -648,6 +648,10 @@ async def test_settlements_are_read_in_parts_and_left_out_as_asked(
         assert [row.id for row in unit.settlements(CHANNEL, changed_since=later(1))] == [numbers[2]]
         assert list(unit.settlements(CHANNEL, created_before=NOW)) == []
         assert list(unit.settlements("NOBODYXXXXX")) == []
+        quantity = TERMS.quantity.value if TERMS.quantity else Decimal(0)
+        others = [Decimal(n) / 8 for n in range(1, 9)]
+        assert [row.id for row in unit.settlements(CHANNEL, quantities=[quantity, *others])] == numbers
+        assert list(unit.settlements(CHANNEL, quantities=[quantity + 1])) == []
         assert [row.id for row in unit.look(numbers)] == numbers
         assert len(unit.named(row.transaction_id for row, _ in written)) == 8
 

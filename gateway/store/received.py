@@ -201,6 +201,7 @@ class Received(Pending):
         created_before: datetime | None = None,
         changed_since: datetime | None = None,
         settling: tuple[date, date] | None = None,
+        quantities: Iterable[Decimal] | None = None,
         finished: Iterable[str] | None = None,
         headlines: Iterable[str] | None = None,
     ) -> Iterator[InstructionRow]:
@@ -220,7 +221,14 @@ class Received(Pending):
             wanted.append(table.c.headline.not_in(set(finished)))
         if headlines is not None:
             wanted.append(table.c.headline.in_(set(headlines)))
-        last = 0
+        if quantities is None:
+            yield from self._in_parts(wanted)
+            return
+        for part in _parts(sorted(set(quantities))):
+            yield from self._in_parts([*wanted, table.c.quantity.in_(part)])
+
+    def _in_parts(self, wanted: Sequence[ColumnElement[bool]]) -> Iterator[InstructionRow]:
+        table, last = tables.instruction, 0
         while True:
             query = select(*INSTRUCTION_COLUMNS).where(*wanted, table.c.id > last).order_by(table.c.id).limit(_PART)
             rows = self.connection.execute(query).fetchall()
