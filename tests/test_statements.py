@@ -38,6 +38,7 @@ from tests.loops import (
     status,
     transaction,
 )
+from tests.test_allegements import alleged
 from tests.test_statement_reading import LACKING, UNMATCHED
 
 ISIN = "DE0007164600"
@@ -534,8 +535,6 @@ async def test_a_booked_entry_of_ours_tells_of_a_missed_confirmation_and_of_anot
 
 
 async def test_an_allegement_report_names_what_never_came_and_what_came_otherwise(loops: Loops) -> None:
-    from tests.test_allegements import alleged
-
     def entry(reference: str, quantity: str) -> str:
         return (
             f"<AllgmtDtls><AcctSvcrTxId>{reference}</AcctSvcrTxId><SctiesMvmntTp>DELI</SctiesMvmntTp><Pmt>APMT</Pmt>"
