@@ -188,11 +188,9 @@ class Allegements:
         self, unit: Unit, row: InstructionRow, state: State, evidence: lifecycle.Evidence
     ) -> lifecycle.Advance:
         """Compare ours with the newest terms that the other side states."""
-        terms, given = state.stated or row.terms, self._profile.tolerances
-        within = matching.Tolerances(
-            given.amount, given.price, given.accrued_interest, given.exchange_rate, given.settlement_date_days
-        )
-        return lifecycle.compared(state, terms, matching.rank(terms, self._ours(unit, row, terms), within), evidence)
+        terms = state.stated or row.terms
+        counterparts = matching.rank(terms, self._ours(unit, row, terms), self._profile.tolerances)
+        return lifecycle.compared(state, terms, counterparts, evidence)
 
     def answer(self, unit: Unit, messages: Messages, row: InstructionRow) -> tuple[Alert, ...]:
         """Affirm a trade confirmation of theirs that agrees with ours, once, where the profile allows it."""

@@ -313,7 +313,7 @@ class Intake:
 
     def alleged_around(self, unit: Unit, instruction_ids: Iterable[int]) -> list[int]:
         """List what the other side began and nobody has answered, and these are or may be."""
-        rows = unit.peek(instruction_ids)
+        rows = unit.look_up(instruction_ids).values()
         alleged = unit.open_allegements(row.counterparty for row in rows)
         return sorted(
             {

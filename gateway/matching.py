@@ -25,6 +25,7 @@ from gateway.model.facts import (
     SettlementConfirmation,
     Terms,
 )
+from gateway.model.profile import Tolerances
 
 # What a key is looked up by, in the ledger and in the candidates it returns.
 TRANSACTION_ID: Final = "transaction_id"
@@ -325,17 +326,6 @@ class Ours:
     identifier: str
     standing: str
     terms: Terms
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerances:
-    """How far theirs may differ and still agree: amounts, price and rate in their units, settlement date in days."""
-
-    amount: Decimal = Decimal(0)
-    price: Decimal = Decimal(0)
-    accrued_interest: Decimal = Decimal(0)
-    exchange_rate: Decimal = Decimal(0)
-    settlement_date_days: int = 0
 
 
 EXACT: Final = Tolerances()

@@ -41,11 +41,13 @@ from gateway.model.facts import (
     Reply,
     SettlementConfirmation,
     State,
+    Statement,
     SystemEvent,
 )
 from gateway.model.reports import Cause
 from gateway.model.transitions import Dialogue
 from gateway.pace import Backoff, Clock, Signals
+from gateway.statements import Statements
 from gateway.store import ArchiveState, InstructionRow, Ledger, Parking, Unit, WaitingReply
 from gateway.transports import Incoming, Transport
 
@@ -73,6 +75,11 @@ class Read:
     def message_id(self) -> str | None:
         """Return the header's business message identifier, where there is one."""
         return None if self.reply is None else self.reply.business_message_id
+
+    @property
+    def is_statement(self) -> bool:
+        """Tell whether it is a page of a statement, or of several."""
+        return self.reply is not None and any(isinstance(fact, Statement) for _, fact in self.reply.facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,7 @@ class Replies:
         self._channel = profile.bic
         self._receipt_codes = profile.receipt_codes
         self._allegements = Allegements(messages.own_bic, profile)
+        self._statements = Statements(messages.own_bic, profile)
         self._loops = loops
         self._signals = signals
         self._clock = clock
@@ -173,9 +181,26 @@ class Replies:
             now = self._clock()
             waiting = await self._ledger.read(now, lambda unit: unit.waiting_replies(self._channel, self._loops.batch))
         if waiting:
-            await self._apply([self._read(item) for item in waiting])
+            await self._apply_in_turn(waiting)
             passed("replies.applied")
         return len(waiting)
+
+    async def _apply_in_turn(self, waiting: Sequence[WaitingReply]) -> None:
+        """Apply replies together, but a statement alone: one is enough for the memory and for a transaction."""
+        batch: list[Read] = []
+        for item in waiting:
+            read = self._read(item)
+            if read.is_statement:
+                await self._apply_all(batch)
+                await self._apply_all([read])
+                batch = []
+            else:
+                batch.append(read)
+        await self._apply_all(batch)
+
+    async def _apply_all(self, batch: Sequence[Read]) -> None:
+        if batch:
+            await self._apply(batch)
 
     def _read(self, waiting: WaitingReply) -> Read:
         digest = hashlib.sha256(without_header(waiting.content)).digest()
@@ -241,8 +266,8 @@ class Replies:
             if item.reply is None:
                 continue
             for references, fact in item.reply.facts:
-                if isinstance(fact, SystemEvent):
-                    continue
+                if isinstance(fact, Statement | SystemEvent):
+                    continue  # it finds what it is about itself
                 if isinstance(fact, Alleged):  # it names nothing of ours, but may have come before
                     theirs.add(self._allegements.transaction_of(_reference(fact, references), fact.about))
                     continue
@@ -307,6 +332,8 @@ class Replies:
         reply = self._allegements.told_apart(reply, tuple(candidates.values()))
         if any(isinstance(fact, Alleged | SystemEvent) for _, fact in reply.facts):
             return self._begin(unit, item, reply, candidates)
+        if item.is_statement:
+            return self._receive_statements(unit, item, reply)
         found: list[matching.Correlated] = []
         for references, _ in reply.facts:
             correlation = matching.correlate(references, reply, tuple(candidates.values()), self._channel)
@@ -333,9 +360,8 @@ class Replies:
 
     def _begin(self, unit: Unit, item: Read, reply: Reply, candidates: dict[int, matching.Candidate]) -> Applied:
         """Record what the other side begins; every fact of the message is one trade."""
-        if reply.sender_bic is not None and not matching.same_party(reply.sender_bic, self._channel):
-            text = f"the message begins a trade on the channel of {self._channel}, but its sender is {reply.sender_bic}"
-            return self._park(unit, item, MessageError(text, code="reply_wrong_counterparty"))
+        if stranger := self._stranger(reply, "begins a trade"):
+            return self._park(unit, item, stranger)
         rows = {row.transaction_id: row for row in unit.lock(candidates).values()}
         alerts: list[Alert] = []
         row: InstructionRow | None = None
@@ -355,6 +381,31 @@ class Replies:
         assert row is not None
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
         return Applied("applied", item, row.transaction_id, row.headline, alerts=tuple(alerts))
+
+    def _receive_statements(self, unit: Unit, item: Read, reply: Reply) -> Applied:
+        """Record statements; every fact of the message is a page of one."""
+        if stranger := self._stranger(reply, "is a statement"):
+            return self._park(unit, item, stranger)
+        alerts: list[Alert] = []
+        statement: InstructionRow | None = None
+        for references, fact in reply.facts:
+            assert isinstance(fact, Statement)
+            evidence = self._evidence(unit, item, reply, "instruction", None)
+            moves = self._statements.record(unit, fact, references, evidence)
+            for row, advance in moves:
+                self._move(unit, item, reply, row, advance, References())
+            statement = moves[0][0]
+            alerts += moves[0][1].alerts
+        assert statement is not None
+        self._finish(unit, item, ArchiveState.APPLIED, statement.id)
+        return Applied("applied", item, statement.transaction_id, statement.headline, alerts=tuple(alerts))
+
+    def _stranger(self, reply: Reply, does: str) -> MessageError | None:
+        """Say that a message which names nothing of ours is not from this channel's counterparty, if so."""
+        if reply.sender_bic is None or matching.same_party(reply.sender_bic, self._channel):
+            return None
+        text = f"the message {does} on the channel of {self._channel}, but its sender is {reply.sender_bic}"
+        return MessageError(text, code="reply_wrong_counterparty")
 
     def _move(
         self,

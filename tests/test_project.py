@@ -20,7 +20,7 @@ PACKAGE = ROOT / "gateway"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-dev.lock")
 
-PURE_ROOMS = ("errors", "model", "lifecycle", "matching", "calendar", "penalties", "messages")
+PURE_ROOMS = ("errors", "model", "lifecycle", "matching", "calendar", "penalties", "reconciliation", "messages")
 FORBIDDEN_ROOMS = {"utils", "util", "helpers", "common", "core", "services", "service", "managers", "manager", "misc"}
 FORBIDDEN_WORDS = {"Manager", "Handler", "Processor", "Service", "Util", "Utils", "Helper", "Base", "Impl"}
 

@@ -23,7 +23,18 @@ from gateway.model.facts import Reply
 from .documents import mutations, random_document
 
 REPLIES = Path(__file__).parent / "messages" / "replies"
-FAMILIES = ("sese.024", "sese.025", "sese.026", "sese.027", "setr.030", "setr.044", "admi.002")
+FAMILIES = (
+    "sese.024",
+    "sese.025",
+    "sese.026",
+    "sese.027",
+    "setr.030",
+    "setr.044",
+    "admi.002",
+    "semt.018",
+    "semt.002",
+    "camt.053",
+)
 HEAD = "urn:iso:std:iso:20022:tech:xsd:head.001.001.02"
 
 

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,32 @@ from sqlalchemy import Connection, delete, func, insert, select
 from gateway.calendar.deadlines import Cutoff, Deadline, Stage
 from gateway.errors import ConfigError, Conflict, StoreError, StoreUnavailable, Violation
 from gateway.model.events import EVENT_KINDS
-from gateway.model.facts import Amount, Axis, Delivery, Quantity, Reason, State, StatusValue
+from gateway.model.facts import (
+    Amount,
+    Axis,
+    Delivery,
+    Position,
+    Quantity,
+    Reason,
+    State,
+    StatementDifference,
+    StatusValue,
+)
 from gateway.model.references import trade_key
 from gateway.model.reports import Cause
 from gateway.model.transitions import HEADLINES, REQUESTS, Dialogue
-from gateway.store import ArchiveState, InstructionRow, Ledger, OutboxState, Parking, Unit, WatchRow, tables
+from gateway.store import (
+    ArchiveState,
+    InstructionRow,
+    Ledger,
+    OutboxState,
+    Parking,
+    StatementRow,
+    Unit,
+    WatchRow,
+    received,
+    tables,
+)
 from gateway.store.engine import translate
 from gateway.store.migration import HEAD, current_revision, upgrade
 from gateway.store.tables import canonical
@@ -535,6 +556,130 @@ async def blocked(holder: asyncpg.Connection[asyncpg.Record]) -> None:
         await asyncio.sleep(0.01)
 
 
+# Statements -----------------------------------------------------------------------------------------------------------
+
+
+def a_statement(unit: Unit, reference: str, day: date, **changes: Any) -> StatementRow:
+    """Keep a statement of one page that has come whole."""
+    row, _ = record(unit, new_event(reference), dialogue=Dialogue.STATEMENT)
+    values: dict[str, Any] = {
+        "instruction_id": row.id,
+        "counterparty": CHANNEL,
+        "kind": "custody_holdings",
+        "account": "SAFE-1",
+        "reference": reference,
+        "number": None,
+        "statement_date": day,
+        "stated_at": NOW,
+        "update_kind": "complete",
+        "basis": None,
+        "last_page": 1,
+        "pages": 1,
+        "entries": 1,
+        "differences": 0,
+        "request_id": None,
+    }
+    kept = StatementRow(**(values | changes))
+    unit.keep_statement(kept, fresh=True)
+    return kept
+
+
+async def test_a_statement_its_pages_positions_and_differences_come_back_as_they_were_kept(ledger: Ledger) -> None:
+    token = Decimal("1.00000000000000000000000000001")
+    held = [Position("SAFE-1", "DE0007164600", "held", token, "digital_token_unit", date(2026, 3, 4))]
+    found = [StatementDifference("statement_terms_differ", "T1", "amount", "1 EUR", None, "TX1")]
+
+    def keep(unit: Unit) -> StatementRow:
+        kept = a_statement(unit, "S1", date(2026, 3, 4), pages=1, last_page=None)
+        for page, named in ((1, {7, 3}), (2, {9})):
+            unit.add_page(
+                kept.instruction_id,
+                page,
+                archive_id=page,
+                digest=digest(bytes([page])),
+                entries=1,
+                named=named,
+                positions=held,
+            )
+        unit.add_differences(kept.instruction_id, 1, found)
+        unit.add_differences(kept.instruction_id, 1, found)
+        done = replace(kept, pages=2, last_page=2)
+        unit.keep_statement(done, fresh=False)
+        return done
+
+    kept = await ledger.write(NOW, keep)
+
+    def look(unit: Unit) -> None:
+        assert unit.statement(kept.instruction_id) == kept
+        assert kept.complete
+        assert unit.statement(kept.instruction_id + 1) is None
+        assert unit.statement_pages(kept.instruction_id) == {1: digest(b"\x01"), 2: digest(b"\x02")}
+        assert unit.named_on_pages(kept.instruction_id) == {3, 7, 9}
+        assert unit.positions(kept.instruction_id) == held * 2
+
+    await ledger.read(NOW, look)
+    differences = await rows(ledger, tables.statement_difference)
+    assert [(row["number"], row["ours"], row["theirs"], row["found_at"]) for row in differences] == [
+        (0, "1 EUR", None, NOW),
+        (1, "1 EUR", None, NOW),
+    ]
+
+
+async def test_the_statement_before_is_the_last_whole_one_of_the_same_account_and_kind(ledger: Ledger) -> None:
+    def keep(unit: Unit) -> list[StatementRow]:
+        return [
+            a_statement(unit, "FIRST", date(2026, 3, 2), number=1),
+            a_statement(unit, "SECOND", date(2026, 3, 3), number=2),
+            a_statement(unit, "UNFINISHED", date(2026, 3, 4), last_page=2),
+            a_statement(unit, "ELSEWHERE", date(2026, 3, 4), account="SAFE-2", number=8),
+            a_statement(unit, "OTHER", date(2026, 3, 4), kind="accounting_holdings"),
+            a_statement(unit, "LAST", date(2026, 3, 5), number=9),
+        ]
+
+    first, second, *_, last = await ledger.write(NOW, keep)
+
+    def look(unit: Unit) -> None:
+        assert unit.statement_before(last) == second
+        assert unit.statement_before(first) is None
+        assert (unit.number_before(last), unit.number_before(first)) == (2, None)
+
+    await ledger.read(NOW, look)
+
+
+async def test_settlements_are_read_in_parts_and_left_out_as_asked(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(received, "_PART", 3)
+    written = await ledger.write(NOW, recording(*(new_event(f"T{n}") for n in range(8))))
+    numbers = [row.id for row, _ in written]
+    await ledger.write(later(60), lambda unit: advance(unit, numbers[2], "settled"))
+
+    def look(unit: Unit) -> None:
+        assert [row.id for row in unit.settlements(CHANNEL)] == numbers
+        assert numbers[2] not in {row.id for row in unit.settlements(CHANNEL, finished={"settled"})}
+        assert [row.id for row in unit.settlements(CHANNEL, headlines={"settled"})] == [numbers[2]]
+        assert [row.id for row in unit.settlements(CHANNEL, changed_since=later(1))] == [numbers[2]]
+        assert list(unit.settlements(CHANNEL, created_before=NOW)) == []
+        assert list(unit.settlements("NOBODYXXXXX")) == []
+        quantity = TERMS.quantity.value if TERMS.quantity else Decimal(0)
+        others = [Decimal(n) / 8 for n in range(1, 9)]
+        assert [row.id for row in unit.settlements(CHANNEL, quantities=[quantity, *others])] == numbers
+        assert list(unit.settlements(CHANNEL, quantities=[quantity + 1])) == []
+        assert [row.id for row in unit.look(numbers)] == numbers
+        assert len(unit.named(row.transaction_id for row, _ in written)) == 8
+
+    await ledger.read(NOW, look)
+
+
+async def test_what_a_unit_has_added_is_found_by_it_before_it_is_written(ledger: Ledger) -> None:
+    def work(unit: Unit) -> None:
+        row, _ = record(unit, new_event("T1"))
+        assert unit.named([row.transaction_id]) == {row.transaction_id: row.id}
+        assert list(unit.look([row.id])) == [row]
+
+    await ledger.write(NOW, work)
+
+
 # Leases ---------------------------------------------------------------------------------------------------------------
 
 
@@ -872,7 +1017,6 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.end_wait(["A"])
         watched.rechecks(10)
         watched.open_allegements([CHANNEL])
-        watched.peek([1])
         watched.causes([1], "link")
         watched.held_events(1)
         watched.known_events([("desk", "E1")])

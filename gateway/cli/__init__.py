@@ -51,6 +51,7 @@ _ROOMS = {
     "deadlines": ("time", "deadlines"),
     "cutoffs": ("time", "cutoffs"),
     "penalties": ("penalties", "penalties"),
+    "statements": ("operators", "statements"),
     "store": ("store", "store"),
 }
 

@@ -1,4 +1,4 @@
-"""``gateway instructions``, ``parked``, ``allegements``, ``history``: look at the ledger, ask the gateway to act.
+"""``gateway instructions``, ``parked``, ``allegements``, ``history``, ``statements``: look at the ledger, and act.
 
 A command is a row in the ledger; the gateway executes it on its normal path and writes its answer beside it.
 """
@@ -24,7 +24,7 @@ from gateway.cli.asking import console as _console
 from gateway.cli.asking import print_json as _print_json
 from gateway.cli.store import AsJson, ConfigFile, StoreUrl, ledger_url
 from gateway.errors import ConfigError
-from gateway.store import Ledger, alleged, queries
+from gateway.store import Ledger, alleged, queries, statement_queries
 from gateway.store.queries import Snapshot
 from gateway.store.verification import verify_history, verify_witness
 from gateway.store.views import CommandRefused, CommandView
@@ -43,6 +43,9 @@ instructions = typer.Typer(
 parked = typer.Typer(help="Parked items: list, show, repair, release, discard.", no_args_is_help=True)
 allegements = typer.Typer(help="What the other side began: list it, answer it.", no_args_is_help=True)
 history = typer.Typer(help="The history of every instruction: prove it.", no_args_is_help=True)
+statements = typer.Typer(
+    help="Statements of the counterparties: list, show, and where they differ from the ledger.", no_args_is_help=True
+)
 
 Limit = Annotated[int, typer.Option("--limit", "-n", min=0, help="How many, newest first; 0 for all.")]
 Before = Annotated[int | None, typer.Option("--before", help="Only those before this row number (the last one seen).")]
@@ -375,6 +378,86 @@ def _told(path: Path) -> Iterator[tuple[str, int, str]]:
             except (ValueError, KeyError, TypeError) as error:
                 text = f"{path}: line {number} is no status event with transaction_id, sequence and head_hash"
                 raise ConfigError(text, code="witness_unreadable") from error
+
+
+# Statements -----------------------------------------------------------------------------------------------------------
+
+
+@statements.command("list")
+def list_statements(
+    config: ConfigFile = None,
+    url: StoreUrl = None,
+    counterparty: Counterparty = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="custody_holdings, postings, pending, cash_account and so on.")
+    ] = None,
+    day: Annotated[datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Of this day.")] = None,
+    differing: Annotated[bool, typer.Option("--differing", help="Only those that differ from the ledger.")] = False,
+    limit: Limit = 50,
+    before: Before = None,
+    as_json: AsJson = False,
+) -> None:
+    """List statements, newest first."""
+
+    def page(connection: Snapshot, start: int | None, size: int) -> list[Any]:
+        return statement_queries.list_statements(
+            connection,
+            counterparty=counterparty,
+            kind=kind,
+            day=day and day.date(),
+            differing=differing,
+            before=start,
+            limit=size,
+        )
+
+    _list(ledger_url(config, url), page, before, limit, story.statement_table, as_json, "no statement")
+
+
+@statements.command("show")
+def show_statement(
+    identifier: Annotated[
+        str, typer.Argument(metavar="ID", help="The statement's reference, transaction identification or row number.")
+    ],
+    config: ConfigFile = None,
+    url: StoreUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a statement: its pages, holdings or balances, and differences with both sides."""
+    found = _ask(ledger_url(config, url), lambda connection: statement_queries.show_statement(connection, identifier))
+    if as_json:
+        _print_json(found)
+    else:
+        for one in found:
+            _console().print(story.statement(one))
+    if not found:
+        print(f"gateway: the ledger knows no statement {identifier}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@statements.command("differences")
+def list_differences(
+    config: ConfigFile = None,
+    url: StoreUrl = None,
+    counterparty: Counterparty = None,
+    code: Annotated[str | None, typer.Option("--code", help="Only this code.")] = None,
+    transaction: Annotated[
+        str | None, typer.Option("--transaction", help="Only about this transaction identification of ours.")
+    ] = None,
+    limit: Limit = 200,
+    as_json: AsJson = False,
+) -> None:
+    """List where statements and the ledger differ, with both sides; the newest statement's first."""
+
+    def work(connection: Snapshot) -> list[Any]:
+        return statement_queries.list_differences(
+            connection, counterparty=counterparty, code=code, transaction=transaction, limit=limit
+        )
+
+    found = _ask(ledger_url(config, url), work)
+    if as_json:
+        _print_json(found)
+    else:
+        _console().print(story.difference_table(found) if found else "no difference")
 
 
 # Ledger and output ----------------------------------------------------------------------------------------------------

@@ -22,11 +22,14 @@ from gateway.store.views import (
     Content,
     CounterpartView,
     DeadlineView,
+    DifferenceView,
     DocumentView,
     InstructionSummary,
     LinkView,
     ParkedItem,
     ParkedSummary,
+    StatementStory,
+    StatementSummary,
     Story,
     Verification,
 )
@@ -109,6 +112,63 @@ def instruction_table(rows: Sequence[InstructionSummary], *, wide: bool = True) 
         }
         table.add_row(*(cells[column] for column in columns))
     return table
+
+
+def statement_table(rows: Sequence[StatementSummary], *, wide: bool = True) -> Table:
+    """Return the table of a list of statements, without account numbers."""
+    names = "id counterparty kind reference date pages entries status differences"
+    columns = (names if wide else "id kind reference status differences").split()
+    table = _table(*columns)
+    for row in rows:
+        cells: dict[str, str | Text] = {
+            "id": str(row.id),
+            "counterparty": row.counterparty,
+            "kind": row.kind,
+            "reference": row.reference,
+            "date": str(row.statement_date or ""),
+            "pages": f"{row.pages} of {row.last_page or '?'}",
+            "entries": str(row.entries),
+            "status": _coloured(row.headline),
+            "differences": str(row.differences or ""),
+        }
+        table.add_row(*(cells[column] for column in columns))
+    return table
+
+
+def difference_table(rows: Sequence[DifferenceView]) -> Table:
+    """Return the table of where statements and the ledger differ, ours and theirs side by side."""
+    table = _table("id", "counterparty", "statement", "code", "subject", "field", "ours", "theirs")
+    for row in rows:
+        named = (row.counterparty, row.reference, row.code, row.subject, row.field)
+        table.add_row(str(row.statement_id), *named, row.ours or "nothing", row.theirs or "nothing")
+    return table
+
+
+def statement(found: StatementStory) -> RenderableType:
+    """Show a statement: how far it has come, what it says is held, and where it differs."""
+    one = found.statement
+    head = Table.grid(padding=(0, 2))
+    for name, value in (
+        ("statement", f"{one.kind} {one.reference}" + (f", number {one.number}" if one.number is not None else "")),
+        ("transaction", one.transaction_id),
+        ("counterparty", one.counterparty),
+        ("account", found.account or ""),
+        ("date", str(one.statement_date or "")),
+        ("status", one.headline),
+        ("pages", f"{one.pages} of {one.last_page or '?'}" + (", asked for" if one.requested else "")),
+        ("entries", str(one.entries)),
+    ):
+        head.add_row(name, value)
+    parts: list[RenderableType] = [head]
+    if found.positions:
+        table = _table("account", "instrument", "balance", "value", "unit", "date")
+        for held in found.positions:
+            day = str(held.balance_date or "")
+            table.add_row(held.account, held.instrument, held.balance, _number(held.value), held.unit, day)
+        parts.append(table)
+    if found.differences:
+        parts.append(difference_table(found.differences))
+    return Group(*parts)
 
 
 def parked_table(rows: Sequence[ParkedSummary], *, wide: bool = True) -> Table:

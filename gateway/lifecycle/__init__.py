@@ -18,6 +18,7 @@ from typing import Any, Final, get_args
 
 from gateway.lifecycle import allegement, foreign_exchange, settlement
 from gateway.lifecycle.allegement import compared, describe
+from gateway.lifecycle.statement import received, tell
 from gateway.lifecycle.step import (
     NO_TERMS,
     REQUESTED,
@@ -74,8 +75,10 @@ __all__ = [
     "describe",
     "headline",
     "is_finished",
+    "received",
     "request",
     "takes",
+    "tell",
     "terms_in_force",
     "withdraw",
 ]

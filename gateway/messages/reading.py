@@ -13,6 +13,12 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
     FIELD     =         VALUE               a field that always has this value (a word, or yes or no); with
                                             ``.value`` behind it the field is a status that says this word
 
+    list FIELD CLASS PATH               a field that holds a list: one CLASS of gateway.model.facts for each of these
+                                        elements; several such lines for one field add up
+    FIELD.FIELD PATH CONVERSION         a field of its items; the path begins below the item's element, and ``../``
+                                        goes to the element above it. What an element does not say itself, it takes
+                                        from those above it. An item may hold a list in its turn (list FIELD.FIELD).
+
 Paths are short tags below the message element. A field is of the fact, or ``references.`` or ``reply.`` and a field of
 those. Several lines for one field are alternatives, the first one wins that is there. Elements that a version lacks are
 left out. Conversions are those of ``gateway.messages.conversions``.
@@ -20,37 +26,30 @@ left out. Conversions are those of ``gateway.messages.conversions``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
-from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
 from gateway.errors import ConfigError, InvalidMessage, UnreadableMessage
-from gateway.messages.catalogue import ComplexType
-from gateway.messages.conversions import (
-    COMPOUND,
-    CONVERSIONS,
-    CONVERSIONS_LATER,
-    STATUS_CODE,
-    Convert,
-    Unknown,
+from gateway.messages.conversions import CONVERSIONS
+from gateway.messages.extraction import (
+    FACTS,
+    HEADER_DEFINITION,
+    MESSAGE_DEFINITION,
+    RELATED,
+    CompiledTable,
 )
 from gateway.messages.parsing import ParsedMessage, unreadable
 from gateway.messages.shapes import Shapes
 from gateway.model import facts
-from gateway.model.facts import Fact, Reason, References, Reply, StatusValue
+from gateway.model.facts import Reply
 
 if TYPE_CHECKING:
-    from lxml.etree import _Element
-
-    from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition, TypeDefinition
+    from gateway.messages.catalogue import Catalogue
     from gateway.messages.validation import Validator
 
 HEADER: Final = "head.001"
 _YES_NO: Final = {"yes": True, "no": False}
-
-Slots = list[Any]
-Handler = Callable[["_Element", Slots], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,19 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class ListLines:
+    """The lines of one list field: its name in the table, the class of its items, their paths, columns, inner lists."""
+
+    field: str
+    items: str
+    paths: tuple[str, ...]
+    columns: tuple[Column, ...]
+    lists: tuple[ListLines, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingTable:
-    """A reading table: the family it reads, the fact it makes, its lines, constants and code tables."""
+    """A reading table: the family it reads, the fact it makes, its lines, constants, code tables and lists."""
 
     name: str
     family: str
@@ -74,6 +84,7 @@ class ReadingTable:
     columns: tuple[Column, ...]
     constants: Mapping[str, bool | str] = field(default_factory=dict)
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    lists: tuple[ListLines, ...] = ()
 
 
 def parse_table(text: str, name: str) -> ReadingTable:
@@ -83,6 +94,7 @@ def parse_table(text: str, name: str) -> ReadingTable:
     columns: list[Column] = []
     constants: dict[str, bool | str] = {}
     codes: dict[str, dict[str, str]] = {}
+    lists: dict[str, tuple[str, list[str]]] = {}
     current: dict[str, str] | None = None
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.split("#", 1)[0].rstrip()
@@ -98,6 +110,8 @@ def parse_table(text: str, name: str) -> ReadingTable:
                 settings[key] = value
             case ["each", value]:
                 each.append(value)
+            case ["list", name_of_field, items, path]:
+                lists.setdefault(name_of_field, (items, []))[1].append(path)
             case [name_of_field, "=", value]:
                 constants[name_of_field] = _YES_NO.get(value, value)
             case [name_of_field, path, conversion, *argument] if conversion in CONVERSIONS and len(argument) <= 1:
@@ -111,8 +125,33 @@ def parse_table(text: str, name: str) -> ReadingTable:
     for column in columns:
         if column.conversion in ("code", "status") and column.argument not in codes:
             raise ConfigError(f"{name}: code table '{column.argument}' is not there", code="reading_table_invalid")
-    return ReadingTable(
-        name, settings["messages"], settings["fact"] or None, tuple(each), tuple(columns), constants, codes
+    own = tuple([column for column in columns if column.field.rpartition(".")[0] not in lists])
+    kept = _lists_below("", lists, columns)
+    return ReadingTable(name, settings["messages"], settings["fact"] or None, tuple(each), own, constants, codes, kept)
+
+
+def _lists_below(
+    outer: str, lists: Mapping[str, tuple[str, list[str]]], columns: Sequence[Column]
+) -> tuple[ListLines, ...]:
+    """Gather the lists that the fact, or the items of one, hold directly."""
+    return tuple(
+        [
+            ListLines(
+                name.rpartition(".")[2],
+                items,
+                tuple(paths),
+                tuple(
+                    [
+                        replace(column, field=column.field.rpartition(".")[2])
+                        for column in columns
+                        if column.field.rpartition(".")[0] == name
+                    ]
+                ),
+                _lists_below(name, lists, columns),
+            )
+            for name, (items, paths) in lists.items()
+            if name.rpartition(".")[0] == outer
+        ]
     )
 
 
@@ -123,8 +162,8 @@ class Reader:
         self._validator = validator
         self._catalogue = catalogue
         self._tables = {table.family: table for table in tables}
-        self._compiled: dict[str, _CompiledTable] = {}
-        self._compiled_later: dict[str, _CompiledTable] = {}
+        self._compiled: dict[str, CompiledTable] = {}
+        self._compiled_later: dict[str, CompiledTable] = {}
         self._shapes = Shapes(self._extract)
 
     def reads(self, definition_id: str) -> bool:
@@ -164,10 +203,10 @@ class Reader:
             reply, related = compiled.reply(shared), None
         else:
             said_by_header, _ = header.walk(parsed.header)
-            reply, related = compiled.reply(shared, header.reply(said_by_header)), said_by_header[_RELATED]
-        reply[_MESSAGE_DEFINITION] = definition
-        reply[_HEADER_DEFINITION] = parsed.header_definition
-        reply[_FACTS] = tuple([compiled.said(slots, related) for slots in items])
+            reply, related = compiled.reply(shared, header.reply(said_by_header)), said_by_header[RELATED]
+        reply[MESSAGE_DEFINITION] = definition
+        reply[HEADER_DEFINITION] = parsed.header_definition
+        reply[FACTS] = tuple([compiled.said(slots, related) for slots in items])
         return Reply(*reply)
 
     def _not_read(self, definition: str | None) -> UnreadableMessage:
@@ -188,21 +227,21 @@ class Reader:
             prefix = prefix.rpartition(".")[0]
         return None
 
-    def _header_table(self, parsed: ParsedMessage, later: bool) -> _CompiledTable | None:
+    def _header_table(self, parsed: ParsedMessage, later: bool) -> CompiledTable | None:
         definition = parsed.header_definition
         if definition is None and parsed.header is not None and len(parsed.header):
             # An envelope's own header that holds the elements of the ISO 20022 one, as on FedNow and RTP.
             definition = self._catalogue.identify(parsed.header[0].tag.rpartition("}")[0][1:])
         return None if definition is None else self._compile(definition, later)
 
-    def _compile(self, definition_id: str, later: bool) -> _CompiledTable | None:
+    def _compile(self, definition_id: str, later: bool) -> CompiledTable | None:
         kept = self._compiled_later if later else self._compiled
         compiled = kept.get(definition_id)
         if compiled is None:
             table = self._table(definition_id)
             if table is not None:
                 message = self._catalogue.message(definition_id)
-                compiled = kept[definition_id] = _CompiledTable(table, message, later=later)
+                compiled = kept[definition_id] = CompiledTable(table, message, later=later)
         return compiled
 
 
@@ -212,305 +251,3 @@ def invalid(parsed: ParsedMessage, validator: Validator) -> InvalidMessage:
     name = parsed.message_definition or parsed.header_definition
     first = f"; first: {violations[0].text}" if violations else ""
     return InvalidMessage(f"{name} breaks its schema in {len(violations)} places{first}", violations=violations)
-
-
-_REPLY_FIELDS: Final = [each.name for each in fields(Reply)]
-_MESSAGE_DEFINITION, _FACTS, _HEADER_DEFINITION = map(
-    _REPLY_FIELDS.index, ("message_definition", "facts", "header_definition")
-)
-_RELATED: Final = [each.name for each in fields(References)].index("related_business_message_id")
-
-# A status whose parts are stated side by side, not in the choice that `status` reads: ``status.value`` and so on.
-_STATUS_PARTS: Final = ("value", "proprietary", "reason_code", "reason_proprietary", "reason_text")
-
-
-class _CompiledTable:
-    """A table compiled for one version: nested look-ups by tag, so that a message is walked once.
-
-    The walk fills a list of slots: one for each field of the references, then of the fact, then of the reply, so that
-    each of them is made from a slice; then spare ones for what must be chosen from or put together afterwards. With
-    ``later`` their values are still to be converted.
-    """
-
-    def __init__(self, table: ReadingTable, message: MessageDefinition, *, later: bool = False) -> None:
-        fact_class = getattr(facts, table.fact, None) if table.fact else None
-        if table.fact and fact_class is None:
-            raise ConfigError(f"{table.name}: there is no fact '{table.fact}'", code="reading_table_invalid")
-        self._fact_class = fact_class
-        made = {"references.": References, "": fact_class, "reply.": Reply}
-        self._template: Slots = []
-        base: dict[str, int] = {}  # field -> slot
-        for prefix, one in made.items():
-            for each in fields(one) if one is not None else ():
-                base[prefix + each.name] = len(self._template)
-                self._template.append(None if each.default is MISSING else each.default)
-        self._references = slice(0, len(fields(References)))
-        self._reply = slice(base["reply.message_definition"], base["reply.message_definition"] + len(_REPLY_FIELDS))
-        self._fact = slice(self._references.stop, self._reply.start)
-        self._alternatives: list[tuple[int, list[int]]] = []
-        self._statuses: dict[int, dict[str, list[int]]] = {}
-        self._own_reply: list[tuple[int, int]] = []  # position in the reply, slot
-        for constant, value in table.constants.items():
-            name, _, part = constant.partition(".value")  # a status that the message is by being there
-            stands = value if name == constant or part else StatusValue(str(value))
-            self._template[self._slot(base, name, table.name)] = stands
-        conversions = CONVERSIONS_LATER if later else CONVERSIONS
-        tree: _Tree = {}
-        for name, columns in _by_field(table, message).items():
-            field_name, _, part = name.removeprefix("references.").removeprefix("reply.").partition(".")
-            slot = self._slot(base, name.removesuffix(f".{part}"), table.name)
-            if part and part not in _STATUS_PARTS:
-                raise ConfigError(f"{table.name}: a status has no part '{part}'", code="reading_table_invalid")
-            if part or (len(columns) > 1 and not _exclude_each_other(message, columns)):
-                slots = [self._spare() for _ in columns]
-                if part:
-                    self._statuses.setdefault(slot, {})[part] = slots
-                else:
-                    self._alternatives.append((slot, slots))
-            else:
-                slots = [slot] * len(columns)
-            if name.startswith("reply."):
-                self._own_reply.append((_REPLY_FIELDS.index(field_name), slot))
-            for column, place in zip(columns, slots, strict=True):
-                conversion = STATUS_CODE if (part, column.conversion) == ("value", "code") else column.conversion
-                convert = conversions[conversion](message.namespace, column.argument, table.codes)
-                handler = _handler(place, column.conversion, convert, repeats=_repeats(message, column.path))
-                _at(tree, column.path.split("/")).setdefault(_HERE, []).append(handler)
-        self._each = bool(table.each)
-        if self._each:
-            items = next((path for path in table.each if _elements(message, path)), table.each[0])
-            _at(tree, items.split("/"))[_EACH] = self._template
-        self._walk = _branch(tree, message, _below_document(message))
-
-    @staticmethod
-    def _slot(base: Mapping[str, int], name: str, table: str) -> int:
-        if name not in base:
-            raise ConfigError(f"{table}: there is no field '{name}'", code="reading_table_invalid")
-        return base[name]
-
-    def _spare(self) -> int:
-        self._template.append(None)
-        return len(self._template) - 1
-
-    def walk(self, element: _Element) -> tuple[Slots, list[Slots]]:
-        """Return the slots of the message and those of each item."""
-        shared = self._template.copy()
-        if not self._each:
-            self._walk(element, shared)
-            self._finish(shared)
-            return shared, [shared]
-        items: list[Slots] = []
-        shared.append(items)
-        self._walk(element, shared)
-        for item in items:
-            for place, (value, default) in enumerate(zip(item, self._template, strict=True)):
-                if value is default:
-                    item[place] = shared[place]
-            self._finish(item)
-        return shared, items
-
-    def _finish(self, slots: Slots) -> None:
-        for slot, places in self._alternatives:
-            slots[slot] = _first(slots, places)
-        for slot, parts in self._statuses.items():
-            value, proprietary, *why = (_first(slots, parts.get(part, ())) for part in _STATUS_PARTS)
-            if value is not None or proprietary is not None:
-                reasons = (Reason(*why),) if any(part is not None for part in why) else ()
-                if isinstance(value, Unknown):
-                    slots[slot] = StatusValue("proprietary", reasons, proprietary or str(value), unknown=True)
-                else:
-                    slots[slot] = StatusValue(value or "proprietary", reasons, proprietary)
-
-    def said(self, slots: Slots, related: str | None) -> tuple[References, Fact]:
-        """Return the references and the fact of one item."""
-        if related is not None and slots[_RELATED] is None:
-            slots[_RELATED] = related
-        assert self._fact_class is not None
-        return References(*slots[self._references]), self._fact_class(*slots[self._fact])
-
-    def reply(self, slots: Slots, values: list[Any] | None = None) -> list[Any]:
-        """Return the fields of the reply in their order; ``values`` are those that the header already gave."""
-        if values is None:
-            return slots[self._reply]
-        for position, slot in self._own_reply:
-            values[position] = slots[slot]
-        return values
-
-
-def _by_field(table: ReadingTable, message: MessageDefinition) -> dict[str, list[Column]]:
-    """Return the columns that this version has, by the field they fill."""
-    found: dict[str, list[Column]] = {}
-    for column in table.columns:
-        if _applies(message, column):
-            found.setdefault(column.field, []).append(column)
-    return found
-
-
-def _first(slots: Slots, places: Iterable[int]) -> Any:
-    for place in places:
-        if slots[place] is not None:
-            return slots[place]
-    return None
-
-
-# The tree of the paths of a table. Under _HERE are what to do at an element, under _EACH that an item begins there.
-_Tree = dict[str, Any]
-_HERE: Final = " here"
-_EACH: Final = " each"
-
-
-def _at(tree: _Tree, steps: Iterable[str]) -> _Tree:
-    for step in steps:
-        tree = tree.setdefault(step, {})
-    return tree
-
-
-def _branch(tree: _Tree, message: MessageDefinition, parent: TypeDefinition | None) -> Handler:
-    """Turn a tree of paths below a type into a function that walks an element once and fills the slots.
-
-    Making an element known to Python is what reading costs, so that it looks at as few as the schema allows: at the
-    only one of a choice, and at none after the last one that is wanted.
-    """
-    known: dict[str, Handler] = {}
-    final: Handler | None = None
-    children = _children(parent)
-    for child in children:
-        below = tree.get(child.name)
-        if below is not None:
-            handlers = list(below.get(_HERE, ()))
-            if len(below) > (_HERE in below):
-                handlers.append(_branch(below, message, message.types.get(child.type)))
-            final = handlers[0] if len(handlers) == 1 else _all(handlers)
-            known[f"{{{message.namespace}}}{child.name}"] = final
-            if child.maximum != 1:
-                final = None
-    look_up = known.get
-
-    def walk(element: _Element, slots: Slots) -> None:
-        for child in element:
-            handler = look_up(child.tag)
-            if handler is not None:
-                handler(child, slots)
-                if handler is final:
-                    break
-
-    def walk_choice(element: _Element, slots: Slots) -> None:
-        try:
-            child = element[0]
-        except IndexError:  # some versions allow a choice to be empty
-            return
-        handler = look_up(child.tag)
-        if handler is not None:
-            handler(child, slots)
-
-    chosen = walk_choice if _holds_one(parent) else walk
-    return _item(chosen, tree[_EACH]) if _EACH in tree else chosen
-
-
-def _holds_one(parent: TypeDefinition | None) -> bool:
-    """Say whether a type is a choice of single elements."""
-    if not isinstance(parent, ComplexType) or parent.content.kind != "choice":
-        return False
-    return all(getattr(item, "maximum", None) == 1 for item in parent.content.items)
-
-
-def _item(walk: Handler, template: Slots) -> Handler:
-    place = len(template)
-
-    def begin(element: _Element, slots: Slots) -> None:
-        item = template.copy()
-        slots[place].append(item)
-        walk(element, item)
-
-    return begin
-
-
-def _all(handlers: Sequence[Handler]) -> Handler:
-    def apply(element: _Element, slots: Slots) -> None:
-        for handler in handlers:
-            handler(element, slots)
-
-    return apply
-
-
-def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> Handler:
-    """Return what to do at an element: of several, the first one counts, unless all of their ``texts`` are wanted."""
-
-    def count(_: _Element, slots: Slots) -> None:
-        slots[slot] += 1
-
-    def keep_all(element: _Element, slots: Slots) -> None:
-        slots[slot] = (*slots[slot], convert(element))
-
-    def keep_first(element: _Element, slots: Slots) -> None:
-        if slots[slot] is None:
-            slots[slot] = convert(element)
-
-    def keep_text(element: _Element, slots: Slots) -> None:
-        slots[slot] = element.text
-
-    def keep(element: _Element, slots: Slots) -> None:
-        slots[slot] = convert(element)
-
-    if conversion == "count":
-        return count
-    if conversion == "texts":
-        return keep_all
-    if repeats:
-        return keep_first
-    return keep_text if conversion == "text" else keep
-
-
-def _applies(message: MessageDefinition, column: Column) -> bool:
-    """Say whether this version has the element of a column, with a text where a text is read."""
-    elements = _elements(message, column.path)
-    if not elements:
-        return False
-    compound = isinstance(message.types.get(elements[-1].type), ComplexType)
-    return compound == (column.conversion in COMPOUND) or column.conversion == "count"
-
-
-def _repeats(message: MessageDefinition, path: str) -> bool:
-    """Say whether an element can be there more than once."""
-    return any(element.maximum != 1 for element in _elements(message, path))
-
-
-def _exclude_each_other(message: MessageDefinition, columns: Sequence[Column]) -> bool:
-    """Say whether at most one of some elements can be there, since a choice parts their paths."""
-    common = _common(columns)
-    if _repeats(message, "/".join(common)) or any(_repeats(message, column.path) for column in columns):
-        return False
-    parents = _elements(message, "/".join(common))
-    parent = message.types.get(parents[-1].type) if parents else _below_document(message)
-    return isinstance(parent, ComplexType) and parent.content.kind == "choice"
-
-
-def _common(columns: Sequence[Column]) -> list[str]:
-    steps = zip(*(column.path.split("/") for column in columns), strict=False)
-    return [names[0] for names in takewhile(lambda names: len(set(names)) == 1, steps)]
-
-
-def _elements(message: MessageDefinition, path: str) -> list[ElementDefinition]:
-    """Return the elements along a path, empty when this version lacks one; paths begin below the message element."""
-    found: list[ElementDefinition] = []
-    parent = _below_document(message)
-    for name in path.split("/") if path else ():
-        element = next((child for child in _children(parent) if child.name == name), None)
-        if element is None:
-            return []
-        found.append(element)
-        parent = message.types.get(element.type)
-    return found
-
-
-def _below_document(message: MessageDefinition) -> TypeDefinition | None:
-    """Return the type of the message element, whatever its name is: the only child of the document, or the header."""
-    top = message.types.get(message.root_type)
-    if message.root != "Document":
-        return top
-    children = _children(top)
-    return message.types.get(children[0].type) if len(children) == 1 else None
-
-
-def _children(definition: TypeDefinition | None) -> list[ElementDefinition]:
-    return list(definition.content.elements()) if isinstance(definition, ComplexType) else []

@@ -1,6 +1,7 @@
 """The ledger: SQLite embedded, PostgreSQL for production, one contract."""
 
 from gateway.store.ledger import Lease, Ledger, Load
+from gateway.store.received import StatementRow
 from gateway.store.rows import (
     Alleged,
     ArchiveState,
@@ -36,6 +37,7 @@ __all__ = [
     "ParkedRow",
     "Parking",
     "SendRow",
+    "StatementRow",
     "Unit",
     "WaitingReply",
     "WatchRow",

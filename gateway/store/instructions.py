@@ -45,16 +45,16 @@ class Instructions(Pending):
         wanted = {number for number in ids if number not in self._moved}
         if wanted:
             table = tables.instruction
-            query = select(*_INSTRUCTION_COLUMNS).where(table.c.id.in_(wanted)).order_by(table.c.id).with_for_update()
+            query = select(*INSTRUCTION_COLUMNS).where(table.c.id.in_(wanted)).order_by(table.c.id).with_for_update()
             for row in self.connection.execute(query):
-                self._moved[row[0]] = Moved(_instruction_row(row), self.now)
+                self._moved[row[0]] = Moved(instruction_row(row), self.now)
         return {number: self._moved[number].row for number in ids if number in self._moved}
 
     def look_up(self, ids: Iterable[int]) -> dict[int, InstructionRow]:
         """Return instructions as they are, unlocked: to look at, not to move."""
         table = tables.instruction
-        query = select(*_INSTRUCTION_COLUMNS).where(table.c.id.in_(set(ids)))
-        return {row[0]: _instruction_row(row) for row in self.connection.execute(query)}
+        query = select(*INSTRUCTION_COLUMNS).where(table.c.id.in_(set(ids)))
+        return {row[0]: instruction_row(row) for row in self.connection.execute(query)}
 
     def by_transaction(self, transaction_ids: Iterable[str]) -> dict[str, int]:
         """Return instruction numbers by transaction identification."""
@@ -91,18 +91,12 @@ class Instructions(Pending):
         """Return instructions with a counterparty that settle between two dates, unlocked: to compare, not to move."""
         table = tables.instruction
         query = (
-            select(*_INSTRUCTION_COLUMNS)
+            select(*INSTRUCTION_COLUMNS)
             .where(table.c.counterparty == counterparty, table.c.settlement_date.between(earliest, latest))
             .where(table.c.dialogue.in_(set(dialogues)))
             .order_by(table.c.id)
         )
-        return [_instruction_row(row) for row in self.connection.execute(query)]
-
-    def peek(self, ids: Iterable[int]) -> list[InstructionRow]:
-        """Return instructions unlocked: to compare, not to move."""
-        table = tables.instruction
-        query = select(*_INSTRUCTION_COLUMNS).where(table.c.id.in_(set(ids))).order_by(table.c.id)
-        return [_instruction_row(row) for row in self.connection.execute(query)]
+        return [instruction_row(row) for row in self.connection.execute(query)]
 
     def open_allegements(self, counterparties: Iterable[str]) -> list[Alleged]:
         """Return what these counterparties alleged or confirmed and nobody has answered, in short."""
@@ -220,7 +214,7 @@ class Instructions(Pending):
             self.recheck([row.id])
 
 
-_INSTRUCTION_COLUMNS = (
+INSTRUCTION_COLUMNS = (
     tables.instruction.c.id,
     tables.instruction.c.transaction_id,
     tables.instruction.c.source,
@@ -238,7 +232,7 @@ _INSTRUCTION_COLUMNS = (
 )
 
 
-def _instruction_row(row: Any) -> InstructionRow:
+def instruction_row(row: Any) -> InstructionRow:
     return InstructionRow(
         id=row[0],
         transaction_id=row[1],

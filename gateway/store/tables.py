@@ -402,3 +402,71 @@ progress = Table(
     Column("name", String(40), primary_key=True),
     Column("position", BigInteger, nullable=False),
 )
+
+# Statements -----------------------------------------------------------------------------------------------------------
+
+# What a statement is beside its row among the instructions, to find the one before it and the pages that are missing.
+statement = Table(
+    "statement",
+    metadata,
+    Column("instruction_id", BigInteger, nullable=False),
+    Column("counterparty", String(11), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("account", Text, nullable=False),  # empty where the statement names none
+    Column("reference", Text, nullable=False),
+    Column("number", BigInteger),
+    Column("statement_date", BusinessDate),
+    Column("stated_at", Instant),
+    Column("update_kind", Text),
+    Column("basis", Text),
+    Column("last_page", Integer),  # NULL until the last page has come
+    Column("pages", Integer, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("differences", BigInteger, nullable=False),
+    Column("request_id", BigInteger),
+    PrimaryKeyConstraint("instruction_id"),
+    Index("statement_account", "counterparty", "kind", "account", "statement_date"),
+)
+
+statement_page = Table(
+    "statement_page",
+    metadata,
+    Column("statement_id", BigInteger, nullable=False),
+    Column("page", Integer, nullable=False),
+    Column("archive_id", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # of what it says, whatever its header
+    Column("entries", Integer, nullable=False),
+    Column("named", LargeBinary, nullable=False),  # JSON: the row numbers of our instructions that it lists
+    PrimaryKeyConstraint("statement_id", "page"),
+)
+
+statement_position = Table(
+    "statement_position",
+    metadata,
+    Column("statement_id", BigInteger, nullable=False),
+    Column("page", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("instrument", Text, nullable=False),  # an ISIN or other identification; a currency
+    Column("balance", Text, nullable=False),  # held, opening, closing; of cash: OPBD, CLBD...
+    Column("value", Text, nullable=False),  # canonical: a token has up to 29 decimals; short and debit are negative
+    Column("unit", String(20), nullable=False),  # unit, face_amount...; of cash: the currency
+    Column("balance_date", BusinessDate),
+    PrimaryKeyConstraint("statement_id", "page", "number"),
+)
+
+statement_difference = Table(
+    "statement_difference",
+    metadata,
+    Column("statement_id", BigInteger, nullable=False),
+    Column("page", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("code", String(60), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("field", String(40), nullable=False),
+    Column("ours", Text),
+    Column("theirs", Text),
+    Column("transaction_id", String(16)),
+    Column("found_at", Instant, nullable=False),
+    PrimaryKeyConstraint("statement_id", "page", "number"),
+)

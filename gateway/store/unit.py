@@ -13,10 +13,11 @@ from gateway.store.events import Events
 from gateway.store.instructions import Instructions
 from gateway.store.links import Links
 from gateway.store.parking import Parked
+from gateway.store.received import Received
 from gateway.store.replies import Archive
 from gateway.store.sends import Sends
 
 
 @dataclass
-class Unit(Events, Instructions, Links, Sends, Archive, Parked, Deadlines):
+class Unit(Events, Instructions, Links, Sends, Archive, Parked, Received, Deadlines):
     """Reads and writes of one transaction. ``now`` is the time of every row it writes."""

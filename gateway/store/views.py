@@ -12,7 +12,7 @@ from decimal import Decimal
 from gateway.calendar.deadlines import Deadline
 from gateway.errors import Violation
 from gateway.matching import FieldCompared
-from gateway.model.facts import Alert, Change, State, Terms
+from gateway.model.facts import Alert, Change, Position, State, Terms
 
 Content = str | bytes | None
 
@@ -308,3 +308,64 @@ class CommandRefused:
 
     code: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatementSummary:
+    """One statement in a list; its account is not part of it. ``differences`` counts those of all its pages."""
+
+    id: int
+    transaction_id: str
+    counterparty: str
+    kind: str
+    reference: str
+    number: int | None
+    statement_date: date | None
+    update: str | None
+    headline: str
+    pages: int
+    last_page: int | None
+    entries: int
+    differences: int
+    requested: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PageView:
+    """One page of a statement: the number of its message in the archive, and how much it lists."""
+
+    page: int
+    archive_id: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceView:
+    """Where a statement and the ledger disagree, with both sides; ``transaction_id`` is ours, if it is about one."""
+
+    statement_id: int
+    counterparty: str
+    kind: str
+    reference: str
+    statement_date: date | None
+    page: int
+    code: str
+    subject: str
+    field: str
+    ours: str | None
+    theirs: str | None
+    transaction_id: str | None
+    found_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StatementStory:
+    """A statement whole: its pages, the holdings or balances that it states, and where it differs."""
+
+    statement: StatementSummary
+    account: str | None
+    pages: tuple[PageView, ...]
+    positions: tuple[Position, ...]
+    differences: tuple[DifferenceView, ...]

@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gateway.errors import EventError
 from gateway.model import refusals
-from gateway.model.events import allegement, confirmation, foreign_exchange, settlement, technical
+from gateway.model.events import allegement, confirmation, foreign_exchange, settlement, statement, technical
 from gateway.model.events.kinds import CANCELLATION, EventKind
 from gateway.model.vocabulary import Event
 
@@ -43,6 +43,7 @@ EVENT_KINDS: Final[dict[str, EventKind]] = {
     **allegement.KINDS,
     **foreign_exchange.KINDS,
     **technical.KINDS,
+    **statement.KINDS,
 }
 """Every kind of event by its ``schema``: name and major version."""
 

@@ -17,6 +17,18 @@ from gateway.model.facts.foreign_exchange import ForeignExchangeStatus
 from gateway.model.facts.links import OWN_NAMES, InstructionName, Link
 from gateway.model.facts.settlement import RequestAdvice, SettlementConfirmation, StatusAdvice
 from gateway.model.facts.state import Alert, Asked, Axis, Change, Delivery, Part, State
+from gateway.model.facts.statement import (
+    CashBalance,
+    CashEntry,
+    CashTransaction,
+    Holding,
+    Position,
+    Statement,
+    StatementDifference,
+    StatementProgress,
+    SubBalance,
+    TransactionEntry,
+)
 from gateway.model.facts.terms import Counterpart, Difference, Terms
 from gateway.model.facts.values import Amount, Quantity, Reason, References, StatusValue
 
@@ -28,6 +40,9 @@ __all__ = [
     "Amount",
     "Asked",
     "Axis",
+    "CashBalance",
+    "CashEntry",
+    "CashTransaction",
     "Change",
     "ConfirmationAnswer",
     "ConfirmationStatus",
@@ -36,10 +51,12 @@ __all__ = [
     "Difference",
     "Fact",
     "ForeignExchangeStatus",
+    "Holding",
     "InstructionName",
     "Link",
     "MessageRejection",
     "Part",
+    "Position",
     "Quantity",
     "Reason",
     "Receipt",
@@ -48,10 +65,15 @@ __all__ = [
     "RequestAdvice",
     "SettlementConfirmation",
     "State",
+    "Statement",
+    "StatementDifference",
+    "StatementProgress",
     "StatusAdvice",
     "StatusValue",
+    "SubBalance",
     "SystemEvent",
     "Terms",
+    "TransactionEntry",
 ]
 
 Fact = (
@@ -66,6 +88,8 @@ Fact = (
     | MessageRejection
     | Receipt
     | SystemEvent
+    | Statement
+    | StatementProgress
 )
 
 

@@ -11,7 +11,15 @@ from itertools import product
 from typing import Final
 
 from gateway.model.facts import Delivery
-from gateway.model.transitions import allegement, confirmation, deadlines, foreign_exchange, settlement, technical
+from gateway.model.transitions import (
+    allegement,
+    confirmation,
+    deadlines,
+    foreign_exchange,
+    settlement,
+    statement,
+    technical,
+)
 from gateway.model.transitions.edges import (
     COMPARISON,
     CONFIRMATION,
@@ -61,6 +69,7 @@ DIALOGUES: Final[Mapping[Dialogue, DialogueTable]] = {
     Dialogue.FOREIGN_EXCHANGE: foreign_exchange.TABLE,
     Dialogue.ALLEGED_EXCHANGE: foreign_exchange.ALLEGED,
     Dialogue.TECHNICAL: technical.TABLE,
+    Dialogue.STATEMENT: statement.TABLE,
 }
 
 TRANSITIONS: Final[Mapping[tuple[str, str], tuple[Edges, ...]]] = {

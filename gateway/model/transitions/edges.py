@@ -18,6 +18,7 @@ class Dialogue(StrEnum):
     FOREIGN_EXCHANGE = "foreign_exchange"
     ALLEGED_EXCHANGE = "alleged_exchange"
     TECHNICAL = "technical"
+    STATEMENT = "statement"
 
 
 NOTHING: Final = "nothing"  # where an axis stands before anything was said on it
