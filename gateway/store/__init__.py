@@ -1,6 +1,6 @@
 """The ledger: SQLite embedded, PostgreSQL for production, one contract."""
 
-from gateway.store.ledger import Lease, Ledger, Load
+from gateway.store.ledger import Lease, Ledger, Load, overload
 from gateway.store.rows import (
     Alleged,
     ArchiveState,
@@ -34,4 +34,5 @@ __all__ = [
     "SendRow",
     "Unit",
     "WaitingReply",
+    "overload",
 ]
