@@ -9,7 +9,7 @@ that a repeat finds it again.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -248,6 +248,20 @@ def may_be(alleged: Alleged, terms: Terms) -> bool:
     quantity, amount = terms.quantity, terms.amount or terms.bought_amount
     return (quantity is not None and quantity.value == alleged.quantity) or (
         amount is not None and amount.value == alleged.amount
+    )
+
+
+def around(unit: Unit, instruction_ids: Iterable[int]) -> list[int]:
+    """List what the other side began and nobody has answered, and these instructions are or may be."""
+    rows = unit.look_up(instruction_ids).values()
+    alleged = unit.open_allegements(row.counterparty for row in rows)
+    return sorted(
+        {
+            one.instruction_id
+            for one in alleged
+            for row in rows
+            if row.counterparty == one.counterparty and may_be(one, row.terms)
+        }
     )
 
 

@@ -28,7 +28,7 @@ from gateway.deadlines import LEASE as DEADLINES
 from gateway.deadlines import Deadlines
 from gateway.dispatch import Dispatch, LeaseLost, LeaseView
 from gateway.errors import BusUnavailable, GatewayError, StoreUnavailable
-from gateway.intake import Intake, IntakeLoop, overload
+from gateway.intake import Intake, IntakeLoop
 from gateway.messages import Messages
 from gateway.messages.schema_files import load_calendars, load_catalogue
 from gateway.model.profile import Profile
@@ -36,7 +36,7 @@ from gateway.pace import Backoff, Clock, Signals, system_clock
 from gateway.publication import LEASE as PUBLICATION
 from gateway.publication import Publication
 from gateway.replies import Replies
-from gateway.store import Lease, Ledger
+from gateway.store import Lease, Ledger, overload
 from gateway.transports import open_transport
 
 log = structlog.get_logger("gateway.app")

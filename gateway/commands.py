@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from gateway import lifecycle, links
-from gateway.allegements import answer
+from gateway.allegements import answer, around
 from gateway.errors import GatewayError, StoreUnavailable
 from gateway.intake import Intake, Prepared, report
 from gateway.model.events import EVENT_KINDS
@@ -211,7 +211,7 @@ class Commands:
             checks = unit.rechecks(50)
             numbers = {number for _, number in checks}
             pairs = links.pairs_of(unit, numbers)
-            alleged = self._intake.alleged_around(unit, numbers)
+            alleged = around(unit, numbers)
             unit.lock(sorted({*alleged, *(number for pair in pairs for number in pair)}))
             told = links.mark(unit, pairs)
             self._intake.compare_again(unit, alleged)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -20,8 +20,9 @@ import structlog
 from gateway import lifecycle, links
 from gateway.allegements import Allegements, may_be
 from gateway.checkpoints import passed
-from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
+from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable
 from gateway.messages import Identity, Messages
+from gateway.model import refusals
 from gateway.model.events import CANCELLATION, EVENT_KINDS, TradeEvent, event_digest, parse_event
 from gateway.model.facts import Alert
 from gateway.model.references import business_message_id, trade_key, transaction_id
@@ -29,11 +30,11 @@ from gateway.model.reports import Cause
 from gateway.model.transitions import REQUESTS
 from gateway.pace import Backoff, Clock, Signals
 from gateway.requests import ask, tell_dropped
-from gateway.store import Alleged, InstructionRow, Ledger, Load, NewEvent, OutboxState, Parking, Unit
+from gateway.store import Alleged, InstructionRow, Ledger, NewEvent, OutboxState, Parking, Unit
 
 if TYPE_CHECKING:
     from gateway.bus import Consumer, Record
-    from gateway.config import Settings, StoreSettings
+    from gateway.config import Settings
     from gateway.messages import BuiltMessage
     from gateway.model.profile import Profile
 
@@ -163,13 +164,7 @@ class Intake:
         return Prepared(event, parsed, profile, transaction, built, row=row)
 
     def _unknown_counterparty(self, bic: str) -> EventError:
-        known = ", ".join(sorted(profile.bic for profile in self._settings.counterparties))
-        rule = f"one of the configured counterparties: {known}"
-        text = (
-            f"counterparty: there is no profile for {bic}; add one to the configuration or correct the event ({rule})"
-        )
-        violation = Violation("counterparty_unknown", "counterparty", rule, bic, text)
-        return EventError(text, code="counterparty_unknown", violations=(violation,))
+        return refusals.unknown_counterparty(bic, [profile.bic for profile in self._settings.counterparties])
 
     # Record: in a transaction ----------------------------------------------------------------------------------------
 
@@ -229,7 +224,9 @@ class Intake:
             conflict = replace(event, event_id=f"{event.event_id}#{event.digest.hex()[:16]}")
             if unit.known_events([(conflict.source, conflict.event_id)]):
                 return Recorded("duplicate", event, item.transaction)
-            return self._park(unit, replace(item, event=conflict), _conflict(event))
+            return self._park(
+                unit, replace(item, event=conflict), refusals.event_conflict(event.source, event.event_id)
+            )
         open_items = [] if item.row is not None else found.open_items.get(_key(event) or 0, [])
         if item.parsed is not None and item.parsed.role == CANCELLATION and item.failure is None:
             covered = _instructions(unit, open_items, item.parsed)
@@ -244,7 +241,7 @@ class Intake:
             return self._request(unit, item, item.parsed, existing.get(item.transaction))
         if item.transaction in existing:
             row = unit.lock([existing[item.transaction]])[existing[item.transaction]]
-            return self._park(unit, item, _number_taken(event, row.source, row.trade_id, row.instruction_number))
+            return self._park(unit, item, _number_taken(event, row))
         return self._instruct(unit, item)
 
     def _instruct(self, unit: Unit, item: Prepared) -> Recorded:
@@ -286,13 +283,19 @@ class Intake:
         event, profile = item.event, item.profile
         assert profile is not None
         if instruction_id is None:
-            missing = _nothing_there(event, parsed)
+            missing = refusals.nothing_there(
+                event.trade_id, event.instruction_number, parsed.dialogue, cancels=parsed.role == CANCELLATION
+            )
             if self._settings.loops.instruction_wait_seconds:
                 return self._park(unit, item, missing, awaits=item.transaction)
             return self._park(unit, item, missing)
         row = unit.lock([instruction_id])[instruction_id]
         if row.counterparty != profile.bic:
-            return self._park(unit, item, _other_counterparty(event, row.counterparty, profile.bic))
+            return self._park(
+                unit,
+                item,
+                refusals.other_counterparty(event.trade_id, event.instruction_number, row.counterparty, profile.bic),
+            )
         if parsed.role == CANCELLATION and self._withdraw(unit, item, row):
             return Recorded("withdrawn", event, item.transaction, profile.bic)
         try:
@@ -310,19 +313,6 @@ class Intake:
         if profile is None:
             raise self._unknown_counterparty(row.counterparty)
         return ask(unit, self._messages, profile, event, row, cause=cause, actor=actor)
-
-    def alleged_around(self, unit: Unit, instruction_ids: Iterable[int]) -> list[int]:
-        """List what the other side began and nobody has answered, and these are or may be."""
-        rows = unit.look_up(instruction_ids).values()
-        alleged = unit.open_allegements(row.counterparty for row in rows)
-        return sorted(
-            {
-                one.instruction_id
-                for one in alleged
-                for row in rows
-                if row.counterparty == one.counterparty and may_be(one, row.terms)
-            }
-        )
 
     def compare_again(self, unit: Unit, instruction_ids: Sequence[int]) -> None:
         """Compare what the other side began with what is ours now; the rows are locked."""
@@ -482,62 +472,11 @@ def _rounds(items: Sequence[Prepared]) -> list[list[Prepared]]:
     return rounds
 
 
-def _conflict(event: NewEvent) -> EventError:
-    text = (
-        f"event {event.event_id} of {event.source} came before with other content; "
-        "an event identifier is used once: send the change as a new event"
-    )
-    violation = Violation("event_conflict", "event_id", "an event identifier names one content", event.event_id, text)
-    return EventError(text, code="event_conflict", violations=(violation,))
-
-
-def _number_taken(event: NewEvent, source: str, trade_id: str, number: int) -> EventError:
-    if (source, trade_id, number) != (event.source, event.trade_id, event.instruction_number):
-        return EventError(
-            f"the derived transaction identification is that of {source}/{trade_id}/{number} already",
-            code="identifier_clash",
-        )
-    text = (
-        f"instruction {event.instruction_number} of trade {event.trade_id} exists; "
-        "instructing again takes a new instruction_number (amend is cancel, then instruct)"
-    )
-    rule = "one instruction a number of a trade"
-    violation = Violation("instruction_number_taken", "instruction_number", rule, str(event.instruction_number), text)
-    return EventError(text, code="instruction_number_taken", violations=(violation,))
-
-
-def _nothing_there(event: NewEvent, parsed: TradeEvent) -> EventError:
-    text = f"trade {event.trade_id} has no {parsed.dialogue} instruction {event.instruction_number} to ask about"
-    rule = "the number of an instruction that was recorded before"
-    code = "cancel_unknown_instruction" if parsed.role == CANCELLATION else "request_unknown_instruction"
-    violation = Violation(code, "instruction_number", rule, str(event.instruction_number), text)
-    return EventError(text, code=code, violations=(violation,))
-
-
-def _other_counterparty(event: NewEvent, instructed: str, named: str) -> EventError:
-    text = f"instruction {event.instruction_number} of trade {event.trade_id} went to {instructed}, not to {named}"
-    rule = f"the instruction's: {instructed}"
-    violation = Violation("request_other_counterparty", "counterparty", rule, named, text)
-    return EventError(text, code="request_other_counterparty", violations=(violation,))
-
-
-def overload(load: Load, limits: StoreSettings, *, paused: bool) -> str | None:
-    """Say why events should wait, by the ledger's load; None when it keeps up.
-
-    What is ``paused`` goes on only well inside the limits: half of the time and of the waiting replies, and a tenth
-    more free disk.
-    """
-    ease, room = (0.5, 1.1) if paused else (1.0, 1.0)
-    reserve = limits.reserve_megabytes * 1_000_000
-    if load.free_bytes is not None and load.free_bytes < reserve * room:
-        left = load.free_bytes // 1_000_000
-        return f"the ledger's disk has {left} MB left, store.reserve_megabytes is {limits.reserve_megabytes}"
-    if load.write_seconds > limits.write_seconds_limit * ease:
-        limit = limits.write_seconds_limit
-        return f"a transaction takes {load.write_seconds:.1f} s, store.write_seconds_limit is {limit:g}"
-    if load.unapplied > limits.unapplied_limit * ease:
-        return f"{load.unapplied} replies wait to be applied, store.unapplied_limit is {limits.unapplied_limit}"
-    return None
+def _number_taken(event: NewEvent, row: InstructionRow) -> EventError:
+    theirs = row.source, row.trade_id, row.instruction_number
+    if theirs != (event.source, event.trade_id, event.instruction_number):
+        return refusals.identifier_clash(*theirs)
+    return refusals.number_taken(event.trade_id, event.instruction_number)
 
 
 def _never() -> str | None:

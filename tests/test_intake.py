@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 from gateway.bus import Bus, Message
 from gateway.config import StoreSettings
 from gateway.errors import StoreUnavailable
-from gateway.intake import IntakeLoop, overload
+from gateway.intake import IntakeLoop
 from gateway.pace import Signals, system_clock
-from gateway.store import Ledger, Load, tables
+from gateway.store import Ledger, Load, overload, tables
 from tests.conftest import Broker, unique
 from tests.loops import (
     CHANNEL,

@@ -1,6 +1,7 @@
 """Why an event is refused: every violation with its path, line, value and what would be right.
 
-This is the slow side of ``parse_event``, taken when the fast side fails or cannot be sure.
+This is the slow side of ``parse_event``, taken when the fast side fails or cannot be sure; and, at the end, what is
+refused for what the configuration or the ledger holds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from gateway.errors import Violation
+from gateway.errors import EventError, Violation
 from gateway.model.vocabulary import RULES, Event
 
 _VALUE_LENGTH = 140
@@ -272,3 +273,58 @@ def _lines(content: bytes) -> dict[str, int]:
         else:
             text = token
     return lines
+
+
+# What is refused for what is known already ----------------------------------------------------------------------------
+
+
+def unknown_counterparty(bic: str, known: Sequence[str]) -> EventError:
+    """Say that an event names nobody of the configuration."""
+    rule = f"one of the configured counterparties: {', '.join(sorted(known))}"
+    text = f"counterparty: there is no profile for {bic}; add one to the configuration or correct the event ({rule})"
+    violation = Violation("counterparty_unknown", "counterparty", rule, bic, text)
+    return EventError(text, code="counterparty_unknown", violations=(violation,))
+
+
+def event_conflict(source: str, event_id: str) -> EventError:
+    """Say that an event came before with other content."""
+    text = (
+        f"event {event_id} of {source} came before with other content; "
+        "an event identifier is used once: send the change as a new event"
+    )
+    violation = Violation("event_conflict", "event_id", "an event identifier names one content", event_id, text)
+    return EventError(text, code="event_conflict", violations=(violation,))
+
+
+def identifier_clash(source: str, trade_id: str, number: int) -> EventError:
+    """Say that two instructions derive one transaction identification."""
+    text = f"the derived transaction identification is that of {source}/{trade_id}/{number} already"
+    return EventError(text, code="identifier_clash")
+
+
+def number_taken(trade_id: str | None, number: int | None) -> EventError:
+    """Say that an instruction of this number was given before."""
+    text = (
+        f"instruction {number} of trade {trade_id} exists; "
+        "instructing again takes a new instruction_number (amend is cancel, then instruct)"
+    )
+    rule = "one instruction a number of a trade"
+    violation = Violation("instruction_number_taken", "instruction_number", rule, str(number), text)
+    return EventError(text, code="instruction_number_taken", violations=(violation,))
+
+
+def nothing_there(trade_id: str | None, number: int | None, dialogue: str, *, cancels: bool) -> EventError:
+    """Say that a request is about an instruction that has not come."""
+    text = f"trade {trade_id} has no {dialogue} instruction {number} to ask about"
+    rule = "the number of an instruction that was recorded before"
+    code = "cancel_unknown_instruction" if cancels else "request_unknown_instruction"
+    violation = Violation(code, "instruction_number", rule, str(number), text)
+    return EventError(text, code=code, violations=(violation,))
+
+
+def other_counterparty(trade_id: str | None, number: int | None, instructed: str, named: str) -> EventError:
+    """Say that a request names somebody else than the instruction went to."""
+    text = f"instruction {number} of trade {trade_id} went to {instructed}, not to {named}"
+    rule = f"the instruction's: {instructed}"
+    violation = Violation("request_other_counterparty", "counterparty", rule, named, text)
+    return EventError(text, code="request_other_counterparty", violations=(violation,))

@@ -1,6 +1,6 @@
 """The ledger: SQLite embedded, PostgreSQL for production, one contract."""
 
-from gateway.store.ledger import Lease, Ledger, Load
+from gateway.store.ledger import Lease, Ledger, Load, overload
 from gateway.store.received import StatementRow
 from gateway.store.rows import (
     Alleged,
@@ -42,4 +42,5 @@ __all__ = [
     "WaitingReply",
     "WatchRow",
     "cutoffs_in_force",
+    "overload",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 from time import monotonic
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -19,6 +19,9 @@ from gateway.store.migration import HEAD, current_revision
 from gateway.store.statements import Statements
 from gateway.store.tables import instant
 from gateway.store.unit import Unit
+
+if TYPE_CHECKING:
+    from gateway.config import StoreSettings
 
 T = TypeVar("T")
 
@@ -50,6 +53,25 @@ class Load:
     write_seconds: float
     unapplied: int
     free_bytes: int | None
+
+
+def overload(load: Load, limits: StoreSettings, *, paused: bool) -> str | None:
+    """Say why events should wait, by the ledger's load; None when it keeps up.
+
+    What is ``paused`` goes on only well inside the limits: half of the time and of the waiting replies, and a tenth
+    more free disk.
+    """
+    ease, room = (0.5, 1.1) if paused else (1.0, 1.0)
+    reserve = limits.reserve_megabytes * 1_000_000
+    if load.free_bytes is not None and load.free_bytes < reserve * room:
+        left = load.free_bytes // 1_000_000
+        return f"the ledger's disk has {left} MB left, store.reserve_megabytes is {limits.reserve_megabytes}"
+    if load.write_seconds > limits.write_seconds_limit * ease:
+        limit = limits.write_seconds_limit
+        return f"a transaction takes {load.write_seconds:.1f} s, store.write_seconds_limit is {limit:g}"
+    if load.unapplied > limits.unapplied_limit * ease:
+        return f"{load.unapplied} replies wait to be applied, store.unapplied_limit is {limits.unapplied_limit}"
+    return None
 
 
 class Ledger:

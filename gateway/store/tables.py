@@ -115,7 +115,7 @@ event = Table(
     Column("offset", BigInteger, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("content", LargeBinary, nullable=False),
-    Column("disposition", String(12), nullable=False),  # applied | parked | held | discarded | cancelled
+    Column("disposition", String(12), nullable=False),  # applied | waiting | parked | held | discarded | cancelled
     Column("instruction_id", BigInteger),
     UniqueConstraint("source", "event_id", name="event_source_event_id"),
 )
