@@ -23,7 +23,9 @@ OWN_BIC = "OWNRDEFFXXX"
 IDENTITY = Identity("TX00000000000001", "BM00000000000001", datetime(2026, 3, 2, 8, 15, 1, 500_000, tzinfo=UTC))
 
 TABLES = {
-    table.event: table for table in (parse_table(text, name) for name, text in read_tables("mapping", ".map").items())
+    event: table
+    for table in (parse_table(text, name) for name, text in read_tables("mapping", ".map").items())
+    for event in table.events
 }
 
 

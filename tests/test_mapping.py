@@ -102,7 +102,7 @@ def test_the_page_in_the_documentation_is_current() -> None:
 
 def test_the_page_says_what_a_version_lacks() -> None:
     table = TABLES["instruct_settlement/1"]
-    page = mapping_page([table], {"sese.023": [CATALOGUE.message(name) for name in VERSIONS[table.event][1]]})
+    page = mapping_page([table], {"sese.023": [CATALOGUE.message(name) for name in VERSIONS[table.events[0]][1]]})
     assert "- `sese.023.001.12`: nothing" in page
     assert "- `sese.023.001.11`: `other_amounts.network_fee`" in page
     assert "`unique_transaction_identifier`" in page

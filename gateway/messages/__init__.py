@@ -71,9 +71,9 @@ class Messages:
         readings = [parse_reading(text, name) for name, text in read_tables("reading", ".read").items()]
         self._reader = Reader(self._validator, catalogue, readings)
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
-        self._tables = {table.event: table for table in mappings}
+        self._tables = {event: table for table in mappings for event in table.events}
         self._headings: dict[tuple[str, str, str], str] = {}
-        self._writers: dict[str, tuple[MessageWriter, str, str]] = {}
+        self._writers: dict[tuple[str, str], tuple[MessageWriter, str, str]] = {}  # by table and definition
         for profile in profiles:
             self._check_keys(profile)
             for table in mappings:
@@ -146,15 +146,16 @@ class Messages:
         return template
 
     def _write_header(self, fields: header.HeaderFields, definition: str) -> str:
-        writer, opening, closing = self._writers.get(definition) or self._compile(self._tables[_HEADER], definition)
+        table = self._tables[_HEADER]
+        writer, opening, closing = self._writers.get((table.name, definition)) or self._compile(table, definition)
         return f"{opening}{writer.write(fields)}{closing}"
 
     def _writer(self, table: Table, profile: Profile) -> tuple[MessageWriter, str, str]:
         definition = _version(profile, table)
-        return self._writers.get(definition) or self._compile(table, definition, profile)
+        return self._writers.get((table.name, definition)) or self._compile(table, definition, profile)
 
     def _check_keys(self, profile: Profile) -> None:
-        known = sorted(table.version for table in self._tables.values())
+        known = sorted({table.version for table in self._tables.values()})
         for key in profile.versions:
             if key in known:
                 continue
@@ -174,13 +175,13 @@ class Messages:
             )
             raise ConfigError(violation.text, violations=[violation])
         message = self._catalogue.message(definition)
-        if table.event == _HEADER:
+        if table.events == (_HEADER,):
             sources: dict[str, type] = {"header": header.HeaderFields}
         else:
-            sources = {"event": EVENT_KINDS[table.event].model, "identity": Identity, "instructed": Terms}
+            sources = {"event": EVENT_KINDS[table.events[0]].model, "identity": Identity, "instructed": Terms}
         writer = MessageWriter(table, message, sources)
-        self._writers[definition] = (writer, *_around(message))
-        return self._writers[definition]
+        self._writers[table.name, definition] = (writer, *_around(message))
+        return self._writers[table.name, definition]
 
 
 def _version(profile: Profile, table: Table) -> str:

@@ -70,7 +70,9 @@ class _Line:
     def place(self, location: Location) -> _Place:
         """Return the elements down to the value's own; the n-th that repeats belongs to the n-th list."""
         numbers = self._numbers(location)
-        return tuple((step.position, next(numbers) if step.repeated else 0, step.tag) for step in self.steps or ())
+        return tuple(
+            (step.position, next(numbers) if step.repeated else step.number, step.tag) for step in self.steps or ()
+        )
 
     def _numbers(self, location: Location) -> Iterator[int]:
         """Yield the positions in the lists that the row goes through."""

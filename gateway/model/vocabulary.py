@@ -290,6 +290,10 @@ Chain = Annotated[tuple[Party, ...], Field(max_length=5, strict=False)]
 """Parties from the place of settlement outwards: its participant first, the buyer or seller last."""
 
 
+FurtherChain = Annotated[tuple[Party, ...], Field(max_length=4, strict=False)]
+"""Parties behind the participant of the place of settlement: the second to the fifth of a chain."""
+
+
 class CashAccount(Strict):
     """A cash account, by IBAN or as the account servicer writes it."""
 
