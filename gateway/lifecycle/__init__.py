@@ -118,11 +118,19 @@ def withdraw(state: State) -> Advance:
     return advance_delivery(state, Delivery.WITHDRAWN)
 
 
-def request(state: State, axis: str, evidence: Evidence, *, asks: str = "", terms: Terms | None = None) -> Advance:
+def request(
+    state: State,
+    axis: str,
+    evidence: Evidence,
+    *,
+    asks: str = "",
+    terms: Terms | None = None,
+    before: Terms | None = None,
+) -> Advance:
     """Record that we ask something about an instruction: to cancel, to hold, to modify it.
 
     ``axis`` is one of ``REQUESTS``, ``asks`` what is asked in a word, ``terms`` those that hold once a modification is
-    done. ``evidence.source_id`` is the business message identifier of the request: the same one again changes nothing.
+    done, ``before`` those in force now. ``evidence.source_id`` is the business message identifier of the request: the same one again changes nothing.
     Asking again while a request is open adds one and moves no axis. Raises IllegalTransition when the instruction is
     withdrawn or cancelled, and where the table has no way: a cancellation that was answered and not refused. Asking
     after settlement is allowed and alerted: the counterparty decides.
@@ -132,23 +140,23 @@ def request(state: State, axis: str, evidence: Evidence, *, asks: str = "", term
         return Advance(state)
     axes = state.axes or {}
     held = axes.get(axis)
-    before = NOTHING if held is None else held.status.value
+    stands = NOTHING if held is None else held.status.value
     if state.delivery is Delivery.WITHDRAWN or any(
         name in axes and axes[name].status.value == "cancelled" for name in ("processing", "cancellation")
     ):
         raise illegal(state, axis, "cancelled", "requested")
-    if before != "requested" and (REQUEST, before, "requested") not in WAYS[state.dialogue, axis]:
-        raise illegal(state, axis, before, "requested")
-    asked = Asked(axis, asks, REQUESTED, terms=terms)
+    if stands != "requested" and (REQUEST, stands, "requested") not in WAYS[state.dialogue, axis]:
+        raise illegal(state, axis, stands, "requested")
+    asked = Asked(axis, asks, REQUESTED, terms=terms, before=None if terms is None else before)
     # The request is ours: it leaves the counterparty's clock, and the last archive number, where they were.
     moved = Axis(REQUESTED, held.asserted_at if held else None, held.archive_id if held else 0)
     after = replace(state, axes={**axes, axis: moved}, requests={**requests, evidence.source_id: asked})
-    if before == "requested":
+    if stands == "requested":
         return Advance(after)
     crossing = crossing_of(after.axes or {}) if axis == "cancellation" else None
     return Advance(
         after,
-        (Change(axis, None if held is None else before, "requested"),),
+        (Change(axis, None if held is None else stands, "requested"),),
         (alert(*crossing),) if crossing else (),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -70,13 +70,24 @@ REQUESTED: Final = StatusValue("requested")
 
 
 def terms_in_force(state: State, instructed: Terms) -> Terms:
-    """Return what confirmations are compared with: what was instructed, or the last modification that was done."""
-    done = [
-        asked.terms
-        for asked in (state.requests or {}).values()
-        if asked.terms is not None and asked.status.value == "modified"
-    ]
-    return done[-1] if done else instructed
+    """Return what confirmations are compared with: what was instructed, with every modification that was done."""
+    terms = instructed
+    for asked in (state.requests or {}).values():
+        if asked.terms is not None and asked.status.value == "modified":
+            terms = _modified(terms, asked.before, asked.terms)
+    return terms
+
+
+def _modified(terms: Terms, before: Terms | None, asked: Terms) -> Terms:
+    """Apply what one modification changed: another one may have been asked for, and done, beside it."""
+    if before is None:
+        return asked
+    changed = {
+        each.name: getattr(asked, each.name)
+        for each in fields(Terms)
+        if getattr(asked, each.name) != getattr(before, each.name)
+    }
+    return replace(terms, **changed)
 
 
 def illegal(state: State, axis: str, before: str, after: str) -> IllegalTransition:

@@ -56,7 +56,7 @@ class Asked:
     """One request of ours about an instruction, a small life of its own beside the others of its kind.
 
     ``request`` is the axis it opened, ``asks`` what was asked (``hold``, ``release``, ``cancel``, ``modify``...). The
-    terms are those that hold once a modification is done.
+    terms are those that hold once a modification is done, ``before`` those that held when it was asked for.
     """
 
     request: str
@@ -65,6 +65,7 @@ class Asked:
     asserted_at: datetime | None = None
     archive_id: int = 0
     terms: Terms | None = None
+    before: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)
