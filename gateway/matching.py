@@ -263,6 +263,8 @@ def compare(terms: Terms, confirmed: SettlementConfirmation) -> tuple[Difference
         ("safekeeping_account", terms.safekeeping_account, confirmed.safekeeping_account),
         ("trade_date", terms.trade_date, confirmed.trade_date),
         ("settlement_date", terms.settlement_date, confirmed.settlement_date),
+        ("balance_from", terms.balance_from, confirmed.balance_from),
+        ("balance_to", terms.balance_to, confirmed.balance_to),
     ):
         if instructed != stated and instructed is not None and stated is not None:
             differences.append(Difference(name, str(instructed), str(stated)))

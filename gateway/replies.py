@@ -374,7 +374,7 @@ class Replies:
                 state = lifecycle.advance_delivery(state, Delivery.SENDING).state
             differences: tuple[Difference, ...] = ()
             if isinstance(fact, SettlementConfirmation):
-                differences = matching.compare(lifecycle.terms_in_force(state, row.terms), fact)
+                differences = matching.compare(lifecycle.terms_confirmed(state, row.terms, fact), fact)
             evidence = self._evidence(unit, item, reply, correlated.about or "instruction", correlated.names)
             advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
             states[number] = advance.state

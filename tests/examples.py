@@ -18,6 +18,7 @@ from gateway.model.events import EVENT_KINDS, TradeEvent, parse_event
 from gateway.model.events.settlement import InstructSettlement
 from gateway.model.facts import Terms
 from gateway.model.profile import KafkaCarrier, Profile
+from gateway.model.transitions import Dialogue
 
 OWN_BIC = "OWNRDEFFXXX"
 IDENTITY = Identity("TX00000000000001", "BM00000000000001", datetime(2026, 3, 2, 8, 15, 1, 500_000, tzinfo=UTC))
@@ -74,10 +75,24 @@ def terms(movement: str = "deliver") -> Terms:
     return parsed.terms()
 
 
+@cache
+def terms_about(dialogue: Dialogue) -> Terms:
+    """Return the terms of the complete example that begins a dialogue; of a settlement, where they do not matter."""
+    kind = next(
+        (name for name, kind in EVENT_KINDS.items() if kind.model.dialogue == dialogue and _begins(kind.model)),
+        "instruct_settlement/1",
+    )
+    return parse_event(encode(document(kind))).terms()
+
+
+def _begins(model: type[TradeEvent]) -> bool:
+    return model.role == "instruction"
+
+
 def build(event: dict[str, Any] | TradeEvent, definition: str, header: str = "head.001.001.04") -> BuiltMessage:
     """Build the message of an event in one version."""
     parsed = parse_event(encode(event)) if isinstance(event, dict) else event
-    return messages().build(parsed, profile(definition, header), IDENTITY, terms())
+    return messages().build(parsed, profile(definition, header), IDENTITY, terms_about(parsed.dialogue))
 
 
 def expressible(event: dict[str, Any], definition: str) -> dict[str, Any]:

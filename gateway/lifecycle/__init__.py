@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, get_args
 
-from gateway.lifecycle import allegement, settlement
+from gateway.lifecycle import allegement, financing, settlement
 from gateway.lifecycle.allegement import compared, describe
 from gateway.lifecycle.step import (
     NO_TERMS,
@@ -38,6 +38,7 @@ from gateway.model.facts import (
     Difference,
     Fact,
     MessageRejection,
+    MessageWithdrawal,
     Reason,
     RequestAdvice,
     SettlementConfirmation,
@@ -70,6 +71,7 @@ __all__ = [
     "headline",
     "is_finished",
     "request",
+    "terms_confirmed",
     "terms_in_force",
     "withdraw",
 ]
@@ -192,6 +194,14 @@ def is_finished(state: State) -> bool:
     )
 
 
+def terms_confirmed(state: State, instructed: Terms, fact: SettlementConfirmation) -> Terms:
+    """State the terms in force that a confirmation is compared with: of a financing, those of the leg it is of."""
+    terms = terms_in_force(state, instructed)
+    if state.dialogue != Dialogue.FINANCING:
+        return terms
+    return financing.terms_of_leg(terms, financing.leg_of(terms, fact))
+
+
 def _request_advice(step: Step, fact: RequestAdvice, _: tuple[Difference, ...]) -> None:
     # It proves nothing of the instruction: a servicer also refuses to cancel what it never received.
     if (step.state.dialogue, fact.request) not in TRANSITIONS:
@@ -228,6 +238,11 @@ def _message_rejection(step: Step, fact: MessageRejection, _: tuple[Difference, 
     step.say("processing", status)
 
 
+def _message_withdrawal(step: Step, fact: MessageWithdrawal, _: tuple[Difference, ...]) -> None:
+    # What was said and settled stands: an operator looks, and the other side says what is right in a further message.
+    step.alert("message_withdrawn", f"It was {fact.kind or 'a message'} {fact.reference}.")
+
+
 def _technically_rejected(fact: MessageRejection) -> StatusValue:
     where = f" at {fact.location}" if fact.location else ""
     text = f"technical rejection{where}" + (f": {fact.text}" if fact.text else "")
@@ -242,7 +257,7 @@ def _first_word(fact: Fact) -> tuple[str, str]:
         return "affirmation", fact.status.value
     if isinstance(fact, RequestAdvice):
         return fact.request, fact.status.value
-    for axis in ("processing", "inferred_matching", "matching", "settlement", "affirmation", "cancellation"):
+    for axis in ("processing", "inferred_matching", "matching", "settlement", "affirmation", "cancellation", "call"):
         status = getattr(fact, axis, None)
         if status is not None:
             return axis, status.value
@@ -254,12 +269,16 @@ def _is_of_statuses(dialogue: Dialogue, kind: Any) -> bool:
     return all((dialogue, axis) in TRANSITIONS for axis in kind.__dataclass_fields__)
 
 
+_SETTLED_ONCE: Final = (Dialogue.SETTLEMENT, Dialogue.INTRA_POSITION_MOVEMENT)
+
 # What is made of statuses needs no code of its own, only rows in the dialogue's table for each of its axes.
 _APPLY: Final[Mapping[tuple[str, type], Callable[[Step, Any, tuple[Difference, ...]], None]]] = {
     **{(d, kind): _statuses for d in Dialogue for kind in get_args(Fact) if _is_of_statuses(d, kind)},
     **{(dialogue, RequestAdvice): _request_advice for dialogue in Dialogue},
     **{(dialogue, MessageRejection): _message_rejection for dialogue in Dialogue},
-    **{(Dialogue.SETTLEMENT, kind): apply for kind, apply in settlement.APPLY.items()},
+    **{(dialogue, MessageWithdrawal): _message_withdrawal for dialogue in Dialogue},
+    **{(dialogue, kind): apply for dialogue in _SETTLED_ONCE for kind, apply in settlement.APPLY.items()},
+    **financing.APPLY,
     **allegement.APPLY,
     (Dialogue.CONFIRMATION, ConfirmationAnswer): _confirmation_answer,
 }

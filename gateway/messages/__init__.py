@@ -104,7 +104,8 @@ class Messages:
         table = self._tables[event.kind]
         definition = _version(profile, table)
         writer, opening, closing = self._writer(table, profile)
-        document = writer.write(event, identity, instructed or _NO_TERMS)
+        in_force = instructed or _NO_TERMS
+        document = writer.write(event, identity, in_force, event.terms_asked(in_force) or in_force)
         heading = self._heading(profile, definition) % (
             escape(identity.business_message_id),
             instant(identity.created_at),
@@ -178,7 +179,8 @@ class Messages:
         if table.events == (_HEADER,):
             sources: dict[str, type] = {"header": header.HeaderFields}
         else:
-            sources = {"event": EVENT_KINDS[table.events[0]].model, "identity": Identity, "instructed": Terms}
+            event = EVENT_KINDS[table.events[0]].model
+            sources = {"event": event, "identity": Identity, "instructed": Terms, "asked": Terms}
         writer = MessageWriter(table, message, sources)
         self._writers[table.name, definition] = (writer, *_around(message))
         return self._writers[table.name, definition]

@@ -67,6 +67,7 @@ def _check_digit(holds: Any, name: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+Text8 = Annotated[str, _text(8)]
 Text16 = Annotated[str, _text(16)]
 Text35 = Annotated[str, _text(35)]
 Text70 = Annotated[str, _text(70)]
@@ -141,6 +142,7 @@ def _exact(places: int, *, signed: bool = False, zero: bool = True) -> PlainVali
 AmountValue = Annotated[Decimal, _exact(5), _DECIMAL_SCHEMA]
 PriceValue = Annotated[Decimal, _exact(13), _DECIMAL_SCHEMA]
 Percentage = Annotated[Decimal, _exact(10, signed=True), _DECIMAL_SCHEMA]
+UnsignedPercentage = Annotated[Decimal, _exact(10), _DECIMAL_SCHEMA]
 QuantityValue = Annotated[Decimal, _exact(17, zero=False), _DECIMAL_SCHEMA]
 
 
@@ -225,6 +227,20 @@ class DirectedAmount(Amount):
     """Money and, where it matters, whether it is credited or debited."""
 
     direction: Literal["credit", "debit"] | None = None
+
+
+class SignedRate(Strict):
+    """A rate in per cent, and its sign where it matters."""
+
+    value: UnsignedPercentage
+    sign: Literal["plus", "minus"] | None = None
+
+
+class RateName(Strict):
+    """A reference rate by its name, and who publishes it."""
+
+    name: Text35
+    issuer: Text8 | None = None
 
 
 class PriceAmount(Strict):

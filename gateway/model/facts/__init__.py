@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.model.facts.administration import MessageRejection
+from gateway.model.facts.administration import MessageRejection, MessageWithdrawal
 from gateway.model.facts.allegement import Alleged, AllegementAdvice
 from gateway.model.facts.confirmation import ConfirmationAnswer, ConfirmationStatus
+from gateway.model.facts.financing import FinancingStatus
 from gateway.model.facts.settlement import RequestAdvice, SettlementConfirmation, StatusAdvice
 from gateway.model.facts.state import Alert, Asked, Axis, Change, Delivery, Part, State
 from gateway.model.facts.terms import Counterpart, Difference, Terms
@@ -32,7 +33,9 @@ __all__ = [
     "Delivery",
     "Difference",
     "Fact",
+    "FinancingStatus",
     "MessageRejection",
+    "MessageWithdrawal",
     "Part",
     "Quantity",
     "Reason",
@@ -55,6 +58,8 @@ Fact = (
     | ConfirmationAnswer
     | ConfirmationStatus
     | MessageRejection
+    | MessageWithdrawal
+    | FinancingStatus
 )
 
 

@@ -37,7 +37,8 @@ class Part:
     """One settled part: the confirmation's identity (its own or its business message identifier), quantity and amount.
 
     ``archive_id`` and ``asserted_at`` are of the last word on this part: the confirmation, or the reversal once
-    ``reversed``. ``whole`` confirms everything at once; ``last`` says that nothing remains after it.
+    ``reversed``. ``whole`` confirms everything at once; ``last`` says that nothing remains after it. ``axis`` is the
+    one that it moves: a financing has one for each leg.
     """
 
     confirmation_id: str
@@ -49,6 +50,7 @@ class Part:
     whole: bool = False
     last: bool = False
     differences: tuple[Difference, ...] = ()
+    axis: str = "settlement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,9 @@ class Asked:
 class State:
     """The lifecycle state of one instruction: delivery, status axes by name, settled parts, breaks and alerts.
 
-    Axes of a settlement: processing, inferred_matching, matching, settlement, cancellation. Of a trade confirmation:
-    processing, matching, affirmation, cancellation. ``settlement`` is ``settled`` or ``partially_settled`` by
+    Axes of a settlement: processing, inferred_matching, matching, settlement, cancellation. Of a securities financing:
+    opening and closing instead of settlement. Of a trade confirmation: processing, matching, affirmation,
+    cancellation. ``settlement`` is ``settled`` or ``partially_settled`` by
     confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes
     the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
     ``requests`` are ours by business message identifier, in the order made; the axis of a kind shows its latest one.

@@ -14,7 +14,8 @@ class Terms:
     """What we instructed, kept beside the instruction to compare with what is confirmed.
 
     ``amount_tolerance`` is how far the settled amount may differ, in the amount's currency (market practice; zero
-    unless stated).
+    unless stated). Of a securities financing, movement, amount and settlement date are those of the opening leg; the
+    closing leg goes the other way. Of a movement within an account, the balances are what it takes from and adds to.
     """
 
     movement: str | None = None  # deliver | receive
@@ -29,6 +30,11 @@ class Terms:
     price: Decimal | None = None
     accrued_interest: Amount | None = None
     common_reference: str | None = None
+    financing_type: str | None = None
+    closing_date: date | None = None
+    closing_amount: Amount | None = None
+    balance_from: str | None = None
+    balance_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Final
 
 from gateway.model.facts import Delivery
-from gateway.model.transitions import allegement, confirmation, settlement
+from gateway.model.transitions import allegement, confirmation, financing, intra_position, rejection, settlement
 from gateway.model.transitions.edges import (
     COMPARISON,
     CONFIRMATION,
@@ -24,10 +24,12 @@ from gateway.model.transitions.edges import (
     DialogueTable,
     Edges,
 )
+from gateway.model.transitions.financing import CLOSING, OPENING
 from gateway.model.transitions.settlement import SETTLED
 
 __all__ = [
     "ALERTS",
+    "CLOSING",
     "COMPARISON",
     "CONFIRMATION",
     "DELIVERY",
@@ -36,6 +38,7 @@ __all__ = [
     "FINISHED",
     "HEADLINES",
     "NOTHING",
+    "OPENING",
     "OVERTAKEN",
     "PROVABLE",
     "RANKS",
@@ -57,6 +60,9 @@ DIALOGUES: Final[Mapping[Dialogue, DialogueTable]] = {
     Dialogue.CONFIRMATION: confirmation.TABLE,
     Dialogue.ALLEGEMENT: allegement.ALLEGEMENT,
     Dialogue.ALLEGED_TRADE: allegement.ALLEGED_TRADE,
+    Dialogue.FINANCING: financing.TABLE,
+    Dialogue.INTRA_POSITION_MOVEMENT: intra_position.TABLE,
+    Dialogue.MESSAGE_REJECTION: rejection.TABLE,
 }
 
 TRANSITIONS: Final[Mapping[tuple[str, str], tuple[Edges, ...]]] = {
@@ -77,6 +83,7 @@ REQUESTS: Final = frozenset(
 """The axes that we open by a request about an instruction that is there; each is also the role of its message."""
 
 _COMMON_ALERTS: Final = {
+    "message_withdrawn": "The other side withdraws a message of its own; what it said stands until it says otherwise.",
     "cancellation_crossed_settlement": "A cancellation and a settlement crossed: the instruction has settled.",
     "rejected_after_answer": "A message was refused technically after it was answered: perhaps only its duplicate.",
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",

@@ -12,6 +12,7 @@ from gateway.model.transitions.edges import (
     REQUEST,
     REVERSAL,
     STATUS,
+    UNANSWERED,
     DialogueTable,
     Edges,
     request,
@@ -70,6 +71,7 @@ AXES: Final = {
         *request(("accepted", *REFUSALS), ("answered",), refusals=REFUSALS),
         Edges(("requested", "accepted", "answered"), ("requested",), REQUEST, "it may be asked at any time"),
     ),
+    "withdrawal": UNANSWERED,
     # What we have asked for and the servicer has done; an instruction may be born held.
     "hold": (Edges((NOTHING, "held", "released"), ("held", "released"), STATUS),),
 }
