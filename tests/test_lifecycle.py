@@ -36,6 +36,7 @@ from gateway.model.facts import (
     ConfirmationStatus,
     Delivery,
     Fact,
+    FinancingStatus,
     MessageRejection,
     Part,
     Quantity,
@@ -49,10 +50,12 @@ from gateway.model.facts import (
 )
 from gateway.model.transitions import (
     ALERTS,
+    CLOSING,
     CONFIRMATION,
     DELIVERY,
     EFFECTS,
     NOTHING,
+    OPENING,
     OVERTAKEN,
     REQUEST,
     REQUESTS,
@@ -76,6 +79,7 @@ TERMS = Terms(
 )
 SETTLEMENT = State(Dialogue.SETTLEMENT, Delivery.SENT)
 TRADE_CONFIRMATION = State(Dialogue.CONFIRMATION, Delivery.SENT)
+LEGS = (OPENING, CLOSING)
 OF_STATUS = ("processing", "inferred_matching", "matching", "settlement", "cancellation", "affirmation")
 
 
@@ -118,9 +122,13 @@ def value(state: State, axis: str) -> str | None:
 
 def standing_at(dialogue: Dialogue, axis: str, at: str) -> State:
     """Make a sent instruction whose axis holds a value, as the facts that lead there leave it."""
+    if at == NOTHING and axis == CLOSING:
+        return State(dialogue, Delivery.SENT, {OPENING: Axis(StatusValue("settled"), NOON, 0)})
     if at == NOTHING:
         return State(dialogue, Delivery.SENT)
     held = Axis(StatusValue(at), NOON, 0)
+    if axis == CLOSING:
+        return State(dialogue, Delivery.SENT, {OPENING: Axis(StatusValue("settled"), NOON, 0), axis: held})
     if axis != "settlement" or at in ("pending", "failing", "proprietary"):
         return State(dialogue, Delivery.SENT, {axis: held}, advised=held if axis == "settlement" else None)
     quantity = Quantity(Decimal(40 if at == "partially_settled" else 100), "unit")
@@ -133,6 +141,8 @@ def saying(dialogue: Dialogue, axis: str, to: str) -> Fact:
     status = StatusValue(to)
     if axis in REQUESTS:
         return RequestAdvice(axis, status)
+    if axis in LEGS:
+        return FinancingStatus(settlement=status)
     kind = next(
         kind for kind in get_args(Fact) if axis in kind.__dataclass_fields__ and (dialogue, kind) in lifecycle._APPLY
     )
@@ -157,7 +167,9 @@ EFFECTS_OF_REQUESTS = {(key[0], axis) for key, (axis, _) in EFFECTS.items()}
 VALUES = {
     place: sorted({v for row in rows for v in (*row.before, *row.after)})
     for place, rows in TRANSITIONS.items()
-    if place not in EFFECTS_OF_REQUESTS and any(row.cause == STATUS for row in rows)
+    if place not in EFFECTS_OF_REQUESTS
+    and place[0] != Dialogue.MESSAGE_REJECTION  # nothing but a technical rejection speaks of it
+    and any(row.cause == STATUS for row in rows)
 }
 STATUS_WAYS = [
     (*place, before, after) for place in VALUES for cause, before, after in sorted(WAYS[place]) if cause == STATUS
@@ -174,6 +186,7 @@ NO_WAYS = [
         and before in ("settled", "partially_settled")
         and after in ("pending", "failing", "proprietary")
     )
+    and not (place[1] in LEGS and before in ("settled", "partially_settled"))
 ]
 
 

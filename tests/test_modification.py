@@ -145,7 +145,9 @@ def test_what_a_modification_cannot_say_is_refused(change: dict[str, Any]) -> No
 
 
 def test_what_is_taken_away_is_no_longer_compared() -> None:
-    taken = document("modify_settlement/1", minimal=True) | {"deletion": {"common_reference": "C", "trade_date": "2026-03-02"}}
+    taken = document("modify_settlement/1", minimal=True) | {
+        "deletion": {"common_reference": "C", "trade_date": "2026-03-02"}
+    }
     del taken["modification"]
     asked_for = parse_event(encode(taken))
     in_force = parse_event(encode(document("instruct_settlement/1"))).terms()

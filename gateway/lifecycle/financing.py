@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway.lifecycle.settlement import add_part
 from gateway.lifecycle.step import Step, newer
 from gateway.model.facts import Difference, FinancingStatus, SettlementConfirmation, StatusValue, Terms
-from gateway.model.transitions import CLOSING, CONFIRMATION, NOTHING, OPENING, SETTLED, Dialogue
+from gateway.model.transitions import CLOSING, CONFIRMATION, OPENING, SETTLED, Dialogue
 
 _OTHER_WAY: Final = {"deliver": "receive", "receive": "deliver"}
 # A status advice has no word for a modification that is done: that it is accepted is the last that is said of it.
@@ -99,9 +99,7 @@ def _confirmation(step: Step, fact: SettlementConfirmation, differences: tuple[D
 
 def _named(leg: str, differences: tuple[Difference, ...]) -> tuple[Difference, ...]:
     """Name a leg in the fields of its differences: ``closing.amount``."""
-    return tuple(
-        one if "." in one.field else replace(one, field=f"{leg}.{one.field}") for one in differences
-    )
+    return tuple(one if "." in one.field else replace(one, field=f"{leg}.{one.field}") for one in differences)
 
 
 APPLY: Final[Mapping[tuple[str, type], Callable[[Step, Any, tuple[Difference, ...]], None]]] = {

@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gateway.errors import EventError
 from gateway.model import refusals
-from gateway.model.events import allegement, confirmation, financing, settlement
+from gateway.model.events import allegement, confirmation, financing, intra_position, settlement
 from gateway.model.events.kinds import CANCELLATION, EventKind
 from gateway.model.vocabulary import Event
 
@@ -42,6 +42,7 @@ EVENT_KINDS: Final[dict[str, EventKind]] = {
     **confirmation.KINDS,
     **allegement.KINDS,
     **financing.KINDS,
+    **intra_position.KINDS,
 }
 """Every kind of event by its ``schema``: name and major version."""
 

@@ -43,9 +43,7 @@ from gateway.model.vocabulary import (
     UniqueTransactionIdentifier,
 )
 
-FinancingType = Literal[
-    "repurchase", "reverse_repurchase", "borrowing", "lending", "buy_sell_back", "sell_buy_back"
-]
+FinancingType = Literal["repurchase", "reverse_repurchase", "borrowing", "lending", "buy_sell_back", "sell_buy_back"]
 _DELIVERS: Final = frozenset({"repurchase", "lending", "sell_buy_back"})
 """The kinds that deliver in the opening leg; the others receive. The closing leg goes the other way."""
 

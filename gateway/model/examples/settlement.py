@@ -182,10 +182,14 @@ CANCEL_SETTLEMENT_MINIMAL: dict[str, Any] = HEAD | {
     "reason": "CANI",
 }
 
-CANCEL_SETTLEMENT: dict[str, Any] = CANCEL_SETTLEMENT_MINIMAL | _REFERENCES | {
-    "corporate_action_event_id": "CORP-1",
-    "foreign_exchange_cancellation": True,
-}
+CANCEL_SETTLEMENT: dict[str, Any] = (
+    CANCEL_SETTLEMENT_MINIMAL
+    | _REFERENCES
+    | {
+        "corporate_action_event_id": "CORP-1",
+        "foreign_exchange_cancellation": True,
+    }
+)
 
 CHANGE_SETTLEMENT_CONDITIONS_MINIMAL: dict[str, Any] = HEAD | {
     "schema": "change_settlement_conditions/1",
