@@ -234,7 +234,13 @@ class Replies:
         messages = unit.by_message(message_ids) if message_ids else {}
         servicer_ids = values.get(matching.ACCOUNT_SERVICER_TRANSACTION_ID, set())
         servicers = unit.by_servicer(servicer_ids) if servicer_ids else {}
-        numbers = set(transactions.values()) | {number for number, _ in messages.values()}
+        received_ids = values.get(matching.RECEIVED_MESSAGE_ID, set())
+        received: dict[int, set[str]] = {}
+        for message_id, number in (
+            unit.instructions_replied_to(self._channel, received_ids) if received_ids else {}
+        ).items():
+            received.setdefault(number, set()).add(message_id)
+        numbers = set(transactions.values()) | {number for number, _ in messages.values()} | received.keys()
         numbers.update(number for found in servicers.values() for number in found)
         sent: dict[int, dict[str, str]] = {}
         for message_id, (number, role) in messages.items():
@@ -246,6 +252,7 @@ class Replies:
                 counterparty=row.counterparty,
                 account_servicer_transaction_id=row.account_servicer_transaction_id,
                 business_message_ids=sent.get(number, {}),
+                received_message_ids=frozenset(received.get(number, ())),
             )
             for number, row in unit.lock(sorted(numbers)).items()
         }

@@ -240,7 +240,7 @@ def _message_rejection(step: Step, fact: MessageRejection, _: tuple[Difference, 
 
 def _message_withdrawal(step: Step, fact: MessageWithdrawal, _: tuple[Difference, ...]) -> None:
     # What was said and settled stands: an operator looks, and the other side says what is right in a further message.
-    step.alert("message_withdrawn", f"It was {fact.kind or 'a message'} {fact.reference}.")
+    step.alert("message_withdrawn", f"It names {fact.reference}.")
 
 
 def _technically_rejected(fact: MessageRejection) -> StatusValue:

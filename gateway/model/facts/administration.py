@@ -19,9 +19,7 @@ class MessageRejection:
 class MessageWithdrawal:
     """The other side withdraws a message that it sent before (semt.020).
 
-    ``reference`` names it: by its business message identifier, or by the transaction that it was about. ``kind`` is
-    what it was, such as ``settlement_confirmation``.
+    ``reference`` names it: by its business message identifier, or by the transaction that it was about.
     """
 
     reference: str
-    kind: str | None = None
