@@ -85,8 +85,8 @@ class Key:
 class Candidate:
     """An instruction that a reply may be about; ``business_message_ids`` maps each message we sent to what it was.
 
-    What a message was: its role, such as ``instruction``, ``confirmation`` or ``cancellation``. ``received_message_ids``
-    are those of their messages about it.
+    What a message was: its role, such as ``instruction``, ``confirmation`` or ``cancellation``.
+    ``received_message_ids`` are those of their messages about it.
     """
 
     instruction_id: int

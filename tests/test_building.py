@@ -111,7 +111,7 @@ def test_every_field_that_an_event_gives_changes_the_message(kind: str, definiti
             continue  # required: covered by the valid message itself
         assert without != whole, path
         checked += 1
-    assert checked > 1
+    assert checked
 
 
 def test_all_that_a_settlement_instruction_says_is_where_it_belongs() -> None:

@@ -85,6 +85,8 @@ async def test_a_rejection_keeps_its_reasons(loops: Loops) -> None:
 
 async def test_a_movement_is_cancelled_by_its_own_reference(loops: Loops) -> None:
     _, request = await begun(loops, event("cancel_intra_position_movement/1"))
-    assert f"<AcctOwnrTxId><IntraPosMvmntId>{TX}</IntraPosMvmntId></AcctOwnrTxId>".encode() in loops.arrived()[1].content
+    assert (
+        f"<AcctOwnrTxId><IntraPosMvmntId>{TX}</IntraPosMvmntId></AcctOwnrTxId>".encode() in loops.arrived()[1].content
+    )
     await loops.hear(cancellation_advice(request))
     assert (await story(loops)).instruction.headline == "cancelled"

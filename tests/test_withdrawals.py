@@ -1,4 +1,4 @@
-"""Messages about messages: theirs withdrawn by semt.020, ours rejected by semt.001."""
+"""Messages about messages: withdrawn by semt.020, rejected by semt.001, theirs and ours."""
 
 # ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
@@ -7,18 +7,25 @@ from typing import Any
 
 import pytest
 
+from gateway.model.references import transaction_id
+from gateway.model.transitions import Dialogue
+from gateway.store import queries
 from gateway.store.views import Story
 from tests.loops import (
+    CHANNEL,
     OTHER,
+    OWN_BIC,
     REJECTED,
     Loops,
     both_loops,
     envelope,
+    event,
     instruct,
     ledger_url,
     loops,
     new_postgres,
     new_sqlite,
+    rejection,
     settled,
     status,
     transaction,
@@ -93,3 +100,36 @@ async def test_a_rejection_of_our_message_is_like_a_technical_one(loops: Loops) 
     assert story.state.axes is not None
     [reason] = story.state.axes["processing"].status.reasons
     assert (reason.proprietary, reason.text) == ("REFE", "technical rejection: not a client of ours")
+
+
+async def test_our_withdrawal_names_our_message_and_only_its_own_rejection_is_heard(loops: Loops) -> None:
+    ours = await begun(loops)
+    await loops.take_in(event("withdraw_settlement_message/1", message_id=ours))
+    await loops.send()
+    sent = loops.arrived()[1]
+    assert f"<Ref><OthrMsgId>{ours}</OthrMsgId></Ref>".encode() in sent.content
+    await loops.hear(rejection(sent.business_message_id))
+    story = await loops.story()
+    assert (story.instruction.headline, story.state.axes is not None) == ("sent", True)
+    assert story.state.axes is not None
+    assert story.state.axes["withdrawal"].status.value == "rejected"
+
+
+async def test_a_message_of_theirs_is_rejected_once_and_our_rejection_can_be_refused(loops: Loops) -> None:
+    await loops.hear(status(REJECTED, "NOBODYS"))
+    item = await loops.only_parked()
+    assert item.summary.code == "reply_unknown_transaction"
+    reject = event("reject_message/1", trade="STATUS1", message_definition="sese.024.001.14")
+    [result] = await loops.take_in(reject)
+    assert result.outcome == "instructed"
+    await loops.send()
+    [sent] = loops.arrived()
+    assert b"<RltdRef><Ref>STATUS1</Ref><MsgNb><LngNb>sese.024.001.14</LngNb></MsgNb></RltdRef>" in sent.content
+    [again] = await loops.take_in(reject | {"event_id": "again"})
+    assert again.code == "instruction_number_taken"
+    identifier = transaction_id(OWN_BIC, CHANNEL, "STATUS1", Dialogue.MESSAGE_REJECTION, 1)
+    [story] = await loops.ledger.query(lambda c: queries.show_instruction(c, identifier, content=True))
+    assert story.instruction.headline == "sent"
+    await loops.hear(rejection(sent.business_message_id))
+    [story] = await loops.ledger.query(lambda c: queries.show_instruction(c, identifier, content=True))
+    assert story.instruction.headline == "rejected"

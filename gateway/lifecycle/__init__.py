@@ -132,7 +132,8 @@ def request(
     """Record that we ask something about an instruction: to cancel, to hold, to modify it.
 
     ``axis`` is one of ``REQUESTS``, ``asks`` what is asked in a word, ``terms`` those that hold once a modification is
-    done, ``before`` those in force now. ``evidence.source_id`` is the business message identifier of the request: the same one again changes nothing.
+    done, ``before`` those in force now. ``evidence.source_id`` is the business message identifier of the request: the
+    same one again changes nothing.
     Asking again while a request is open adds one and moves no axis. Raises IllegalTransition when the instruction is
     withdrawn or cancelled, and where the table has no way: a cancellation that was answered and not refused. Asking
     after settlement is allowed and alerted: the counterparty decides.

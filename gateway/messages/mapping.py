@@ -12,7 +12,8 @@ one message share; then one row an element::
   rows does not matter: order and choices come from the schema dictionary.
 * A field is a path into the event (``place_of_trade.market``), or begins with ``identity.`` (identifiers and time that
   the gateway gives), ``instructed.`` (terms of the instruction that is asked about, as they are in force) or ``asked.``
-  (those terms with what the event changes). ``F when C`` and ``F when C = V`` apply the row only then. Containers appear when something in them does.
+  (those terms with what the event changes). ``F when C`` and ``F when C = V`` apply the row only then. Containers
+  appear when something in them does. What ``identity.`` gives is left out where a version has no place for it.
 * Conversions: ``text``, ``identifier`` (has no character to escape), ``code`` (checked against the codes of the
   version), ``date``, ``instant``, ``number``, ``decimal``, ``amount``, ``yes_no``, ``digits 4``, ``always TEXT`` (the
   text itself, wherever the field is given), ``this=THAT, other=ELSE``, and ``group NAME``, which applies the rows of

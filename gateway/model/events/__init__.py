@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gateway.errors import EventError
 from gateway.model import refusals
-from gateway.model.events import allegement, confirmation, financing, intra_position, settlement
+from gateway.model.events import administration, allegement, confirmation, financing, intra_position, settlement
 from gateway.model.events.kinds import CANCELLATION, EventKind
 from gateway.model.vocabulary import Event
 
@@ -43,6 +43,7 @@ EVENT_KINDS: Final[dict[str, EventKind]] = {
     **allegement.KINDS,
     **financing.KINDS,
     **intra_position.KINDS,
+    **administration.KINDS,
 }
 """Every kind of event by its ``schema``: name and major version."""
 

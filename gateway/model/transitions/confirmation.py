@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.model.transitions.edges import CANCELLATION, NOTHING, STATUS, UNANSWERED, DialogueTable, Edges
+from gateway.model.transitions.edges import CANCELLATION, NOTHING, STATUS, DialogueTable, Edges
 
 _OPEN: Final = (
     "accepted",
@@ -41,7 +41,6 @@ AXES: Final = {
         Edges(_ANSWERED, _ANSWERED, STATUS, "an affirmation may be withdrawn, and given after all"),
     ),
     "cancellation": CANCELLATION,
-    "withdrawal": UNANSWERED,
 }
 
 _RANKED_ABOVE: Final = frozenset({"pending", "repair", "already_matched_and_affirmed", "proprietary"})
