@@ -35,14 +35,20 @@ def _versions(family: str) -> tuple[str, ...]:
     return tuple(name for name in load_catalogue().definitions() if name.startswith(f"{family}.001."))
 
 
+def _for_fin(family: str) -> tuple[str, ...]:
+    """Return the variants that fit ISO 15022: the same message, with shorter references and fewer characters."""
+    return tuple(name for name in load_catalogue().definitions() if name.startswith(f"{family}.002."))
+
+
 VERSIONS = {kind: (table.version, _versions(table.message)) for kind, table in TABLES.items() if kind in EVENT_KINDS}
+EVERY_VARIANT = [(kind, name) for kind in VERSIONS for name in _for_fin(TABLES[kind].message)]
 HEADERS = tuple(f"head.001.001.0{number}" for number in (1, 2, 3, 4))
 EVERY_VERSION = [(kind, definition) for kind, (_, definitions) in VERSIONS.items() for definition in definitions]
 
 
 def profile(definition: str = "sese.023.001.12", header: str = "head.001.001.04") -> Profile:
     """Make a counterparty that speaks one message version."""
-    key = next(key for key, definitions in VERSIONS.values() if definition in definitions)
+    key = next(table.version for table in TABLES.values() if definition.startswith(f"{table.message}."))
     versions = {key: definition, "header": header}
     channel = KafkaCarrier(outbound_topic="out", inbound_topic="in")
     return Profile(bic="CUSTGB2LXXX", name="Custodian", channel=channel, versions=versions)
@@ -51,7 +57,7 @@ def profile(definition: str = "sese.023.001.12", header: str = "head.001.001.04"
 @cache
 def messages() -> Messages:
     """Return the messages room for every version and header."""
-    profiles = [profile(definition) for _, definition in EVERY_VERSION]
+    profiles = [profile(definition) for _, definition in (*EVERY_VERSION, *EVERY_VARIANT)]
     profiles += [profile(header=header) for header in HEADERS]
     return Messages(load_catalogue(), profiles, OWN_BIC)
 
