@@ -27,7 +27,7 @@ from gateway.model.events import CANCELLATION, EVENT_KINDS, TradeEvent, event_di
 from gateway.model.facts import Alert
 from gateway.model.references import business_message_id, trade_key, transaction_id
 from gateway.model.reports import Cause
-from gateway.model.transitions import REQUESTS
+from gateway.model.transitions import REQUESTS, Dialogue
 from gateway.pace import Backoff, Clock, Signals
 from gateway.requests import ask, tell_dropped
 from gateway.store import Alleged, InstructionRow, Ledger, NewEvent, OutboxState, Parking, Unit
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gateway.intake")
 
 ACTOR = "gateway"
+INSTRUCTION = "instruction"  # the role of an event that a cancellation can cancel before it left
 _UNDECODED = "(undecoded)"
 _CAME = ("instructed", "parked")  # outcomes of events that what the other side began may be compared with
 
@@ -229,7 +230,7 @@ class Intake:
             )
         open_items = [] if item.row is not None else found.open_items.get(_key(event) or 0, [])
         if item.parsed is not None and item.parsed.role == CANCELLATION and item.failure is None:
-            covered = _instructions(unit, open_items, item.parsed)
+            covered = _instructions(unit, open_items, event.instruction_number, item.parsed.dialogue)
             if covered and item.transaction not in existing:
                 return self._cancel_parked(unit, item, covered)
         if open_items:
@@ -433,18 +434,16 @@ def _undecoded(content: bytes, topic: str, partition: int, offset: int, now: dat
 
 
 def _instructions(
-    unit: Unit, open_items: list[tuple[int, str, int | None, int | None]], cancellation: TradeEvent
+    unit: Unit, open_items: list[tuple[int, str, int | None, int | None]], number: int | None, dialogue: Dialogue
 ) -> list[tuple[int, str, int | None, int | None]]:
-    """Pick what is parked and would have begun the instruction that is cancelled: of its dialogue and number."""
-
-    def begins_it(event_row: int) -> bool:
-        kind = EVENT_KINDS.get(unit.stored_event(event_row).kind or "")
-        return kind is not None and kind.model.dialogue == cancellation.dialogue and kind.model.role not in REQUESTS
-
+    """Pick the parked instructions of a number: another dialogue's, or a request, is not what is meant."""
+    begins = {
+        name for name, kind in EVENT_KINDS.items() if kind.model.dialogue == dialogue and kind.model.role == INSTRUCTION
+    }
     return [
         entry
         for entry in open_items
-        if entry[2] == cancellation.instruction_number and entry[3] is not None and begins_it(entry[3])
+        if entry[2] == number and entry[3] is not None and unit.stored_event(entry[3]).kind in begins
     ]
 
 

@@ -19,6 +19,7 @@ from gateway.model.facts import (
     Counterpart,
     Difference,
     MessageRejection,
+    MessageWithdrawal,
     Quantity,
     References,
     Reply,
@@ -32,6 +33,7 @@ TRANSACTION_ID: Final = "transaction_id"
 BUSINESS_MESSAGE_ID: Final = "business_message_id"
 ACCOUNT_SERVICER_TRANSACTION_ID: Final = "account_servicer_transaction_id"
 COMMON_ID: Final = "common_id"
+RECEIVED_MESSAGE_ID: Final = "received_message_id"
 
 NO_REFERENCE: Final = "NONREF"  # what a servicer writes into a mandatory reference that it does not know
 
@@ -67,6 +69,8 @@ KEY_KINDS: Final = (
     # admi.002 names "the message": most quote its BizMsgIdr, some the transaction identification in it.
     KeyKind("rejected_message", (BUSINESS_MESSAGE_ID, TRANSACTION_ID), strong=True),
     KeyKind("message_reference", (BUSINESS_MESSAGE_ID, TRANSACTION_ID), strong=True),
+    # semt.020 names a message of theirs: one that we have, or the transaction it was about.
+    KeyKind("withdrawn_message", (RECEIVED_MESSAGE_ID, TRANSACTION_ID), strong=True),
     KeyKind("account_servicer_transaction_id", (ACCOUNT_SERVICER_TRANSACTION_ID,), strong=False),
     KeyKind("common_id", (COMMON_ID,), strong=False),
 )
@@ -91,7 +95,7 @@ class Candidate:
     """An instruction that a reply may be about; ``business_message_ids`` maps each message we sent to what it was.
 
     What a message was: its role, such as ``instruction``, ``confirmation`` or ``cancellation``. ``theirs`` is what the
-    other side began.
+    other side began. ``received_message_ids`` are those of their messages about it.
     """
 
     instruction_id: int
@@ -101,6 +105,7 @@ class Candidate:
     business_message_ids: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     common_id: str | None = None
     theirs: bool = False
+    received_message_ids: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,7 @@ def correlation_keys(references: References, reply: Reply) -> tuple[Key, ...]:
     rejected = next(
         (fact.reference for own, fact in reply.facts if isinstance(fact, MessageRejection) and own == references), None
     )
+    withdrawn = next((fact.reference for _, fact in reply.facts if isinstance(fact, MessageWithdrawal)), None)
     keys = (
         ("account_owner_transaction_id", references.account_owner_transaction_id),
         ("confirmation_reference", references.confirmation_reference),
@@ -168,6 +174,7 @@ def correlation_keys(references: References, reply: Reply) -> tuple[Key, ...]:
         ("related_business_message_id", references.related_business_message_id),
         ("rejected_message", rejected),
         ("message_reference", references.message_reference),
+        ("withdrawn_message", withdrawn),
         ("account_servicer_transaction_id", references.account_servicer_transaction_id),
         ("common_id", references.common_id),
     )
@@ -225,6 +232,8 @@ def _hits(key: Key, candidates: Sequence[Candidate]) -> list[Candidate]:
             hits = [candidate for candidate in candidates if candidate.transaction_id == value]
         elif name == BUSINESS_MESSAGE_ID:
             hits = [candidate for candidate in candidates if value in candidate.business_message_ids]
+        elif name == RECEIVED_MESSAGE_ID:
+            hits = [candidate for candidate in candidates if value in candidate.received_message_ids]
         elif name == ACCOUNT_SERVICER_TRANSACTION_ID:
             hits = [candidate for candidate in candidates if candidate.account_servicer_transaction_id == value]
         else:
@@ -278,6 +287,8 @@ def compare(terms: Terms, confirmed: SettlementConfirmation) -> tuple[Difference
         ("safekeeping_account", terms.safekeeping_account, confirmed.safekeeping_account),
         ("trade_date", terms.trade_date, confirmed.trade_date),
         ("settlement_date", terms.settlement_date, confirmed.settlement_date),
+        ("balance_from", terms.balance_from, confirmed.balance_from),
+        ("balance_to", terms.balance_to, confirmed.balance_to),
     ):
         if instructed != stated and instructed is not None and stated is not None:
             differences.append(Difference(name, str(instructed), str(stated)))

@@ -291,7 +291,13 @@ class Replies:
         messages = unit.by_message(message_ids) if message_ids else {}
         servicer_ids = values.get(matching.ACCOUNT_SERVICER_TRANSACTION_ID, set())
         servicers = unit.by_servicer(servicer_ids) if servicer_ids else {}
-        numbers = set(transactions.values()) | {number for number, _ in messages.values()}
+        received_ids = values.get(matching.RECEIVED_MESSAGE_ID, set())
+        received: dict[int, set[str]] = {}
+        for message_id, number in (
+            unit.instructions_replied_to(self._channel, received_ids) if received_ids else {}
+        ).items():
+            received.setdefault(number, set()).add(message_id)
+        numbers = set(transactions.values()) | {number for number, _ in messages.values()} | received.keys()
         numbers.update(number for found in servicers.values() for number in found)
         sent: dict[int, dict[str, str]] = {}
         for message_id, (number, role) in messages.items():
@@ -304,6 +310,7 @@ class Replies:
                 account_servicer_transaction_id=row.account_servicer_transaction_id,
                 business_message_ids=sent.get(number, {}),
                 theirs=row.state.delivery is Delivery.THEIRS,
+                received_message_ids=frozenset(received.get(number, ())),
             )
             for number, row in unit.lock(sorted(numbers)).items()
         }
@@ -464,7 +471,7 @@ class Replies:
                 state = lifecycle.advance_delivery(state, Delivery.SENDING).state
             differences: tuple[Difference, ...] = ()
             if isinstance(fact, SettlementConfirmation):
-                differences = matching.compare(lifecycle.terms_in_force(state, row.terms), fact)
+                differences = matching.compare(lifecycle.terms_confirmed(state, row.terms, fact), fact)
             elif isinstance(fact, ForeignExchangeStatus):
                 differences = matching.compare_trade(lifecycle.terms_in_force(state, row.terms), fact.terms())
             evidence = self._evidence(unit, item, reply, correlated.about or "instruction", correlated.names)

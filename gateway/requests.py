@@ -37,7 +37,9 @@ def ask(
     message_id = business_message_id(row.transaction_id, event.event_id, definition)
     evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=event.role)
     in_force = lifecycle.terms_in_force(row.state, row.terms)
-    advance = lifecycle.request(row.state, event.role, evidence, asks=event.asks(), terms=event.terms_asked(in_force))
+    advance = lifecycle.request(
+        row.state, event.role, evidence, asks=event.asks(), terms=event.terms_asked(in_force), before=in_force
+    )
     built = messages.build(event, profile, Identity(row.transaction_id, message_id, unit.now), instructed=in_force)
     unit.move(
         row,

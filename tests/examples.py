@@ -18,12 +18,15 @@ from gateway.model.events import EVENT_KINDS, TradeEvent, parse_event
 from gateway.model.events.settlement import InstructSettlement
 from gateway.model.facts import Terms
 from gateway.model.profile import KafkaCarrier, Profile
+from gateway.model.transitions import Dialogue
 
 OWN_BIC = "OWNRDEFFXXX"
 IDENTITY = Identity("TX00000000000001", "BM00000000000001", datetime(2026, 3, 2, 8, 15, 1, 500_000, tzinfo=UTC))
 
 TABLES = {
-    table.event: table for table in (parse_table(text, name) for name, text in read_tables("mapping", ".map").items())
+    event: table
+    for table in (parse_table(text, name) for name, text in read_tables("mapping", ".map").items())
+    for event in table.events
 }
 
 
@@ -32,14 +35,20 @@ def _versions(family: str) -> tuple[str, ...]:
     return tuple(name for name in load_catalogue().definitions() if name.startswith(f"{family}.001."))
 
 
+def _for_fin(family: str) -> tuple[str, ...]:
+    """Return the variants that fit ISO 15022: the same message, with shorter references and fewer characters."""
+    return tuple(name for name in load_catalogue().definitions() if name.startswith(f"{family}.002."))
+
+
 VERSIONS = {kind: (table.version, _versions(table.message)) for kind, table in TABLES.items() if kind in EVENT_KINDS}
+EVERY_VARIANT = [(kind, name) for kind in VERSIONS for name in _for_fin(TABLES[kind].message)]
 HEADERS = tuple(f"head.001.001.0{number}" for number in (1, 2, 3, 4))
 EVERY_VERSION = [(kind, definition) for kind, (_, definitions) in VERSIONS.items() for definition in definitions]
 
 
 def profile(definition: str = "sese.023.001.12", header: str = "head.001.001.04") -> Profile:
     """Make a counterparty that speaks one message version."""
-    key = next(key for key, definitions in VERSIONS.values() if definition in definitions)
+    key = next(table.version for table in TABLES.values() if definition.startswith(f"{table.message}."))
     versions = {key: definition, "header": header}
     channel = KafkaCarrier(outbound_topic="out", inbound_topic="in")
     return Profile(bic="CUSTGB2LXXX", name="Custodian", channel=channel, versions=versions)
@@ -48,7 +57,7 @@ def profile(definition: str = "sese.023.001.12", header: str = "head.001.001.04"
 @cache
 def messages() -> Messages:
     """Return the messages room for every version and header."""
-    profiles = [profile(definition) for _, definition in EVERY_VERSION]
+    profiles = [profile(definition) for _, definition in (*EVERY_VERSION, *EVERY_VARIANT)]
     profiles += [profile(header=header) for header in HEADERS]
     return Messages(load_catalogue(), profiles, OWN_BIC)
 
@@ -72,17 +81,24 @@ def terms(movement: str = "deliver") -> Terms:
     return parsed.terms()
 
 
-def instructed(kind: str) -> Terms:
-    """Return the terms of the complete example that a request of this kind is about."""
-    if kind == "cancel_foreign_exchange/1":
-        return parse_event(encode(document("instruct_foreign_exchange/1"))).terms()
-    return terms()
+@cache
+def terms_about(dialogue: Dialogue) -> Terms:
+    """Return the terms of the complete example that begins a dialogue; of a settlement, where they do not matter."""
+    kind = next(
+        (name for name, kind in EVENT_KINDS.items() if kind.model.dialogue == dialogue and _begins(kind.model)),
+        "instruct_settlement/1",
+    )
+    return parse_event(encode(document(kind))).terms()
+
+
+def _begins(model: type[TradeEvent]) -> bool:
+    return model.role == "instruction"
 
 
 def build(event: dict[str, Any] | TradeEvent, definition: str, header: str = "head.001.001.04") -> BuiltMessage:
     """Build the message of an event in one version."""
     parsed = parse_event(encode(event)) if isinstance(event, dict) else event
-    return messages().build(parsed, profile(definition, header), IDENTITY, instructed(parsed.kind))
+    return messages().build(parsed, profile(definition, header), IDENTITY, terms_about(parsed.dialogue))
 
 
 def expressible(event: dict[str, Any], definition: str) -> dict[str, Any]:

@@ -504,6 +504,11 @@ def confirm(trade: str = "T1", number: int = 1, **changes: Any) -> dict[str, Any
     return _event("confirm_trade/1", f"{trade}-confirm-{number}", trade, number, changes)
 
 
+def event(kind: str, trade: str = "T1", number: int = 1, **changes: Any) -> dict[str, Any]:
+    """Return an event of any kind: its minimal example, changed."""
+    return _event(kind, f"{trade}-{kind.partition('/')[0]}-{number}", trade, number, changes)
+
+
 def _event(kind: str, event_id: str, trade: str, number: int, changes: dict[str, Any]) -> dict[str, Any]:
     own = {
         "event_id": event_id,

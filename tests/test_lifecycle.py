@@ -37,6 +37,7 @@ from gateway.model.facts import (
     ConfirmationStatus,
     Delivery,
     Fact,
+    FinancingStatus,
     MessageRejection,
     Part,
     Quantity,
@@ -50,10 +51,12 @@ from gateway.model.facts import (
 )
 from gateway.model.transitions import (
     ALERTS,
+    CLOSING,
     CONFIRMATION,
     DELIVERY,
     EFFECTS,
     NOTHING,
+    OPENING,
     OVERTAKEN,
     REQUEST,
     REQUESTS,
@@ -77,6 +80,7 @@ TERMS = Terms(
 )
 SETTLEMENT = State(Dialogue.SETTLEMENT, Delivery.SENT)
 TRADE_CONFIRMATION = State(Dialogue.CONFIRMATION, Delivery.SENT)
+LEGS = (OPENING, CLOSING)
 OF_STATUS = ("processing", "inferred_matching", "matching", "settlement", "cancellation", "affirmation")
 
 
@@ -119,14 +123,16 @@ def value(state: State, axis: str) -> str | None:
 
 def standing_at(dialogue: Dialogue, axis: str, at: str) -> State:
     """Make a sent instruction whose axis holds a value, as the facts that lead there leave it."""
+    if at == NOTHING and axis == CLOSING:
+        return State(dialogue, Delivery.SENT, {OPENING: Axis(StatusValue("settled"), NOON, 0)})
     if at == NOTHING:
         return State(dialogue, Delivery.SENT)
     held = Axis(StatusValue(at), NOON, 0)
-    place_of_parts = (Dialogue.SETTLEMENT, "settlement")
-    if place_of_parts != (dialogue, axis) or at in ("pending", "failing", "proprietary"):
-        return State(
-            dialogue, Delivery.SENT, {axis: held}, advised=held if place_of_parts == (dialogue, axis) else None
-        )
+    if axis == CLOSING:
+        return State(dialogue, Delivery.SENT, {OPENING: Axis(StatusValue("settled"), NOON, 0), axis: held})
+    of_parts = axis == "settlement" and dialogue is not Dialogue.FOREIGN_EXCHANGE
+    if not of_parts or at in ("pending", "failing", "proprietary"):
+        return State(dialogue, Delivery.SENT, {axis: held}, advised=held if of_parts else None)
     quantity = Quantity(Decimal(40 if at == "partially_settled" else 100), "unit")
     part = Part("PART0", 0, quantity, None, reversed=at == "reversed", asserted_at=NOON)
     return State(dialogue, Delivery.SENT, {axis: held}, (part,))
@@ -137,6 +143,8 @@ def say(state: State, axis: str, to: str) -> Advance:
     dialogue, status, proof = Dialogue(state.dialogue), StatusValue(to), evidence(1, 5)
     if axis in REQUESTS:
         return apply(state, RequestAdvice(axis, status), proof)
+    if axis in LEGS:
+        return apply(state, FinancingStatus(settlement=status), proof)
     for kind in get_args(Fact):
         if axis in kind.__dataclass_fields__ and (dialogue, kind) in lifecycle._APPLY:
             return apply(state, kind(**{axis: status}), proof)
@@ -163,7 +171,9 @@ EFFECTS_OF_REQUESTS = {(key[0], axis) for key, (axis, _) in EFFECTS.items()}
 VALUES = {
     place: sorted({v for row in rows for v in (*row.before, *row.after)})
     for place, rows in TRANSITIONS.items()
-    if place not in EFFECTS_OF_REQUESTS and any(row.cause == STATUS for row in rows)
+    if place not in EFFECTS_OF_REQUESTS
+    and place[0] != Dialogue.MESSAGE_REJECTION  # nothing but a technical rejection speaks of it
+    and any(row.cause == STATUS for row in rows)
 }
 STATUS_WAYS = [
     (*place, before, after) for place in VALUES for cause, before, after in sorted(WAYS[place]) if cause == STATUS
@@ -180,6 +190,7 @@ NO_WAYS = [
         and before in ("settled", "partially_settled")
         and after in ("pending", "failing", "proprietary")
     )
+    and not (place[1] in LEGS and before in ("settled", "partially_settled"))
 ]
 
 

@@ -17,7 +17,7 @@ from gateway.model.facts import Terms
 from tests.examples import EVERY_VERSION, HEADERS, TABLES, VERSIONS, document, encode
 
 CATALOGUE = load_catalogue(Path("/nonexistent"))
-SOURCES = {"event": CancelSettlement, "identity": Identity, "instructed": Terms}
+SOURCES = {"event": CancelSettlement, "identity": Identity, "instructed": Terms, "asked": Terms}
 
 CANCEL = read_tables("mapping", ".map")["sese.020.map"]
 
@@ -30,9 +30,9 @@ def test_there_is_a_table_for_every_kind_of_event_and_the_header() -> None:
     assert TABLES.keys() == {*EVENT_KINDS, "header"}
 
 
-def test_every_table_has_a_key_of_its_own_in_the_profile_and_a_default_that_is_there() -> None:
-    keys = [table.version for table in TABLES.values()]
-    assert len(keys) == len(set(keys))
+def test_every_message_has_a_key_of_its_own_in_the_profile_and_a_default_that_is_there() -> None:
+    keys = {(table.version, table.message) for table in TABLES.values()}
+    assert len({version for version, _ in keys}) == len({message for _, message in keys}) == len(keys)
     assert [table.default for table in TABLES.values() if table.default not in CATALOGUE] == []
 
 
@@ -102,7 +102,7 @@ def test_the_page_in_the_documentation_is_current() -> None:
 
 def test_the_page_says_what_a_version_lacks() -> None:
     table = TABLES["instruct_settlement/1"]
-    page = mapping_page([table], {"sese.023": [CATALOGUE.message(name) for name in VERSIONS[table.event][1]]})
+    page = mapping_page([table], {"sese.023": [CATALOGUE.message(name) for name in VERSIONS[table.events[0]][1]]})
     assert "- `sese.023.001.12`: nothing" in page
     assert "- `sese.023.001.11`: `other_amounts.network_fee`" in page
     assert "`unique_transaction_identifier`" in page

@@ -31,6 +31,7 @@ from gateway.model.facts import (
     Difference,
     Fact,
     MessageRejection,
+    MessageWithdrawal,
     Quantity,
     References,
     Reply,
@@ -196,11 +197,12 @@ def test_keys_come_by_strength_and_name_what_they_are_looked_up_by() -> None:
         originator_reference="H",
         message_reference="I",
     )
-    reply = Reply("admi.002.001.01", ((references, MessageRejection("G", None)),))
+    withdrawn = References(account_owner_transaction_id="Z"), MessageWithdrawal("H")
+    reply = Reply("admi.002.001.01", ((references, MessageRejection("G", None)), withdrawn))
     keys = correlation_keys(references, reply)
     assert [key.kind for key in keys] == [kind.name for kind in KEY_KINDS]
     assert keys[5].names == (BUSINESS_MESSAGE_ID, TRANSACTION_ID)
-    assert correlation_keys(References(), reply) == ()
+    assert correlation_keys(References(), Reply("sese.024.001.14", ())) == ()
 
 
 _ids = st.sampled_from([None, "TX1", "TX2", "TX3", "TX9", "MSG1", "MSG3", "CXL1", "SRV1", "SRV2", "COMMON", "SHARED"])

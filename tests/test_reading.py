@@ -321,7 +321,7 @@ def test_every_status_of_every_version_has_a_word_that_the_lifecycle_knows(catal
         for _, axis in TRANSITIONS
     }
     for table in tables():
-        dialogues = {"status": str(table.constants.get("request", "cancellation"))}
+        dialogues = {"status": str(table.constants.get("request", "cancellation")), "call": "modification"}
         for column in (line for line in table.columns if line.conversion == "status"):
             words = table.codes[column.argument]
             assert set(words.values()) <= known[dialogues.get(column.field, column.field)], table.name

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, get_args
 
-from gateway.lifecycle import allegement, foreign_exchange, settlement
+from gateway.lifecycle import allegement, financing, foreign_exchange, settlement
 from gateway.lifecycle.allegement import compared, describe
 from gateway.lifecycle.statement import received, tell
 from gateway.lifecycle.step import (
@@ -40,6 +40,7 @@ from gateway.model.facts import (
     Fact,
     ForeignExchangeStatus,
     MessageRejection,
+    MessageWithdrawal,
     Reason,
     Receipt,
     RequestAdvice,
@@ -79,6 +80,7 @@ __all__ = [
     "request",
     "takes",
     "tell",
+    "terms_confirmed",
     "terms_in_force",
     "withdraw",
 ]
@@ -136,11 +138,20 @@ def withdraw(state: State) -> Advance:
     return advance_delivery(state, Delivery.WITHDRAWN)
 
 
-def request(state: State, axis: str, evidence: Evidence, *, asks: str = "", terms: Terms | None = None) -> Advance:
+def request(
+    state: State,
+    axis: str,
+    evidence: Evidence,
+    *,
+    asks: str = "",
+    terms: Terms | None = None,
+    before: Terms | None = None,
+) -> Advance:
     """Record that we ask something about an instruction: to cancel, to hold, to modify it.
 
     ``axis`` is one of ``REQUESTS``, ``asks`` what is asked in a word, ``terms`` those that hold once a modification is
-    done. ``evidence.source_id`` is the business message identifier of the request: the same one again changes nothing.
+    done, ``before`` those in force now. ``evidence.source_id`` is the business message identifier of the request: the
+    same one again changes nothing.
     Asking again while a request is open adds one and moves no axis. Raises IllegalTransition when the instruction is
     withdrawn or cancelled, and where the table has no way: a cancellation that was answered and not refused. Asking
     after settlement is allowed and alerted: the counterparty decides.
@@ -150,23 +161,23 @@ def request(state: State, axis: str, evidence: Evidence, *, asks: str = "", term
         return Advance(state)
     axes = state.axes or {}
     held = axes.get(axis)
-    before = NOTHING if held is None else held.status.value
+    stands = NOTHING if held is None else held.status.value
     if state.delivery is Delivery.WITHDRAWN or any(
         name in axes and axes[name].status.value == "cancelled" for name in ("processing", "cancellation")
     ):
         raise illegal(state, axis, "cancelled", "requested")
-    if before != "requested" and (REQUEST, before, "requested") not in WAYS[state.dialogue, axis]:
-        raise illegal(state, axis, before, "requested")
-    asked = Asked(axis, asks, REQUESTED, terms=terms)
+    if stands != "requested" and (REQUEST, stands, "requested") not in WAYS[state.dialogue, axis]:
+        raise illegal(state, axis, stands, "requested")
+    asked = Asked(axis, asks, REQUESTED, terms=terms, before=None if terms is None else before)
     # The request is ours: it leaves the counterparty's clock, and the last archive number, where they were.
     moved = Axis(REQUESTED, held.asserted_at if held else None, held.archive_id if held else 0)
     after = replace(state, axes={**axes, axis: moved}, requests={**requests, evidence.source_id: asked})
-    if before == "requested":
+    if stands == "requested":
         return Advance(after)
     crossing = crossing_of(after.axes or {}) if axis == "cancellation" else None
     return Advance(
         after,
-        (Change(axis, None if held is None else before, "requested"),),
+        (Change(axis, None if held is None else stands, "requested"),),
         (alert(*crossing),) if crossing else (),
     )
 
@@ -200,6 +211,14 @@ def is_finished(state: State) -> bool:
         name in axes and axes[name].status.value in values
         for name, values in (("processing", ("cancelled", "rejected")), ("cancellation", ("cancelled",)))
     )
+
+
+def terms_confirmed(state: State, instructed: Terms, fact: SettlementConfirmation) -> Terms:
+    """State the terms in force that a confirmation is compared with: of a financing, those of the leg it is of."""
+    terms = terms_in_force(state, instructed)
+    if state.dialogue != Dialogue.FINANCING:
+        return terms
+    return financing.terms_of_leg(terms, financing.leg_of(terms, fact))
 
 
 def _request_advice(step: Step, fact: RequestAdvice, _: tuple[Difference, ...]) -> None:
@@ -262,6 +281,11 @@ def _system_event(step: Step, fact: SystemEvent, _: tuple[Difference, ...]) -> N
     step.alert("system_event", text)
 
 
+def _message_withdrawal(step: Step, fact: MessageWithdrawal, _: tuple[Difference, ...]) -> None:
+    # What was said and settled stands: an operator looks, and the other side says what is right in a further message.
+    step.alert("message_withdrawn", f"It names {fact.reference}.")
+
+
 def _technically_rejected(fact: MessageRejection) -> StatusValue:
     where = f" at {fact.location}" if fact.location else ""
     text = f"technical rejection{where}" + (f": {fact.text}" if fact.text else "")
@@ -278,7 +302,7 @@ def _first_word(fact: Fact) -> tuple[str, str]:
         return fact.request, fact.status.value
     if isinstance(fact, ForeignExchangeStatus):
         return SAYS[fact.status.value][-1]
-    for axis in ("processing", "inferred_matching", "matching", "settlement", "affirmation", "cancellation"):
+    for axis in ("processing", "inferred_matching", "matching", "settlement", "affirmation", "cancellation", "call"):
         status = getattr(fact, axis, None)
         if status is not None:
             return axis, status.value
@@ -290,13 +314,17 @@ def _is_of_statuses(dialogue: Dialogue, kind: Any) -> bool:
     return all((dialogue, axis) in TRANSITIONS for axis in kind.__dataclass_fields__)
 
 
+_SETTLED_ONCE: Final = (Dialogue.SETTLEMENT, Dialogue.INTRA_POSITION_MOVEMENT)
+
 # What is made of statuses needs no code of its own, only rows in the dialogue's table for each of its axes.
 _APPLY: Final[Mapping[tuple[str, type], Callable[[Step, Any, tuple[Difference, ...]], None]]] = {
     **{(d, kind): _statuses for d in Dialogue for kind in get_args(Fact) if _is_of_statuses(d, kind)},
     **{(dialogue, RequestAdvice): _request_advice for dialogue in Dialogue},
     **{(dialogue, MessageRejection): _message_rejection for dialogue in Dialogue},
-    **{(Dialogue.SETTLEMENT, kind): apply for kind, apply in settlement.APPLY.items()},
     **{(dialogue, Receipt): _receipt for dialogue in Dialogue},
+    **{(dialogue, MessageWithdrawal): _message_withdrawal for dialogue in Dialogue},
+    **{(dialogue, kind): apply for dialogue in _SETTLED_ONCE for kind, apply in settlement.APPLY.items()},
+    **financing.APPLY,
     **allegement.APPLY,
     **foreign_exchange.APPLY,
     (Dialogue.TECHNICAL, SystemEvent): _system_event,

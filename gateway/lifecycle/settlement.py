@@ -30,11 +30,12 @@ def _settlement_confirmation(step: Step, fact: SettlementConfirmation, differenc
         step.alert("pre_confirmation", fact.pre_confirmation)
     elif fact.reversal:
         _reverse(step, fact)
-    else:
-        _confirm(step, fact, differences)
+    elif add_part(step, fact, differences, "settlement"):
+        step.settle(CONFIRMATION)
 
 
-def _confirm(step: Step, fact: SettlementConfirmation, differences: tuple[Difference, ...]) -> None:
+def add_part(step: Step, fact: SettlementConfirmation, differences: tuple[Difference, ...], axis: str) -> bool:
+    """Add the part that a confirmation settles on an axis; False where it is known already."""
     evidence, instructed = step.evidence, step.terms.quantity
     identity = fact.confirmation_id or evidence.source_id
     quantity, amount = fact.settled_quantity, fact.settled_amount
@@ -42,7 +43,7 @@ def _confirm(step: Step, fact: SettlementConfirmation, differences: tuple[Differ
         if part.confirmation_id == identity:
             if not part.reversed and (part.quantity, part.amount) != (quantity, amount):
                 step.alert("confirmation_conflict", f"Confirmation {identity}.")
-            return
+            return False
     comparable = quantity is not None and instructed is not None and quantity.type == instructed.type
     short = comparable and quantity is not None and instructed is not None and quantity.value < instructed.value
     remaining = fact.remaining_quantity
@@ -55,9 +56,10 @@ def _confirm(step: Step, fact: SettlementConfirmation, differences: tuple[Differ
         whole=fact.partial is None and not short,
         last=fact.partial == "PARC" or (remaining is not None and not remaining.value),
         differences=differences,
+        axis=axis,
     )
     step.parts = (*step.parts, part)
-    step.settle(CONFIRMATION)
+    return True
 
 
 def _reverse(step: Step, fact: SettlementConfirmation) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -25,12 +25,12 @@ from gateway.model.transitions import (
     ALERTS,
     EFFECTS,
     NOTHING,
+    OPENING,
     PROVABLE,
     SETTLED,
     STATUS,
     WAYS,
     Cause,
-    Dialogue,
 )
 
 
@@ -70,13 +70,24 @@ REQUESTED: Final = StatusValue("requested")
 
 
 def terms_in_force(state: State, instructed: Terms) -> Terms:
-    """Return what confirmations are compared with: what was instructed, or the last modification that was done."""
-    done = [
-        asked.terms
-        for asked in (state.requests or {}).values()
-        if asked.terms is not None and asked.status.value == "modified"
-    ]
-    return done[-1] if done else instructed
+    """Return what confirmations are compared with: what was instructed, with every modification that was done."""
+    terms = instructed
+    for asked in (state.requests or {}).values():
+        if asked.terms is not None and asked.status.value == "modified":
+            terms = _modified(terms, asked.before, asked.terms)
+    return terms
+
+
+def _modified(terms: Terms, before: Terms | None, asked: Terms) -> Terms:
+    """Apply what one modification changed: another one may have been asked for, and done, beside it."""
+    if before is None:
+        return asked
+    changed = {
+        each.name: getattr(asked, each.name)
+        for each in fields(Terms)
+        if getattr(asked, each.name) != getattr(before, each.name)
+    }
+    return replace(terms, **changed)
 
 
 def illegal(state: State, axis: str, before: str, after: str, *, code: str | None = None) -> IllegalTransition:
@@ -194,7 +205,7 @@ class Step:
         after = to.status.value
         before = NOTHING if held is None else held.status.value
         if before != after:
-            if (cause, before, after) not in WAYS[self.state.dialogue, axis]:
+            if (cause, before, after) not in WAYS.get((self.state.dialogue, axis), ()):
                 raise illegal(self.state, axis, before, after)
         elif not sums_moved and held is not None and held.status == to.status:
             self.axes[axis] = to
@@ -209,7 +220,7 @@ class Step:
         if held is not None and not newer(evidence.asserted_at, evidence.archive_id, held):
             return
         before = NOTHING if held is None else held.status.value
-        if before != status.value and (STATUS, before, status.value) not in WAYS[Dialogue.SETTLEMENT, "settlement"]:
+        if before != status.value and (STATUS, before, status.value) not in WAYS[self.state.dialogue, "settlement"]:
             raise illegal(self.state, "settlement", self.value("settlement"), status.value)
         self.advised = Axis(status, evidence.asserted_at, evidence.archive_id)
         if all(part.reversed for part in self.parts):
@@ -228,14 +239,21 @@ class Step:
 
     def settle(self, cause: Cause, *, sums_moved: bool = True) -> None:
         """Derive the settlement axis and the breaks from the parts that stand, whatever order they came in."""
-        terms = self.terms
+        breaks = self.total(cause, "settlement", self.parts, self.terms, sums_moved=sums_moved)
+        if breaks or self.breaks:
+            self.draw_up(breaks)
+
+    def total(
+        self, cause: Cause, axis: str, parts: Sequence[Part], terms: Terms, *, sums_moved: bool = True
+    ) -> set[Difference]:
+        """Derive one axis from the parts of it, and return its breaks; ``terms`` are what was to be settled."""
         instructed, price = terms.quantity, terms.amount
         standing = paid = 0
         whole = last = undone = False
         settled = spent = _ZERO
         breaks: set[Difference] = set()
-        latest = self.parts[0]
-        for part in self.parts:
+        latest = parts[0]
+        for part in parts:
             if newer(part.asserted_at, part.archive_id, latest):
                 latest = part
             if part.reversed:
@@ -252,23 +270,20 @@ class Step:
                 paid += 1
                 spent += part.amount.value
         if not standing:
-            self.move("settlement", self.unsettled(), cause, sums_moved=sums_moved)
-        else:
-            # The last part completes the sum unless one before it was undone.
-            complete = whole or (last and not undone) or (instructed is not None and settled >= instructed.value)
-            status = _COMPLETE if complete else _PARTIAL
-            self.move("settlement", Axis(status, latest.asserted_at, latest.archive_id), cause, sums_moved=sums_moved)
-            # A single confirmation is compared by itself already, unless it says that it is the last of several.
-            summed = standing > 1 or last
-            if instructed is not None and settled != instructed.value:
-                self.weigh("quantity", instructed.value, settled, _ZERO, breaks if summed else None, complete=complete)
-            if price is not None and spent != price.value:
-                full = complete and paid == standing
-                self.weigh(
-                    "amount", price.value, spent, terms.amount_tolerance, breaks if summed else None, complete=full
-                )
-        if breaks or self.breaks:
-            self.draw_up(breaks)
+            self.move(axis, self.unsettled(), cause, sums_moved=sums_moved)
+            return breaks
+        # The last part completes the sum unless one before it was undone.
+        complete = whole or (last and not undone) or (instructed is not None and settled >= instructed.value)
+        status = _COMPLETE if complete else _PARTIAL
+        self.move(axis, Axis(status, latest.asserted_at, latest.archive_id), cause, sums_moved=sums_moved)
+        # A single confirmation is compared by itself already, unless it says that it is the last of several.
+        summed = breaks if standing > 1 or last else None
+        if instructed is not None and settled != instructed.value:
+            self.weigh("quantity", instructed.value, settled, _ZERO, summed, complete=complete)
+        if price is not None and spent != price.value:
+            full = complete and paid == standing
+            self.weigh("amount", price.value, spent, terms.amount_tolerance, summed, complete=full)
+        return breaks
 
     def weigh(
         self,
@@ -322,7 +337,7 @@ def break_order(difference: Difference) -> tuple[str, str]:
 
 
 def crossing_of(axes: Mapping[str, Axis]) -> tuple[str, str] | None:
-    settlement = axes.get("settlement")
+    settlement = axes.get("settlement") or axes.get(OPENING)
     if settlement is None or settlement.status.value not in SETTLED:
         return None
     processing = axes["processing"].status.value if "processing" in axes else NOTHING

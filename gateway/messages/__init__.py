@@ -77,9 +77,10 @@ class Messages:
         readings = [parse_reading(text, name) for name, text in read_tables("reading", ".read").items()]
         self._reader = Reader(self._validator, catalogue, readings)
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
-        self._tables = {table.event: table for table in mappings}
+        self._tables = {event: table for table in mappings for event in table.events}
         self._headings: dict[tuple[str, str, str], str] = {}
-        self._writers: dict[tuple[str, frozenset[str]], tuple[MessageWriter, str, str]] = {}
+        # by table, definition and what the profile drops
+        self._writers: dict[tuple[str, str, frozenset[str]], tuple[MessageWriter, str, str]] = {}
         for profile in profiles:
             self._check_keys(profile)
             self._check_drops(profile)
@@ -111,7 +112,8 @@ class Messages:
         table = self._tables[event.kind]
         definition = _version(profile, table)
         writer, opening, closing = self._writer(table, profile)
-        document, dropped = writer.write(event, identity, instructed or _NO_TERMS)
+        in_force = instructed or _NO_TERMS
+        document, dropped = writer.write(event, identity, in_force, event.terms_asked(in_force) or in_force)
         heading = self._heading(profile, definition) % (
             escape(identity.business_message_id),
             instant(identity.created_at),
@@ -159,17 +161,18 @@ class Messages:
         return template
 
     def _write_header(self, fields: header.HeaderFields, definition: str) -> str:
-        made = self._writers.get((definition, _NO_DROPS)) or self._compile(self._tables[_HEADER], definition)
+        table = self._tables[_HEADER]
+        made = self._writers.get((table.name, definition, _NO_DROPS)) or self._compile(table, definition)
         writer, opening, closing = made
         return f"{opening}{writer.write(fields).text}{closing}"
 
     def _writer(self, table: Table, profile: Profile) -> tuple[MessageWriter, str, str]:
         definition = _version(profile, table)
-        key = definition, _drops(profile, table)
+        key = table.name, definition, _drops(profile, table)
         return self._writers.get(key) or self._compile(table, definition, profile)
 
     def _check_keys(self, profile: Profile) -> None:
-        known = sorted(table.version for table in self._tables.values())
+        known = sorted({table.version for table in self._tables.values()})
         for key in profile.versions:
             if key in known:
                 continue
@@ -178,9 +181,9 @@ class Messages:
     def _check_drops(self, profile: Profile) -> None:
         """Refuse a drop list of no message, or that names no field of its event."""
         for key, paths in profile.drops.items():
-            tables = [table for table in self._tables.values() if key in (table.event, table.message)]
+            tables = [table for table in self._tables.values() if key in (*table.events, table.message)]
             if not tables or key == _HEADER:
-                keys = {name for table in self._tables.values() for name in (table.event, table.message)} - {_HEADER}
+                keys = {name for table in self._tables.values() for name in (*table.events, table.message)} - {_HEADER}
                 raise _unknown(profile, f"drops.{key}", key, keys, "kind of event, nor message")
             rows = [row for table in tables for row in table.leaves() if row.conversion != "internal"]
             fields = {name for row in rows for name in containing(row.field)}
@@ -198,12 +201,14 @@ class Messages:
             )
             raise ConfigError(violation.text, violations=[violation])
         message = self._catalogue.message(definition)
-        if table.event == _HEADER:
+        if table.events == (_HEADER,):
             sources: dict[str, type] = {"header": header.HeaderFields}
         else:
-            sources = {"event": EVENT_KINDS[table.event].model, "identity": Identity, "instructed": Terms}
+            event = EVENT_KINDS[table.events[0]].model
+            sources = {"event": event, "identity": Identity, "instructed": Terms, "asked": Terms}
         drops = _NO_DROPS if profile is None else _drops(profile, table)
-        made = self._writers[definition, drops] = (MessageWriter(table, message, sources, drops), *_around(message))
+        made = (MessageWriter(table, message, sources, drops), *_around(message))
+        self._writers[table.name, definition, drops] = made
         return made
 
 
@@ -215,7 +220,7 @@ def _drops(profile: Profile, table: Table) -> frozenset[str]:
     """Return the fields of an event that a profile is willing to drop."""
     if not profile.drops:
         return _NO_DROPS
-    return frozenset(path for key in (table.event, table.message) for path in profile.drops.get(key, ()))
+    return frozenset(path for key in (*table.events, table.message) for path in profile.drops.get(key, ()))
 
 
 def _unknown(profile: Profile, key: str, value: str, known: Iterable[str], what: str) -> ConfigError:

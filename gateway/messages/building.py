@@ -38,6 +38,7 @@ _SHAPES_SEEN = 10_000  # and counted
 _WORTH_A_FUNCTION = 3  # times seen; to compile one takes as long as to write some ten messages without
 _PIECES_OF_A_SHAPE = 1000  # a larger message is as rare as it is long, and not worth the memory
 _NOTHING = (None, ())
+_IDENTITY = 1  # the place of what the gateway gives among the sources, behind the event
 
 _Place = tuple[tuple[int, int, str], ...]
 """Elements on the way to a value: of each the position among its siblings, which one of several it is, and the tag."""
@@ -72,7 +73,9 @@ class _Line:
     def place(self, location: Location) -> _Place:
         """Return the elements down to the value's own; the n-th that repeats belongs to the n-th list."""
         numbers = self._numbers(location)
-        return tuple((step.position, next(numbers) if step.repeated else 0, step.tag) for step in self.steps or ())
+        return tuple(
+            (step.position, next(numbers) if step.repeated else step.number, step.tag) for step in self.steps or ()
+        )
 
     def _numbers(self, location: Location) -> Iterator[int]:
         """Yield the positions in the lists that the row goes through."""
@@ -173,6 +176,8 @@ class MessageWriter:
             for line in lines
         )
         for line in given:
+            if line.steps is None and int(line.location[0]) == _IDENTITY:
+                continue  # what the gateway gives goes where a version has a place for it
             for location, value in line.values(sources):
                 if line.dropped:
                     dropped.append(Value(location, DROPPED, value))

@@ -1,16 +1,19 @@
 """Mapping tables: which element of a message says which field of an event.
 
-A table (``schemas/mapping/*.map``) is plain text for a business analyst. Head lines name the message, the event and the
-profile's key for its version; then one row an element::
+A table (``schemas/mapping/*.map``) is plain text for a business analyst. Head lines name the message, the event (or
+several that have the same fields: ``event one/1, other/1``) and the profile's key for its version, which the tables of
+one message share; then one row an element::
 
     element path | field of the event | conversion | note
 
 * A path begins below the root element of the message. ``A or B`` are alternatives: the first that a version has is
-  used. ``Lnkgs[]`` repeats, once for each item of the list; ``Pty#`` stands for Pty1, Pty2 ... and ``[#]`` for the
-  items in turn. The order of rows does not matter: order and choices come from the schema dictionary.
+  used. ``Lnkgs[]`` repeats, once for each item of the list; ``UpdTp[2]`` is one of several, and the number keeps it
+  apart from the others and in order; ``Pty#`` stands for Pty1, Pty2 ... and ``[#]`` for the items in turn. The order of
+  rows does not matter: order and choices come from the schema dictionary.
 * A field is a path into the event (``place_of_trade.market``), or begins with ``identity.`` (identifiers and time that
-  the gateway gives) or ``instructed.`` (terms of the instruction that is cancelled). ``F when C`` and ``F when C = V``
-  apply the row only then. Containers appear when something in them does.
+  the gateway gives), ``instructed.`` (terms of the instruction that is asked about, as they are in force) or ``asked.``
+  (those terms with what the event changes). ``F when C`` and ``F when C = V`` apply the row only then. Containers
+  appear when something in them does. What ``identity.`` gives is left out where a version has no place for it.
 * Conversions: ``text``, ``identifier`` (has no character to escape), ``code`` (checked against the codes of the
   version), ``date``, ``instant``, ``number``, ``decimal``, ``amount``, ``yes_no``, ``digits 4``, ``always TEXT`` (the
   text itself, wherever the field is given), ``this=THAT, other=ELSE``, and ``group NAME``, which applies the rows of
@@ -32,6 +35,7 @@ from gateway.messages.catalogue import ComplexType, ElementDefinition, MessageDe
 NUMBERED = 5  # Pty1 to Pty5: no message numbers more parties of a chain
 CONVERSIONS = ("text", "identifier", "code", "date", "instant", "number", "decimal", "amount", "yes_no", "internal")
 _PARAMETRIC = re.compile(r"digits [1-9]|always [\w.]+")
+_TAG = re.compile(r"(?P<tag>\w+)(\[(?P<number>[0-9]*)\])?")
 _HEAD = ("message", "event", "version", "default")
 
 
@@ -56,14 +60,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One mapping table: message family (``sese.023``), event kind, rows, groups of rows.
+    """One mapping table: message family (``sese.023``), event kinds, rows, groups of rows.
 
     ``version`` is the key under which a profile names the definition, ``default`` the one for profiles that do not.
     """
 
     name: str
     message: str
-    event: str
+    events: tuple[str, ...]
     version: str
     default: str
     rows: tuple[Row, ...]
@@ -136,7 +140,8 @@ def parse_table(text: str, name: str) -> Table:
     rows = groups.pop("")
     message, event, version, default = (head[key] for key in _HEAD)
     kept = {k: tuple(v) for k, v in groups.items()}
-    table = Table(name, message, event, version, default, tuple(rows), kept)
+    events = tuple(each.strip() for each in event.split(","))
+    table = Table(name, message, events, version, default, tuple(rows), kept)
     for row in (*rows, *(row for rows in groups.values() for row in rows)):
         _check_conversion(row, table)
     return table
@@ -171,12 +176,16 @@ def _check_conversion(row: Row, table: Table) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An element on the way to a row's own: its tag and type, its place among its siblings, whether it repeats."""
+    """An element on the way to a row's own: its tag and type, its place among its siblings, whether it repeats.
+
+    ``number`` is which one of several it is, where the table says so.
+    """
 
     tag: str
     type: str
     position: int
     repeated: bool
+    number: int = 0
 
 
 def place(table: Table, message: MessageDefinition) -> list[tuple[Row, tuple[Step, ...] | None]]:
@@ -201,13 +210,16 @@ def _steps(message: MessageDefinition, root: ElementDefinition, path: str) -> tu
         return None
     here, steps = root, []
     for name in path.split("/"):
-        tag, repeated = name.removesuffix("[]"), name.endswith("[]")
+        found = _TAG.fullmatch(name)
+        if found is None:
+            return None
+        tag, number = found["tag"], found["number"]
         below = elements_below(message, here)
         position = next((n for n, element in enumerate(below) if element.name == tag), None)
-        if position is None or (repeated and below[position].maximum == 1):
+        if position is None or (number is not None and below[position].maximum == 1):
             return None
         here = below[position]
-        steps.append(Step(tag, here.type, position, repeated))
+        steps.append(Step(tag, here.type, position, number == "", int(number or 0)))
     return tuple(steps)
 
 
@@ -220,7 +232,8 @@ def mapping_page(tables: Sequence[Table], versions: Mapping[str, Sequence[Messag
         "`gateway/messages/mapping.py`. Order and choices come from the schema dictionary.",
     ]
     for table in tables:
-        lines += ["", f"## {table.message}: `{table.event}`", ""]
+        about = " and ".join(f"`{event}`" for event in table.events)
+        lines += ["", f"## {table.message}: {about}", ""]
         lines += _page_rows(table.rows)
         for name, rows in table.groups.items():
             lines += ["", f"### {table.message}, group {name}", "", *_page_rows(rows)]

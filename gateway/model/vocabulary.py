@@ -67,6 +67,7 @@ def _check_digit(holds: Any, name: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+Text8 = Annotated[str, _text(8)]
 Text16 = Annotated[str, _text(16)]
 Text35 = Annotated[str, _text(35)]
 Text70 = Annotated[str, _text(70)]
@@ -141,6 +142,7 @@ def _exact(places: int, *, signed: bool = False, zero: bool = True) -> PlainVali
 AmountValue = Annotated[Decimal, _exact(5), _DECIMAL_SCHEMA]
 PriceValue = Annotated[Decimal, _exact(13), _DECIMAL_SCHEMA]
 Percentage = Annotated[Decimal, _exact(10, signed=True), _DECIMAL_SCHEMA]
+UnsignedPercentage = Annotated[Decimal, _exact(10), _DECIMAL_SCHEMA]
 QuantityValue = Annotated[Decimal, _exact(17, zero=False), _DECIMAL_SCHEMA]
 RateValue = Annotated[Decimal, _exact(10, zero=False), _DECIMAL_SCHEMA]
 
@@ -228,6 +230,20 @@ class DirectedAmount(Amount):
     direction: Literal["credit", "debit"] | None = None
 
 
+class SignedRate(Strict):
+    """A rate in per cent, and its sign where it matters."""
+
+    value: UnsignedPercentage
+    sign: Literal["plus", "minus"] | None = None
+
+
+class RateName(Strict):
+    """A reference rate by its name, and who publishes it."""
+
+    name: Text35
+    issuer: Text8 | None = None
+
+
 class PriceAmount(Strict):
     """A price in money; a price may have more decimals than its currency."""
 
@@ -289,6 +305,10 @@ class Party(Strict):
 
 Chain = Annotated[tuple[Party, ...], Field(max_length=5, strict=False)]
 """Parties from the place of settlement outwards: its participant first, the buyer or seller last."""
+
+
+FurtherChain = Annotated[tuple[Party, ...], Field(max_length=4, strict=False)]
+"""Parties behind the participant of the place of settlement: the second to the fifth of a chain."""
 
 
 class CashAccount(Strict):

@@ -87,6 +87,16 @@ class Archive(Pending):
         )
         return {row[0]: (row[1], None if row[2] is None else bytes(row[2])) for row in found}
 
+    def instructions_replied_to(self, channel: str, business_message_ids: Iterable[str]) -> dict[str, int]:
+        """Return the instruction that each applied reply of a channel was about, by business message identifier."""
+        table = tables.archive
+        found = self.connection.execute(
+            select(table.c.business_message_id, table.c.instruction_id)
+            .where(table.c.channel == channel, table.c.business_message_id.in_(set(business_message_ids)))
+            .where(table.c.state == ArchiveState.APPLIED, table.c.instruction_id.is_not(None))
+        )
+        return {row[0]: row[1] for row in found}
+
     def set_archive(
         self,
         archive_id: int,

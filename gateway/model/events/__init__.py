@@ -18,7 +18,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gateway.errors import EventError
 from gateway.model import refusals
-from gateway.model.events import allegement, confirmation, foreign_exchange, settlement, statement, technical
+from gateway.model.events import (
+    administration,
+    allegement,
+    confirmation,
+    financing,
+    foreign_exchange,
+    intra_position,
+    settlement,
+    statement,
+    technical,
+)
 from gateway.model.events.kinds import CANCELLATION, EventKind
 from gateway.model.vocabulary import Event
 
@@ -44,6 +54,9 @@ EVENT_KINDS: Final[dict[str, EventKind]] = {
     **foreign_exchange.KINDS,
     **technical.KINDS,
     **statement.KINDS,
+    **financing.KINDS,
+    **intra_position.KINDS,
+    **administration.KINDS,
 }
 """Every kind of event by its ``schema``: name and major version."""
 

@@ -1,9 +1,10 @@
-"""Events of the settlement of securities: instruct, cancel, change conditions, ask for the status."""
+"""Events of the settlement of securities: instruct, modify, cancel, change conditions, ask for the status."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -21,7 +22,9 @@ from gateway.model.vocabulary import (
     Chain,
     Code,
     Days,
+    DirectedAmount,
     Event,
+    FurtherChain,
     HoldReason,
     Investor,
     Isin,
@@ -34,6 +37,7 @@ from gateway.model.vocabulary import (
     Quantity,
     Rule,
     Some,
+    Strict,
     Text35,
     Text140,
     Text350,
@@ -187,6 +191,121 @@ class InstructSettlement(Event):
         return {"hold": "held"} if self.hold else {}
 
 
+class SettlementDetails(Strict):
+    """What of a settlement instruction may be added, taken away or changed; at least one detail.
+
+    What, how much, when and with which participant is settled cannot: that is cancel, then instruct. The parties are
+    those behind the participants, from the second of each chain on.
+    """
+
+    common_reference: Text35 | None = None
+    trade_reference: Text35 | None = None
+    unique_transaction_identifier: UniqueTransactionIdentifier | None = None
+    linkages: Some[Linkage] = ()
+    place_of_trade: PlaceOfTrade | None = None
+    place_of_clearing: PlaceOfClearing | None = None
+    trade_date: date | None = None
+    late_delivery_date: date | None = None
+    price: Price | None = None
+    accrued_days: Days | None = None
+    trade_conditions: Some[Code] = ()
+    investor_capacity: Code | None = None
+    reporting: Some[Code] = ()
+
+    transaction_type: Code | None = None
+    settlement_conditions: Some[Code] = ()
+    beneficial_ownership_change: bool | None = None
+    central_counterparty_eligible: bool | None = None
+    netting_eligible: bool | None = None
+    modification_cancellation_allowed: bool | None = None
+    eligible_as_collateral: bool | None = None
+    return_leg: bool | None = None
+    cash_clearing_system: Code | None = None
+    legal_restrictions: Code | None = None
+    market_client_side: Code | None = None
+    registration: Code | None = None
+    settling_capacity: Code | None = None
+    tax_capacity: Code | None = None
+
+    account_owner: AccountOwner | None = None
+    cash_account: CashAccount | None = None
+    lots: Some[Lot] = ()
+    further_delivering_parties: FurtherChain = ()
+    further_receiving_parties: FurtherChain = ()
+    cash_parties: CashParties | None = None
+    investors: Some[Investor] = ()
+    settlement_amount: DirectedAmount | None = None
+    accrued_interest_included: bool | None = None
+    stamp_duty_included: bool | None = None
+    value_date: date | None = None
+    other_amounts: AmountsOfSettlement | None = None
+    processing_text: Text350 | None = None
+    security_text: Text350 | None = None
+    foreign_exchange_text: Text350 | None = None
+
+    def applied_to(self, terms: facts.Terms) -> facts.Terms:
+        """Put these details into the terms of an instruction."""
+        return replace(
+            terms,
+            trade_date=self.trade_date or terms.trade_date,
+            amount=money(self.settlement_amount) or terms.amount,
+            common_reference=self.common_reference or terms.common_reference,
+        )
+
+
+def _updates(event: Any) -> list[SettlementDetails]:
+    return [details for details in (event.addition, event.deletion, event.modification) if details is not None]
+
+
+class ModifySettlement(Event):
+    """Add details to the settlement instruction, take some away, or change some."""
+
+    dialogue: ClassVar[Dialogue] = Dialogue.SETTLEMENT
+    role: ClassVar[str] = "modification"
+
+    event_schema: Literal["modify_settlement/1"] = Field(alias="schema")
+    addition: SettlementDetails | None = None
+    deletion: SettlementDetails | None = None
+    modification: SettlementDetails | None = None
+    account_servicer_transaction_id: Text35 | None = None
+    market_infrastructure_transaction_id: Text35 | None = None
+    processor_transaction_id: Text35 | None = None
+
+    rules = (
+        Rule(
+            "modification",
+            ("addition", "deletion", "modification"),
+            "at least one of addition, deletion and modification, each with at least one detail",
+            lambda event: not _updates(event) or SettlementDetails() in _updates(event),
+        ),
+        Rule(
+            "modification.price.type",
+            ("addition", "deletion", "modification"),
+            "the type of every price (DISC, NEGA, PARV or PREM), which a settlement instruction cannot leave out",
+            lambda event: any(details.price and not details.price.type for details in _updates(event)),
+        ),
+        Rule(
+            "deletion.settlement_amount",
+            ("deletion",),
+            "no settlement amount among what is taken away: an amount is changed, or the instruction cancelled",
+            lambda event: event.deletion is not None and event.deletion.settlement_amount is not None,
+        ),
+    )
+
+    def terms_asked(self, in_force: facts.Terms) -> facts.Terms | None:
+        """State the terms that hold once the servicer has modified the instruction."""
+        terms = in_force
+        if self.deletion is not None:
+            terms = replace(
+                terms,
+                trade_date=None if self.deletion.trade_date else terms.trade_date,
+                common_reference=None if self.deletion.common_reference else terms.common_reference,
+            )
+        for details in (self.addition, self.modification):
+            terms = terms if details is None else details.applied_to(terms)
+        return None if terms == in_force else terms
+
+
 class CancelSettlement(Event):
     """Cancel the settlement instruction of this trade that has this ``instruction_number``."""
 
@@ -292,6 +411,7 @@ KINDS: Final[dict[str, EventKind]] = {
     "instruct_settlement/1": EventKind(
         InstructSettlement, examples.INSTRUCT_SETTLEMENT, examples.INSTRUCT_SETTLEMENT_MINIMAL
     ),
+    "modify_settlement/1": EventKind(ModifySettlement, examples.MODIFY_SETTLEMENT, examples.MODIFY_SETTLEMENT_MINIMAL),
     "cancel_settlement/1": EventKind(CancelSettlement, examples.CANCEL_SETTLEMENT, examples.CANCEL_SETTLEMENT_MINIMAL),
     "change_settlement_conditions/1": EventKind(
         ChangeSettlementConditions,

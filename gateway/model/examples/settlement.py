@@ -6,6 +6,12 @@ from typing import Any
 
 from gateway.model.examples.parties import AGENT, CASH_PARTIES, CLIENT, FEES, HEAD, PARTICIPANT, PROPRIETARY_CODE, money
 
+_REFERENCES = {
+    "account_servicer_transaction_id": "SERVICER-1",
+    "market_infrastructure_transaction_id": "MITI-1",
+    "processor_transaction_id": "PROC-1",
+}
+
 INSTRUCT_SETTLEMENT_MINIMAL: dict[str, Any] = HEAD | {
     "schema": "instruct_settlement/1",
     "movement": "deliver",
@@ -97,25 +103,93 @@ INSTRUCT_SETTLEMENT: dict[str, Any] = INSTRUCT_SETTLEMENT_MINIMAL | {
     "foreign_exchange_text": "No foreign exchange",
 }
 
+_DETAILS: dict[str, Any] = {
+    name: INSTRUCT_SETTLEMENT[name]
+    for name in (
+        "common_reference",
+        "unique_transaction_identifier",
+        "place_of_trade",
+        "place_of_clearing",
+        "trade_date",
+        "late_delivery_date",
+        "price",
+        "accrued_days",
+        "trade_conditions",
+        "investor_capacity",
+        "reporting",
+        "transaction_type",
+        "settlement_conditions",
+        "beneficial_ownership_change",
+        "central_counterparty_eligible",
+        "netting_eligible",
+        "modification_cancellation_allowed",
+        "eligible_as_collateral",
+        "return_leg",
+        "cash_clearing_system",
+        "legal_restrictions",
+        "market_client_side",
+        "registration",
+        "settling_capacity",
+        "tax_capacity",
+        "account_owner",
+        "cash_account",
+        "lots",
+        "cash_parties",
+        "investors",
+        "accrued_interest_included",
+        "stamp_duty_included",
+        "value_date",
+        "processing_text",
+        "security_text",
+        "foreign_exchange_text",
+    )
+}
+
+MODIFY_SETTLEMENT_MINIMAL: dict[str, Any] = HEAD | {
+    "schema": "modify_settlement/1",
+    "event_id": "9b1c2a52-0009",
+    "modification": {"trade_date": "2026-03-01"},
+}
+
+MODIFY_SETTLEMENT: dict[str, Any] = (
+    MODIFY_SETTLEMENT_MINIMAL
+    | _REFERENCES
+    | {
+        "addition": {
+            "further_receiving_parties": [{"bic": "BRKRGB2LXXX"}, {"bic": "CLNTUS33"}],
+            "investors": [{"name": "Jane Example", "nationality": "FR"}],
+        },
+        "deletion": {"common_reference": "COMMON-2026-76", "trade_reference": "T-2026-000122"},
+        "modification": _DETAILS
+        | {
+            "trade_reference": "T-2026-000123-B",
+            "linkages": [
+                link for link in INSTRUCT_SETTLEMENT["linkages"] if "market_infrastructure_transaction_id" not in link
+            ],
+            "other_amounts": {
+                name: fee for name, fee in INSTRUCT_SETTLEMENT["other_amounts"].items() if name != "network_fee"
+            },
+            "settlement_amount": money("61235.00", "credit"),
+            "further_delivering_parties": [PARTICIPANT, CLIENT],
+            "further_receiving_parties": [AGENT, {"bic": "BRKRGB2LXXX"}, {"bic": "CLNTUS33"}, CLIENT],
+        },
+    }
+)
+
 CANCEL_SETTLEMENT_MINIMAL: dict[str, Any] = HEAD | {
     "schema": "cancel_settlement/1",
     "event_id": "9b1c2a52-0002",
     "reason": "CANI",
 }
 
-CANCEL_SETTLEMENT: dict[str, Any] = CANCEL_SETTLEMENT_MINIMAL | {
-    "account_servicer_transaction_id": "SERVICER-1",
-    "market_infrastructure_transaction_id": "MITI-1",
-    "processor_transaction_id": "PROC-1",
-    "corporate_action_event_id": "CORP-1",
-    "foreign_exchange_cancellation": True,
-}
-
-_REFERENCES = {
-    "account_servicer_transaction_id": "SERVICER-1",
-    "market_infrastructure_transaction_id": "MITI-1",
-    "processor_transaction_id": "PROC-1",
-}
+CANCEL_SETTLEMENT: dict[str, Any] = (
+    CANCEL_SETTLEMENT_MINIMAL
+    | _REFERENCES
+    | {
+        "corporate_action_event_id": "CORP-1",
+        "foreign_exchange_cancellation": True,
+    }
+)
 
 CHANGE_SETTLEMENT_CONDITIONS_MINIMAL: dict[str, Any] = HEAD | {
     "schema": "change_settlement_conditions/1",

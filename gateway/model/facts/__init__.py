@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.model.facts.administration import MessageRejection, Receipt, SystemEvent
+from gateway.model.facts.administration import MessageRejection, MessageWithdrawal, Receipt, SystemEvent
 from gateway.model.facts.allegement import Alleged, AllegementAdvice
 from gateway.model.facts.confirmation import ConfirmationAnswer, ConfirmationStatus
+from gateway.model.facts.financing import FinancingStatus
 from gateway.model.facts.foreign_exchange import ForeignExchangeStatus
 from gateway.model.facts.links import OWN_NAMES, InstructionName, Link
 from gateway.model.facts.settlement import RequestAdvice, SettlementConfirmation, StatusAdvice
@@ -50,11 +51,13 @@ __all__ = [
     "Delivery",
     "Difference",
     "Fact",
+    "FinancingStatus",
     "ForeignExchangeStatus",
     "Holding",
     "InstructionName",
     "Link",
     "MessageRejection",
+    "MessageWithdrawal",
     "Part",
     "Position",
     "Quantity",
@@ -90,6 +93,8 @@ Fact = (
     | SystemEvent
     | Statement
     | StatementProgress
+    | MessageWithdrawal
+    | FinancingStatus
 )
 
 

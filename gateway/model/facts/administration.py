@@ -10,7 +10,7 @@ from gateway.model.facts.terms import Terms
 
 @dataclass(frozen=True, slots=True)
 class MessageRejection:
-    """A technical rejection of one of our messages (admi.002); ``reference`` names the message it rejects."""
+    """A technical rejection of one of our messages (admi.002, semt.001); ``reference`` names the one it rejects."""
 
     reference: str | None
     reason_code: str | None
@@ -48,3 +48,13 @@ class SystemEvent:
     def terms(self) -> Terms:
         """State no terms: nothing was traded."""
         return Terms()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageWithdrawal:
+    """The other side withdraws a message that it sent before (semt.020).
+
+    ``reference`` names it: by its business message identifier, or by the transaction that it was about.
+    """
+
+    reference: str

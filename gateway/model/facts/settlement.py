@@ -30,6 +30,9 @@ class RequestAdvice:
 class SettlementConfirmation:
     """A settlement confirmation (sese.025) or, when ``reversal``, the advice that undoes one (sese.026).
 
+    Also of one leg of a securities financing (sese.035), told by ``movement``, and of a movement between the balances
+    of an account (semt.015).
+
     ``partial`` is ``PAIN`` (part) or ``PARC`` (last part) or None. Quantities and amounts are of this part, of what was
     settled before, and of what remains. A reversal's ``confirmation_id`` names the confirmation it undoes (``ConfRef``:
     the business message identifier of the sese.025); a confirmation without an identification of its own leaves it
@@ -55,3 +58,5 @@ class SettlementConfirmation:
     movement: str | None = None  # deliver | receive
     payment: str | None = None  # against | free
     pre_confirmation: str | None = None
+    balance_from: str | None = None
+    balance_to: str | None = None

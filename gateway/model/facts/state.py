@@ -37,7 +37,8 @@ class Part:
     """One settled part: the confirmation's identity (its own or its business message identifier), quantity and amount.
 
     ``archive_id`` and ``asserted_at`` are of the last word on this part: the confirmation, or the reversal once
-    ``reversed``. ``whole`` confirms everything at once; ``last`` says that nothing remains after it.
+    ``reversed``. ``whole`` confirms everything at once; ``last`` says that nothing remains after it. ``axis`` is the
+    one that it moves: a financing has one for each leg.
     """
 
     confirmation_id: str
@@ -49,6 +50,7 @@ class Part:
     whole: bool = False
     last: bool = False
     differences: tuple[Difference, ...] = ()
+    axis: str = "settlement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Asked:
     """One request of ours about an instruction, a small life of its own beside the others of its kind.
 
     ``request`` is the axis it opened, ``asks`` what was asked (``hold``, ``release``, ``cancel``, ``modify``...). The
-    terms are those that hold once a modification is done.
+    terms are those that hold once a modification is done, ``before`` those that held when it was asked for.
     """
 
     request: str
@@ -65,15 +67,17 @@ class Asked:
     asserted_at: datetime | None = None
     archive_id: int = 0
     terms: Terms | None = None
+    before: Terms | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """The lifecycle state of one instruction: delivery, status axes by name, settled parts, breaks and alerts.
 
-    Axes of a settlement: processing, inferred_matching, matching, settlement, cancellation. Of a trade confirmation:
-    processing, matching, affirmation, cancellation. Of a foreign exchange trade: processing, matching, settlement,
-    amendment, cancellation. In a settlement, ``settlement`` is ``settled`` or ``partially_settled`` by
+    Axes of a settlement: processing, inferred_matching, matching, settlement, cancellation. Of a securities financing:
+    opening and closing instead of settlement. Of a trade confirmation: processing, matching, affirmation,
+    cancellation. Of a foreign exchange trade: processing, matching, settlement, amendment, cancellation. In a
+    settlement, ``settlement`` is ``settled`` or ``partially_settled`` by
     confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes
     the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
     ``requests`` are ours by business message identifier, in the order made; the axis of a kind shows its latest one.

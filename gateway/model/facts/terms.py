@@ -15,7 +15,9 @@ class Terms:
 
     ``amount_tolerance`` is how far the settled amount may differ, in the amount's currency (market practice; zero
     unless stated). A foreign exchange trade has a bought and a sold amount, as seen from us, the rate with the currency
-    of which it prices one unit, and the other side's BIC; its value date is the settlement date.
+    of which it prices one unit, and the other side's BIC; its value date is the settlement date. Of a securities
+    financing, movement, amount and settlement date are those of the opening leg; the closing leg goes the other way.
+    Of a movement within an account, the balances are what it takes from and adds to.
     """
 
     movement: str | None = None  # deliver | receive
@@ -36,6 +38,11 @@ class Terms:
     unit_currency: str | None = None
     other_party: str | None = None
     place_of_settlement: str | None = None  # BIC of the depository
+    financing_type: str | None = None
+    closing_date: date | None = None
+    closing_amount: Amount | None = None
+    balance_from: str | None = None
+    balance_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

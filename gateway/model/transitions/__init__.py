@@ -15,7 +15,10 @@ from gateway.model.transitions import (
     allegement,
     confirmation,
     deadlines,
+    financing,
     foreign_exchange,
+    intra_position,
+    rejection,
     settlement,
     statement,
     technical,
@@ -32,10 +35,12 @@ from gateway.model.transitions.edges import (
     DialogueTable,
     Edges,
 )
+from gateway.model.transitions.financing import CLOSING, OPENING
 from gateway.model.transitions.settlement import SETTLED
 
 __all__ = [
     "ALERTS",
+    "CLOSING",
     "COMPARISON",
     "CONFIRMATION",
     "DELIVERY",
@@ -45,6 +50,7 @@ __all__ = [
     "GIVEN_UP",
     "HEADLINES",
     "NOTHING",
+    "OPENING",
     "OVERTAKEN",
     "PROVABLE",
     "RANKS",
@@ -70,6 +76,9 @@ DIALOGUES: Final[Mapping[Dialogue, DialogueTable]] = {
     Dialogue.ALLEGED_EXCHANGE: foreign_exchange.ALLEGED,
     Dialogue.TECHNICAL: technical.TABLE,
     Dialogue.STATEMENT: statement.TABLE,
+    Dialogue.FINANCING: financing.TABLE,
+    Dialogue.INTRA_POSITION_MOVEMENT: intra_position.TABLE,
+    Dialogue.MESSAGE_REJECTION: rejection.TABLE,
 }
 
 TRANSITIONS: Final[Mapping[tuple[str, str], tuple[Edges, ...]]] = {
@@ -93,6 +102,7 @@ REQUESTS: Final = frozenset(
 """The axes that we open by a request about an instruction that is there; each is also the role of its message."""
 
 _COMMON_ALERTS: Final = {
+    "message_withdrawn": "The other side withdraws a message of its own; what it said stands until it says otherwise.",
     "cancellation_crossed_settlement": "A cancellation and a settlement crossed: the instruction has settled.",
     "fields_dropped": "What was sent leaves out fields of the event, as the counterparty's profile allows.",
     "linked_instruction_ended": "An instruction that this one is linked with will not settle.",

@@ -19,6 +19,9 @@ class Dialogue(StrEnum):
     ALLEGED_EXCHANGE = "alleged_exchange"
     TECHNICAL = "technical"
     STATEMENT = "statement"
+    FINANCING = "financing"
+    INTRA_POSITION_MOVEMENT = "intra_position"
+    MESSAGE_REJECTION = "rejection"
 
 
 NOTHING: Final = "nothing"  # where an axis stands before anything was said on it
@@ -75,6 +78,12 @@ def request(answers: tuple[str, ...], ends: tuple[str, ...], *, refusals: tuple[
         Edges(answers, ends, STATUS),
     )
 
+
+UNANSWERED: Final = (
+    Edges((NOTHING, "requested", "rejected"), ("requested",), REQUEST, "it may be said again"),
+    Edges((NOTHING, "requested"), ("rejected",), STATUS, "there is no answer to it but a technical rejection"),
+)
+"""The ways of what we say and nobody answers, such as that we withdraw a message (semt.020)."""
 
 REFUSALS: Final = ("rejected", "denied", "proprietary")
 CANCELLATION: Final = (

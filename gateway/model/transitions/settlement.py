@@ -13,6 +13,7 @@ from gateway.model.transitions.edges import (
     REQUEST,
     REVERSAL,
     STATUS,
+    UNANSWERED,
     DialogueTable,
     Edges,
     request,
@@ -71,6 +72,7 @@ AXES: Final = {
         *request(("accepted", *REFUSALS), ("answered",), refusals=REFUSALS),
         Edges(("requested", "accepted", "answered"), ("requested",), REQUEST, "it may be asked at any time"),
     ),
+    "withdrawal": UNANSWERED,
     # What of ours a transaction that the servicer generated is like.
     "comparison": COMPARED,
     # What we have asked for and the servicer has done; an instruction may be born held.

@@ -1,0 +1,226 @@
+"""Repos and securities lending: both legs are followed, each with its sums and breaks."""
+
+# ruff: noqa: F401, F811  # fixtures are imported by name
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.errors import EventError
+from gateway.model.events import parse_event
+from gateway.model.transitions import Dialogue
+from gateway.store.views import Story
+from tests.examples import document, encode
+from tests.loops import (
+    CHANNEL,
+    OWN_BIC,
+    Loops,
+    both_loops,
+    cancellation_advice,
+    envelope,
+    event,
+    ledger_url,
+    loops,
+    new_postgres,
+    new_sqlite,
+    transaction,
+)
+
+REPO = {
+    "financing_type": "repurchase",
+    "payment": "against",
+    "opening_amount": {"value": "1000.00", "currency": "EUR"},
+    "termination_amount": {"value": "1005.00", "currency": "EUR"},
+}
+TX = transaction(dialogue=Dialogue.FINANCING)
+
+
+def repo(**changes: Any) -> dict[str, Any]:
+    return event("instruct_securities_financing/1", **(REPO | changes))
+
+
+def confirmed(
+    movement: str, amount: str, day: str, quantity: str = "500", *, identifier: str, partial: str = "", **heading: Any
+) -> bytes:
+    """Return the confirmation of a leg or of a part of it."""
+    part = f"<AddtlParams><PrtlSttlm>{partial}</PrtlSttlm></AddtlParams>" if partial else ""
+    side = "CRDT" if movement == "DELI" else "DBIT"
+    body = (
+        f"<TxIdDtls><AcctOwnrTxId>{TX}</AcctOwnrTxId><SctiesFincgTxTp>REPU</SctiesFincgTxTp>"
+        f"<SctiesMvmntTp>{movement}</SctiesMvmntTp><Pmt>APMT</Pmt></TxIdDtls>{part}"
+        f"<TradDtls><FctvSttlmDt><Dt><Dt>{day}</Dt></Dt></FctvSttlmDt></TradDtls>"
+        "<FinInstrmId><ISIN>DE0007164600</ISIN></FinInstrmId>"
+        f"<QtyAndAcctDtls><SttldQty><Qty><Unit>{quantity}</Unit></Qty></SttldQty></QtyAndAcctDtls>"
+        f'<SttldAmt><Amt Ccy="EUR">{amount}</Amt><CdtDbtInd>{side}</CdtDbtInd></SttldAmt>'
+    )
+    return envelope("sese.035.001.13", f"<SctiesFincgConf>{body}</SctiesFincgConf>", identifier, **heading)
+
+
+def opened(amount: str = "1000.00", **changes: Any) -> bytes:
+    return confirmed("DELI", amount, "2026-03-04", **({"identifier": "OPENED1"} | changes))
+
+
+def closed(amount: str = "1005.00", day: str = "2026-03-18", **changes: Any) -> bytes:
+    return confirmed("RECE", amount, day, **({"identifier": "CLOSED1"} | changes))
+
+
+def advice(said: str, identifier: str, about: str = "", created_at: str = "2026-03-02T11:00:00Z") -> bytes:
+    """Return a status advice; ``about`` names the request that it answers in its header."""
+    parties = [f"<FIId><FinInstnId><BICFI>{bic}</BICFI></FinInstnId></FIId>" for bic in (OWN_BIC, CHANNEL)]
+    related = (
+        f"<Rltd><Fr>{parties[0]}</Fr><To>{parties[1]}</To><BizMsgIdr>{about}</BizMsgIdr>"
+        "<MsgDefIdr>sese.036.001.10</MsgDefIdr><CreDt>2026-03-02T10:00:00Z</CreDt></Rltd>"
+    )
+    return envelope(
+        "sese.034.001.11",
+        f"<SctiesFincgStsAdvc><TxId><AcctOwnrTxId>{TX}</AcctOwnrTxId></TxId>{said}</SctiesFincgStsAdvc>",
+        identifier,
+        related=related if about else "",
+        created_at=created_at,
+    )
+
+
+def status(axis: str, value: str) -> str:
+    return f"<{axis}><{value}><NoSpcfdRsn>NORE</NoSpcfdRsn></{value}></{axis}>"
+
+
+async def begun(loops: Loops, *events: dict[str, Any], **changes: Any) -> list[str]:
+    """Instruct a repo, ask what follows; returns the business message identifiers of what was sent."""
+    await loops.take_in(repo(**changes))
+    await loops.send()
+    await loops.take_in(*events)
+    await loops.send()
+    return [item.business_message_id for item in loops.arrived()]
+
+
+async def story(loops: Loops) -> Story:
+    return await loops.story(dialogue=Dialogue.FINANCING)
+
+
+async def headline(loops: Loops) -> str:
+    return (await story(loops)).instruction.headline
+
+
+def axis(story: Story, name: str) -> str | None:
+    axes = story.state.axes or {}
+    return axes[name].status.value if name in axes else None
+
+
+def alerts(story: Story) -> list[str]:
+    return [alert.code for step in story.history for alert in step.alerts]
+
+
+async def test_both_legs_are_followed_to_the_end(both_loops: Loops) -> None:
+    await begun(both_loops)
+    await both_loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S1"))
+    assert await headline(both_loops) == "accepted"
+    await both_loops.hear(opened())
+    assert await headline(both_loops) == "opened"
+    await both_loops.hear(advice(status("SttlmSts", "Pdg"), "S2", created_at="2026-03-18T09:00:00Z"))
+    assert await headline(both_loops) == "closing_pending"
+    await both_loops.hear(closed(created_at="2026-03-18T12:00:00Z"))
+    end = await story(both_loops)
+    assert (end.instruction.headline, end.state.breaks, alerts(end)) == ("closed", (), [])
+    await both_loops.prove()
+
+
+async def test_breaks_name_the_leg_and_stay_beside_those_of_the_other(loops: Loops) -> None:
+    await begun(loops)
+    await loops.hear(opened("999.00"), closed("1006.00", "2026-03-17"))
+    found = {(d.field, d.instructed, d.confirmed) for d in (await story(loops)).state.breaks}
+    assert found == {
+        ("opening.amount", "1000.00", "999.00"),
+        ("closing.amount", "1005.00", "1006.00"),
+        ("closing.effective_settlement_date", "2026-03-18", "2026-03-17"),
+    }
+
+
+async def test_parts_of_a_leg_are_summed_by_themselves(loops: Loops) -> None:
+    await begun(loops)
+    await loops.hear(opened("400.00", quantity="200", partial="PAIN", identifier="P1"))
+    assert await headline(loops) == "partially_opened"
+    await loops.hear(opened("600.00", quantity="300", partial="PARC", identifier="P2"))
+    assert await headline(loops) == "opened"
+    await loops.hear(closed("402.00", quantity="200", partial="PAIN"))
+    end = await story(loops)
+    assert (end.instruction.headline, end.state.breaks) == ("partially_closed", ())
+    await loops.hear(closed("603.00", quantity="310", partial="PARC", identifier="CLOSED2"))
+    end = await story(loops)
+    assert [d.field for d in end.state.breaks] == ["closing.settled_quantity"]
+    assert alerts(end)[-2:] == ["settled_beyond_instruction", "settlement_break"]
+
+
+async def test_a_closing_leg_that_is_confirmed_first_is_alerted_and_kept(loops: Loops) -> None:
+    await begun(loops)
+    await loops.hear(closed())
+    end = await story(loops)
+    assert (end.instruction.headline, alerts(end)) == ("closed", ["closing_before_opening"])
+    await loops.hear(opened())
+    assert axis(await story(loops), "opening") == "settled"
+
+
+async def test_a_roll_over_that_is_accepted_moves_the_closing_leg(loops: Loops) -> None:
+    roll = event(
+        "modify_securities_financing/1",
+        modification_type="ROLP",
+        repurchase_rate=None,
+        termination_date="2026-03-25",
+        termination_amount={"value": "1010.00", "currency": "EUR"},
+    )
+    _, request = await begun(loops, roll)
+    content = loops.arrived()[1].content
+    assert b"<ModTp><Cd>ROLP</Cd></ModTp>" in content
+    assert b"<SctiesFincgTxTp>REPU</SctiesFincgTxTp>" in content
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S1"))
+    assert axis(await story(loops), "modification") == "requested"  # that one is of the instruction
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request), opened())
+    assert await headline(loops) == "opened"
+    await loops.hear(closed("1010.00", "2026-03-25"))
+    assert (await story(loops)).state.breaks == ()
+
+
+@pytest.mark.parametrize(("said", "stands"), [("AckdAccptd", "modified"), ("Dnd", "denied")])
+async def test_a_call_is_answered_in_words_of_its_own(loops: Loops, said: str, stands: str) -> None:
+    call = event(
+        "modify_securities_financing/1", modification_type="CALL", repurchase_rate=None, termination_date="2026-03-10"
+    )
+    await begun(loops, call)
+    await loops.hear(opened(), advice(status("RepoCallReqSts", said), "S1"))
+    assert axis(await story(loops), "modification") == stands
+    await loops.hear(closed(day="2026-03-10"))
+    early = [d.field for d in (await story(loops)).state.breaks]
+    assert early == ([] if stands == "modified" else ["closing.effective_settlement_date"])
+
+
+async def test_a_financing_is_cancelled_and_held_by_the_requests_of_a_settlement(loops: Loops) -> None:
+    hold = event("change_financing_conditions/1", hold=True)
+    _, _, request = await begun(loops, hold, event("cancel_securities_financing/1"))
+    assert b"<SctiesFincgTxId><TxId>" in loops.arrived()[2].content
+    assert b"<HldInd><Ind>true</Ind></HldInd>" in loops.arrived()[1].content
+    assert await headline(loops) == "cancellation_requested"
+    await loops.hear(cancellation_advice(request))
+    assert await headline(loops) == "cancelled"
+
+
+async def test_a_cancellation_of_a_parked_financing_closes_it_and_sends_nothing(loops: Loops) -> None:
+    await loops.take_in(repo(rate_type="ZZZZ"))
+    assert (await loops.only_parked()).summary.code == "code_not_in_version"
+    [result] = await loops.take_in(event("cancel_securities_financing/1"))
+    assert (result.outcome, await loops.parked()) == ("withdrawn", [])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"movement": "receive"},
+        {"financing_type": "borrowing"},
+        {"termination": "OPEN"},
+        {"opening_amount": {"value": "1.00", "currency": "EUR"}},
+        {"termination_date": "2026-03-03"},
+        {"opening_date": "2026-03-01"},
+    ],
+)
+def test_what_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(EventError):
+        parse_event(encode(document("instruct_securities_financing/1", minimal=True) | change))
