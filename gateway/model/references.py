@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
+from uuid import UUID
 
 from gateway.model.transitions import Dialogue
 
@@ -22,6 +23,17 @@ def _derive(*parts: str) -> str:
 def transaction_id(own_bic: str, source: str, trade_id: str, dialogue: Dialogue, instruction_number: int) -> str:
     """Derive the account owner's transaction identification: 16 characters, fixed for the whole dialogue."""
     return _derive(own_bic, source, trade_id, dialogue, str(instruction_number))
+
+
+def uetr(transaction: str) -> str:
+    """Derive the unique end-to-end transaction reference of a payment of ours: a UUID in the form of version 4.
+
+    122 of its bits are of SHA-256 over the transaction identification, so that it is fixed for the whole dialogue.
+    """
+    digest = bytearray(hashlib.sha256(f"uetr:{transaction}".encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x40  # the version, 4
+    digest[8] = digest[8] & 0x3F | 0x80  # the variant of RFC 9562
+    return str(UUID(bytes=bytes(digest)))
 
 
 def business_message_id(transaction: str, cause: str, message_definition: str) -> str:

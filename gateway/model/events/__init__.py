@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gateway.errors import EventError
 from gateway.model import refusals
-from gateway.model.events import allegement, confirmation, settlement
+from gateway.model.events import allegement, confirmation, payment, settlement
 from gateway.model.events.kinds import CANCELLATION, EventKind
 from gateway.model.vocabulary import Event
 
@@ -37,7 +37,12 @@ MAX_EVENT_BYTES = 1_000_000
 
 TradeEvent: TypeAlias = Event
 
-EVENT_KINDS: Final[dict[str, EventKind]] = {**settlement.KINDS, **confirmation.KINDS, **allegement.KINDS}
+EVENT_KINDS: Final[dict[str, EventKind]] = {
+    **settlement.KINDS,
+    **confirmation.KINDS,
+    **allegement.KINDS,
+    **payment.KINDS,
+}
 """Every kind of event by its ``schema``: name and major version."""
 
 _ANY: Any = reduce(operator.or_, (kind.model for kind in EVENT_KINDS.values()))

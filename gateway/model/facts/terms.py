@@ -29,6 +29,7 @@ class Terms:
     price: Decimal | None = None
     accrued_interest: Amount | None = None
     common_reference: str | None = None
+    cash_account: str | None = None  # of a payment or an expected one: where it is booked
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from itertools import product
 from typing import Final
 
 from gateway.model.facts import Delivery
-from gateway.model.transitions import allegement, confirmation, settlement
+from gateway.model.transitions import allegement, confirmation, payment, settlement
 from gateway.model.transitions.edges import (
     COMPARISON,
     CONFIRMATION,
@@ -57,6 +57,8 @@ DIALOGUES: Final[Mapping[Dialogue, DialogueTable]] = {
     Dialogue.CONFIRMATION: confirmation.TABLE,
     Dialogue.ALLEGEMENT: allegement.ALLEGEMENT,
     Dialogue.ALLEGED_TRADE: allegement.ALLEGED_TRADE,
+    Dialogue.PAYMENT: payment.PAYMENT,
+    Dialogue.NOTICE: payment.NOTICE,
 }
 
 TRANSITIONS: Final[Mapping[tuple[str, str], tuple[Edges, ...]]] = {

@@ -15,6 +15,8 @@ class Dialogue(StrEnum):
     CONFIRMATION = "confirmation"
     ALLEGEMENT = "allegement"
     ALLEGED_TRADE = "alleged_trade"
+    PAYMENT = "payment"
+    NOTICE = "notice"
 
 
 NOTHING: Final = "nothing"  # where an axis stands before anything was said on it
