@@ -21,10 +21,10 @@ from gateway import lifecycle
 from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
 from gateway.messages import Identity, Messages
-from gateway.model.events import CANCELLATION, TradeEvent, event_digest, parse_event
+from gateway.model.events import CANCELLATION, EVENT_KINDS, TradeEvent, event_digest, parse_event
 from gateway.model.references import business_message_id, trade_key, transaction_id
 from gateway.model.reports import Cause
-from gateway.model.transitions import REQUESTS
+from gateway.model.transitions import REQUESTS, Dialogue
 from gateway.pace import Backoff, Clock, Signals
 from gateway.requests import ask
 from gateway.store import InstructionRow, Ledger, Load, NewEvent, OutboxState, Parking, Unit
@@ -132,7 +132,8 @@ class Intake:
             return Prepared(event, parsed, profile, transaction, row=row)  # its message needs the instruction's terms
         try:
             definition = self._messages.definition_for(parsed, profile)
-            identity = Identity(transaction, business_message_id(transaction, parsed.event_id, definition), now)
+            message_id = business_message_id(transaction, parsed.event_id, definition)
+            identity = Identity(transaction, message_id, now, **parsed.names(transaction))
             built = self._messages.build(parsed, profile, identity)
         except GatewayError as error:
             return Prepared(event, parsed, profile, transaction, failure=error, row=row)
@@ -204,7 +205,7 @@ class Intake:
             return self._park(unit, replace(item, event=conflict), _conflict(event))
         open_items = [] if item.row is not None else waiting.get(_key(event) or 0, [])
         if item.parsed is not None and item.parsed.role == CANCELLATION and item.failure is None:
-            covered = _instructions(unit, open_items, event.instruction_number)
+            covered = _instructions(unit, open_items, event.instruction_number, item.parsed.dialogue)
             if covered and item.transaction not in existing:
                 return self._cancel_parked(unit, item, covered)
         if open_items:
@@ -233,6 +234,7 @@ class Intake:
             counterparty=profile.bic,
             terms=built.terms,
             state=state,
+            references=item.parsed.names(item.transaction),
         )
         _file(unit, item, "applied", row.id)
         cause = Cause("event", event.event_id)
@@ -353,15 +355,19 @@ def _undecoded(content: bytes, topic: str, partition: int, offset: int, now: dat
 
 
 def _instructions(
-    unit: Unit, open_items: list[tuple[int, str, int | None, int | None]], number: int | None
+    unit: Unit,
+    open_items: list[tuple[int, str, int | None, int | None]],
+    number: int | None,
+    dialogue: Dialogue,
 ) -> list[tuple[int, str, int | None, int | None]]:
-    """Pick the parked settlement instructions of a number: a confirmation or a cancellation is not what is meant."""
+    """Pick the parked events of a number that begin a dialogue: one of another, or a request, is not what is meant."""
+    begins = {
+        name for name, kind in EVENT_KINDS.items() if kind.model.dialogue is dialogue and kind.model.role not in REQUESTS
+    }
     return [
         entry
         for entry in open_items
-        if entry[2] == number
-        and entry[3] is not None
-        and (unit.stored_event(entry[3]).kind or "").startswith("instruct_settlement/")
+        if entry[2] == number and entry[3] is not None and unit.stored_event(entry[3]).kind in begins
     ]
 
 

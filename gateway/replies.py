@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,7 +21,18 @@ from gateway.checkpoints import passed
 from gateway.errors import Conflict, GatewayError, IllegalTransition, MessageError, StoreError, StoreUnavailable
 from gateway.messages import Messages
 from gateway.messages.header import without_header
-from gateway.model.facts import Alert, Alleged, Delivery, Difference, References, Reply, SettlementConfirmation, State
+from gateway.model.facts import (
+    AccountEntry,
+    Alert,
+    Alleged,
+    Delivery,
+    Difference,
+    Fact,
+    References,
+    Reply,
+    SettlementConfirmation,
+    State,
+)
 from gateway.model.reports import Cause
 from gateway.model.transitions import Dialogue
 from gateway.pace import Backoff, Clock, Signals
@@ -34,6 +45,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("gateway.replies")
 
+_Found = tuple[References, Fact, matching.Correlated]
 _FRESH = 1_000  # archived replies kept at hand; more wait in the archive
 
 
@@ -236,6 +248,12 @@ class Replies:
         servicers = unit.by_servicer(servicer_ids) if servicer_ids else {}
         numbers = set(transactions.values()) | {number for number, _ in messages.values()}
         numbers.update(number for found in servicers.values() for number in found)
+        named_by: dict[str, dict[int, str]] = {}
+        for kind in (matching.UETR, matching.END_TO_END_ID):
+            if kind in values:
+                found = unit.by_reference(kind, values[kind])
+                named_by[kind] = {number: value for value, found_numbers in found.items() for number in found_numbers}
+                numbers.update(named_by[kind])
         sent: dict[int, dict[str, str]] = {}
         for message_id, (number, role) in messages.items():
             sent.setdefault(number, {})[message_id] = role
@@ -246,6 +264,8 @@ class Replies:
                 counterparty=row.counterparty,
                 account_servicer_transaction_id=row.account_servicer_transaction_id,
                 business_message_ids=sent.get(number, {}),
+                uetr=named_by.get(matching.UETR, {}).get(number),
+                end_to_end_id=named_by.get(matching.END_TO_END_ID, {}).get(number),
             )
             for number, row in unit.lock(sorted(numbers)).items()
         }
@@ -271,21 +291,29 @@ class Replies:
             return self._park(unit, item, MessageError(text, code="reply_conflict"))
         if any(isinstance(fact, Alleged) for _, fact in reply.facts):
             return self._begin(unit, item, reply, candidates)
-        found: list[matching.Correlated] = []
-        for references, _ in reply.facts:
+        found: list[_Found] = []
+        foreign: list[matching.Unknown] = []
+        for references, fact in reply.facts:
             correlation = matching.correlate(references, reply, tuple(candidates.values()), self._channel)
-            if not isinstance(correlation, matching.Correlated):
+            if isinstance(correlation, matching.Unknown) and isinstance(fact, AccountEntry):
+                foreign.append(correlation)  # an account has other entries than those that the gateway knows of
+            elif not isinstance(correlation, matching.Correlated):
                 return self._park(unit, item, MessageError(correlation.text, code=correlation.code))
-            found.append(correlation)
+            else:
+                found.append((references, fact, correlation))
         if not found:
-            return self._park(
-                unit, item, MessageError("the reply speaks of no transaction", code="reply_unknown_transaction")
-            )
+            text = foreign[0].text if foreign else "the reply speaks of no transaction"
+            return self._park(unit, item, MessageError(text, code="reply_unknown_transaction"))
         try:
             steps = self._advance(unit, item, reply, found, attempted)
         except IllegalTransition as error:
-            row = unit.lock([found[0].candidate.instruction_id])[found[0].candidate.instruction_id]
+            number = found[0][2].candidate.instruction_id
+            row = unit.lock([number])[number]
             return self._park(unit, item, error, row)
+        if foreign:
+            row, advance, references = steps[-1]
+            unknown = lifecycle.alert("entries_unknown", f"{len(foreign)} of {len(reply.facts)}.")
+            steps[-1] = row, replace(advance, alerts=(*advance.alerts, unknown)), references
         alerts: list[Alert] = []
         for row, advance, references in steps:
             alerts += self._move(unit, item, reply, row, advance, references)
@@ -359,13 +387,13 @@ class Replies:
         unit: Unit,
         item: Read,
         reply: Reply,
-        found: Sequence[matching.Correlated],
+        found: Sequence[_Found],
         attempted: set[int],
     ) -> list[tuple[InstructionRow, lifecycle.Advance, References]]:
         """Advance every instruction that the reply speaks of; nothing is written unless all of it is legal."""
         states: dict[int, State] = {}
         steps = []
-        for (references, fact), correlated in zip(reply.facts, found, strict=True):
+        for references, fact, correlated in found:
             number = correlated.candidate.instruction_id
             row = unit.lock([number])[number]
             state = states.get(number, row.state)
@@ -375,6 +403,8 @@ class Replies:
             differences: tuple[Difference, ...] = ()
             if isinstance(fact, SettlementConfirmation):
                 differences = matching.compare(lifecycle.terms_in_force(state, row.terms), fact)
+            elif isinstance(fact, AccountEntry):
+                differences = matching.compare_entry(row.terms, fact)
             evidence = self._evidence(unit, item, reply, correlated.about or "instruction", correlated.names)
             advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
             states[number] = advance.state

@@ -38,7 +38,16 @@ def ask(
     evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=event.role)
     in_force = lifecycle.terms_in_force(row.state, row.terms)
     advance = lifecycle.request(row.state, event.role, evidence, asks=event.asks(), terms=event.terms_asked(in_force))
-    built = messages.build(event, profile, Identity(row.transaction_id, message_id, unit.now), instructed=in_force)
+    original_id, original_definition = unit.first_document(row) or (None, None)
+    identity = Identity(
+        row.transaction_id,
+        message_id,
+        unit.now,
+        original_message_id=original_id,
+        original_definition=original_definition,
+        **unit.references_of(row),
+    )
+    built = messages.build(event, profile, identity, instructed=in_force)
     unit.move(
         row,
         advance.state,

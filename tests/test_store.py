@@ -139,7 +139,7 @@ async def test_work_that_raises_leaves_nothing_and_its_error_comes_back_as_it_is
 
     with pytest.raises(Culprit):
         await ledger.write(NOW, work)
-    assert [await count(ledger, table) for table in tables.metadata.sorted_tables] == [0] * 11
+    assert [await count(ledger, table) for table in tables.metadata.sorted_tables] == [0] * 12
 
 
 async def test_one_bad_row_takes_the_whole_batch_back(ledger: Ledger) -> None:

@@ -5,12 +5,15 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
 
     messages  sese.024                      the family (or one variant: sese.024.002) that the table reads
     fact      StatusAdvice                  a class of gateway.model.facts
-    each      TxDtls                        one fact for each of these elements (default: one for the message)
+    each      Ntry                          one fact for each of these elements; of a message that has none, and of one
+    each      Ntry/TxDtls                   without this line, one for the message. Several lines nest: an element is a
+                                            fact where it has none below, and has the values of those around it
     codes NAME                              a code table: indented lines of an element or code, and our word for it
         Mtchd   matched
     FIELD     PATH      CONVERSION          a field, the element that fills it, and how
     FIELD     =         VALUE               a field that always has this value (a word, or yes or no); with
-                                            ``.value`` behind it the field is a status that says this word
+                                            ``.value`` behind it the field is a status that says this word; ``.reasons``
+                                            behind the field of a status are the reasons that stand beside it
 
 Paths are short tags below the message element. A field is of the fact, or ``references.`` or ``reply.`` and a field of
 those. Several lines for one field are alternatives, the first one wins that is there. Elements that a version lacks are
@@ -62,7 +65,7 @@ class ReadingTable:
     name: str
     family: str
     fact: str | None
-    each: str
+    each: tuple[str, ...]
     columns: tuple[Column, ...]
     constants: Mapping[str, bool | str] = field(default_factory=dict)
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -70,7 +73,8 @@ class ReadingTable:
 
 def parse_table(text: str, name: str) -> ReadingTable:
     """Parse a reading table; ``name`` is its file. Raises ``ConfigError`` naming the file and the line."""
-    settings = {"messages": "", "fact": "", "each": ""}
+    settings = {"messages": "", "fact": ""}
+    each: list[str] = []
     columns: list[Column] = []
     constants: dict[str, bool | str] = {}
     codes: dict[str, dict[str, str]] = {}
@@ -85,7 +89,9 @@ def parse_table(text: str, name: str) -> ReadingTable:
                 current[code] = word
             case ["codes", key]:
                 current = codes.setdefault(key, {})
-            case [("messages" | "fact" | "each") as key, value]:
+            case ["each", value]:
+                each.append(value)
+            case [("messages" | "fact") as key, value]:
                 settings[key] = value
             case [name_of_field, "=", value]:
                 constants[name_of_field] = _YES_NO.get(value, value)
@@ -98,10 +104,10 @@ def parse_table(text: str, name: str) -> ReadingTable:
                     code="reading_table_invalid",
                 )
     for column in columns:
-        if column.conversion in ("code", "status") and column.argument not in codes:
+        if column.conversion in ("code", "status", "open_status") and column.argument not in codes:
             raise ConfigError(f"{name}: code table '{column.argument}' is not there", code="reading_table_invalid")
     return ReadingTable(
-        name, settings["messages"], settings["fact"] or None, settings["each"], tuple(columns), constants, codes
+        name, settings["messages"], settings["fact"] or None, tuple(each), tuple(columns), constants, codes
     )
 
 
@@ -204,6 +210,7 @@ _RELATED: Final = [each.name for each in fields(References)].index("related_busi
 
 # A status whose parts are stated side by side, not in the choice that `status` reads: ``status.value`` and so on.
 _STATUS_PARTS: Final = ("value", "proprietary", "reason_code", "reason_proprietary", "reason_text")
+_REASONS: Final = "reasons"
 
 
 class _CompiledTable:
@@ -241,7 +248,7 @@ class _CompiledTable:
         for name, columns in _by_field(table, message).items():
             field_name, _, part = name.removeprefix("references.").removeprefix("reply.").partition(".")
             slot = self._slot(base, name.removesuffix(f".{part}"), table.name)
-            if part and part not in _STATUS_PARTS:
+            if part and part not in (*_STATUS_PARTS, _REASONS):
                 raise ConfigError(f"{table.name}: a status has no part '{part}'", code="reading_table_invalid")
             if part or (len(columns) > 1 and not _exclude_each_other(message, columns)):
                 slots = [self._spare() for _ in columns]
@@ -258,8 +265,9 @@ class _CompiledTable:
                 handler = _handler(place, column.conversion, convert, repeats=_repeats(message, column.path))
                 _at(tree, column.path.split("/")).setdefault(_HERE, []).append(handler)
         self._each = bool(table.each)
-        if self._each:
-            _at(tree, table.each.split("/"))[_EACH] = self._template
+        for path in table.each:
+            if _elements(message, path):
+                _at(tree, path.split("/"))[_EACH] = self._template
         self._walk = _branch(tree, message, _below_document(message))
 
     @staticmethod
@@ -279,24 +287,34 @@ class _CompiledTable:
             self._walk(element, shared)
             self._finish(shared)
             return shared, [shared]
-        items: list[Slots] = []
-        shared.append(items)
+        shared.append([])
         self._walk(element, shared)
-        for item in items:
-            for place, (value, default) in enumerate(zip(item, self._template, strict=True)):
-                if value is default:
-                    item[place] = shared[place]
-            self._finish(item)
-        return shared, items
+        return shared, self._items(shared)
+
+    def _items(self, around: Slots) -> list[Slots]:
+        """Return the innermost items, each with the values of those around it; one that has none below is one itself."""
+        below: list[Slots] = around.pop()
+        items: list[Slots] = []
+        for item in below:
+            for place, default in enumerate(self._template):
+                if item[place] is default:
+                    item[place] = around[place]
+            items += self._items(item)
+        self._finish(around)
+        return items or [around]
 
     def _finish(self, slots: Slots) -> None:
         for slot, places in self._alternatives:
             slots[slot] = _first(slots, places)
         for slot, parts in self._statuses.items():
             value, proprietary, *why = (_first(slots, parts.get(part, ())) for part in _STATUS_PARTS)
+            reasons = (Reason(*why),) if any(part is not None for part in why) else ()
+            reasons += _first(slots, parts.get(_REASONS, ())) or ()
+            stated = slots[slot]
             if value is not None or proprietary is not None:
-                reasons = (Reason(*why),) if any(part is not None for part in why) else ()
                 slots[slot] = StatusValue(value or "proprietary", reasons, proprietary)
+            elif stated is not None:  # said as a whole, with the reasons beside it
+                slots[slot] = StatusValue(stated.value, (*stated.reasons, *reasons), stated.proprietary)
 
     def said(self, slots: Slots, related: str | None) -> tuple[References, Fact]:
         """Return the references and the fact of one item."""
@@ -395,7 +413,7 @@ def _item(walk: Handler, template: Slots) -> Handler:
     place = len(template)
 
     def begin(element: _Element, slots: Slots) -> None:
-        item = template.copy()
+        item = [*template, []]
         slots[place].append(item)
         walk(element, item)
 
@@ -426,8 +444,13 @@ def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> 
     def keep(element: _Element, slots: Slots) -> None:
         slots[slot] = convert(element)
 
+    def collect(element: _Element, slots: Slots) -> None:
+        slots[slot] = (*(slots[slot] or ()), *convert(element))
+
     if conversion == "count":
         return count
+    if conversion == "reasons":
+        return collect
     if repeats:
         return keep_first
     return keep_text if conversion == "text" else keep

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect
 
 from gateway.store.engine import open_runner
 
-HEAD = "0003"
+HEAD = "0004"
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 

@@ -160,6 +160,17 @@ Index(
     postgresql_where=text("account_servicer_transaction_id IS NOT NULL"),
 )
 
+# What replies may name an instruction by beside its transaction identification: uetr, end_to_end_id.
+reference = Table(
+    "reference",
+    metadata,
+    Column("kind", String(32), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("instruction_id", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "value", "instruction_id"),
+    Index("reference_instruction", "instruction_id"),
+)
+
 document = Table(
     "document",
     metadata,

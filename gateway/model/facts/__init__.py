@@ -13,12 +13,26 @@ from datetime import datetime
 from gateway.model.facts.administration import MessageRejection
 from gateway.model.facts.allegement import Alleged, AllegementAdvice
 from gateway.model.facts.confirmation import ConfirmationAnswer, ConfirmationStatus
+from gateway.model.facts.payment import (
+    AccountEntry,
+    PaymentInvestigation,
+    PaymentResolution,
+    PaymentReturn,
+    PaymentStatus,
+    RequestReceipt,
+)
 from gateway.model.facts.settlement import RequestAdvice, SettlementConfirmation, StatusAdvice
 from gateway.model.facts.state import Alert, Asked, Axis, Change, Delivery, Part, State
 from gateway.model.facts.terms import Counterpart, Difference, Terms
 from gateway.model.facts.values import Amount, Quantity, Reason, References, StatusValue
 
 __all__ = [
+    "RequestReceipt",
+    "PaymentStatus",
+    "PaymentReturn",
+    "PaymentResolution",
+    "PaymentInvestigation",
+    "AccountEntry",
     "Alert",
     "Alleged",
     "AllegementAdvice",
@@ -54,6 +68,12 @@ Fact = (
     | SettlementConfirmation
     | ConfirmationAnswer
     | ConfirmationStatus
+    | AccountEntry
+    | PaymentInvestigation
+    | PaymentResolution
+    | PaymentReturn
+    | PaymentStatus
+    | RequestReceipt
     | MessageRejection
 )
 

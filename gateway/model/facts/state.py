@@ -76,7 +76,8 @@ class State:
     confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes
     the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
     ``requests`` are ours by business message identifier, in the order made; the axis of a kind shows its latest one.
-    ``counterparts`` are what the other side's trade was compared with, the best one first.
+    ``counterparts`` are what the other side's trade was compared with, the best one first. Of a payment, the parts are
+    the entries that booked it, and ``returns`` is what came back.
     """
 
     dialogue: str  # a Dialogue of transitions.py
@@ -88,6 +89,7 @@ class State:
     sources: dict[str, int] | None = None
     requests: dict[str, Asked] | None = None
     counterparts: tuple[Counterpart, ...] = ()
+    returns: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,3 +54,8 @@ class References:
     related_business_message_id: str | None = None  # the header's related message
     confirmation_reference: str | None = None  # a trade confirmation's reference (setr.030, setr.044)
     trade_id: str | None = None
+    original_transaction_id: str | None = None  # of a payment: TxId, and InstrId, which carries the same of ours
+    original_instruction_id: str | None = None
+    original_message_id: str | None = None  # the group header's message identification of what carried the payment
+    uetr: str | None = None
+    end_to_end_id: str | None = None
