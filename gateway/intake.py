@@ -362,7 +362,9 @@ def _instructions(
 ) -> list[tuple[int, str, int | None, int | None]]:
     """Pick the parked events of a number that begin a dialogue: one of another, or a request, is not what is meant."""
     begins = {
-        name for name, kind in EVENT_KINDS.items() if kind.model.dialogue is dialogue and kind.model.role not in REQUESTS
+        name
+        for name, kind in EVENT_KINDS.items()
+        if kind.model.dialogue is dialogue and kind.model.role not in REQUESTS
     }
     return [
         entry

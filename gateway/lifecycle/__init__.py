@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, get_args
 
-from gateway.lifecycle import allegement, settlement
+from gateway.lifecycle import allegement, payment, settlement
 from gateway.lifecycle.allegement import compared, describe
 from gateway.lifecycle.step import (
     NO_TERMS,
@@ -253,5 +253,6 @@ _APPLY: Final[Mapping[tuple[str, type], Callable[[Step, Any, tuple[Difference, .
     **{(dialogue, MessageRejection): _message_rejection for dialogue in Dialogue},
     **{(Dialogue.SETTLEMENT, kind): apply for kind, apply in settlement.APPLY.items()},
     **allegement.APPLY,
+    **payment.APPLY,
     (Dialogue.CONFIRMATION, ConfirmationAnswer): _confirmation_answer,
 }

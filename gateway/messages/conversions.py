@@ -219,6 +219,8 @@ def _reasons(namespace: str, *_: Any) -> Convert:
                     its_own = part[0].text
             elif part.tag == text:
                 texts.append(part.text)
+        if its_code is its_own is None and not texts:
+            return ()
         first, *others = texts or [None]
         return (Reason(its_code, its_own, first), *(Reason(text=other) for other in others))
 

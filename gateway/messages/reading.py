@@ -262,7 +262,8 @@ class _CompiledTable:
                 self._own_reply.append((_REPLY_FIELDS.index(field_name), slot))
             for column, place in zip(columns, slots, strict=True):
                 convert = conversions[column.conversion](message.namespace, column.argument, table.codes)
-                handler = _handler(place, column.conversion, convert, repeats=_repeats(message, column.path))
+                empty, repeats = self._template[place], _repeats(message, column.path)
+                handler = _handler(place, column.conversion, convert, empty, repeats=repeats)
                 _at(tree, column.path.split("/")).setdefault(_HERE, []).append(handler)
         self._each = bool(table.each)
         for path in table.each:
@@ -428,14 +429,14 @@ def _all(handlers: Sequence[Handler]) -> Handler:
     return apply
 
 
-def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> Handler:
-    """Return what to do at an element: of several, the first one counts."""
+def _handler(slot: int, conversion: str, convert: Convert, empty: Any, *, repeats: bool) -> Handler:
+    """Return what to do at an element: of several, the first one counts, where the slot is still ``empty``."""
 
     def count(_: _Element, slots: Slots) -> None:
         slots[slot] += 1
 
     def keep_first(element: _Element, slots: Slots) -> None:
-        if slots[slot] is None:
+        if slots[slot] is empty:
             slots[slot] = convert(element)
 
     def keep_text(element: _Element, slots: Slots) -> None:

@@ -85,9 +85,7 @@ class Instructions(Pending):
         """Return instruction numbers by a reference of a kind (``uetr``, ``end_to_end_id``)."""
         table = tables.reference
         found = self.connection.execute(
-            select(table.c.value, table.c.instruction_id).where(
-                table.c.kind == kind, table.c.value.in_(set(values))
-            )
+            select(table.c.value, table.c.instruction_id).where(table.c.kind == kind, table.c.value.in_(set(values)))
         )
         result: dict[str, list[int]] = defaultdict(list)
         for row in found:

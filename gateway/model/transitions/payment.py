@@ -80,7 +80,9 @@ PAYMENT: Final = DialogueTable(
         # Cases that the counterparty opens (camt.110) or speaks of (camt.111, camt.029 on anything but a cancellation).
         "investigation": (
             Edges(
-                (NOTHING, "opened", "pending", "answered", "closed"), ("opened", "pending", "answered", "closed"), STATUS
+                (NOTHING, "opened", "pending", "answered", "closed"),
+                ("opened", "pending", "answered", "closed"),
+                STATUS,
             ),
         ),
     },
