@@ -11,12 +11,13 @@ is to begin with any more, the ``oldest`` that is offered; then one row an eleme
   items in turn. The order of rows does not matter: order and choices come from the schema dictionary.
 * A field is a path into the event (``place_of_trade.market``), or begins with ``identity.`` (identifiers and time that
   the gateway gives), ``instructed.`` (terms of the instruction that is cancelled) or ``correspondents.`` (our BIC and
-  the counterparty's). ``F when C`` and ``F when C = V`` apply the row only then. Containers appear when something in them does.
+  the counterparty's). ``F when C`` and ``F when C = V`` apply the row only then. Containers appear when something in
+  them does.
 * Conversions: ``text``, ``identifier`` (has no character to escape), ``code`` (checked against the codes of the
-  version), ``date``, ``instant`` (with Z), ``offset_instant`` (with +00:00), ``number``, ``decimal``, ``amount``, ``yes_no``,
-  ``digits 4``, ``always TEXT`` (the text itself, wherever the field is given), ``this=THAT, other=ELSE``, and ``group NAME``, which applies the rows of
-  ``[NAME]`` below the element and the field; there, ``itself`` is the field, and where it may be text or an object,
-  the text.
+  version), ``date``, ``instant`` (with Z), ``offset_instant`` (with +00:00), ``number``, ``decimal``, ``amount``,
+  ``yes_no``, ``digits 4``, ``always TEXT`` (the text itself, wherever the field is given), ``this=THAT, other=ELSE``,
+  and ``group NAME``, which applies the rows of ``[NAME]`` below the element and the field; there, ``itself`` is the
+  field, and where it may be text or an object, the text.
 * ``-`` instead of a path: no version has an element for the field, and an event that gives it is refused; with the
   conversion ``internal`` it is not meant for the counterparty.
 """

@@ -293,7 +293,7 @@ class _CompiledTable:
         return shared, self._items(shared)
 
     def _items(self, around: Slots) -> list[Slots]:
-        """Return the innermost items, each with the values of those around it; one that has none below is one itself."""
+        """Return the innermost items, each with the values of those around it; one with none below is one itself."""
         below: list[Slots] = around.pop()
         items: list[Slots] = []
         for item in below:

@@ -148,7 +148,7 @@ def _unsupported(definition: str) -> Violation:
     return Violation(
         code="message_not_expected",
         path="/Document",
-        rule="sese.023, sese.020 or setr.027",
+        rule="sese.023, sese.020, setr.027, pacs.009, pacs.008 or camt.057",
         value=definition,
         text=f"This counterparty does not take {definition}.",
     )

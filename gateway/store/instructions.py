@@ -95,8 +95,8 @@ class Instructions(Pending):
     def references_of(self, row: InstructionRow) -> dict[str, str]:
         """Return the references that an instruction was given, by kind."""
         table = tables.reference
-        found = self.connection.execute(select(table.c.kind, table.c.value).where(table.c.instruction_id == row.id))
-        return {kind: value for kind, value in found}
+        query = select(table.c.kind, table.c.value).where(table.c.instruction_id == row.id)
+        return {found[0]: found[1] for found in self.connection.execute(query)}
 
     def first_document(self, row: InstructionRow) -> tuple[str, str] | None:
         """Return business message identifier and definition of the message that carried an instruction."""

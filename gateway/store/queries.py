@@ -88,7 +88,8 @@ def show_instruction(connection: Connection, identifier: str, *, content: bool =
     """Return the whole story of what an identifier names; empty where it names nothing.
 
     It is tried as transaction identification, business message identifier (ours or theirs), the servicer's
-    identification, UETR or end-to-end identification, trade (alone or as ``source/trade``: all its instructions), and row number, in this order.
+    identification, UETR or end-to-end identification, trade (alone or as ``source/trade``: all its instructions), and
+    row number, in this order.
     """
     for find in _FINDERS:
         ids = sorted(find(connection, identifier))

@@ -36,7 +36,7 @@ from gateway.model.vocabulary import Amount, Event, Instant, PriceValue, Rule, S
 
 
 class _Transfer(Event):
-    """What every payment of ours says. ``settlement_amount`` is the interbank amount, ``counterparty`` who instructs on.
+    """What every payment of ours says; ``settlement_amount`` is the interbank amount.
 
     Without a ``uetr`` of its own (a cover payment has that of the transfer it covers) it gets a derived one, without an
     ``end_to_end_id`` its transaction identification.

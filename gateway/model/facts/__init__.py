@@ -27,11 +27,6 @@ from gateway.model.facts.terms import Counterpart, Difference, Terms
 from gateway.model.facts.values import Amount, Quantity, Reason, References, StatusValue
 
 __all__ = [
-    "RequestReceipt",
-    "PaymentStatus",
-    "PaymentReturn",
-    "PaymentResolution",
-    "PaymentInvestigation",
     "AccountEntry",
     "Alert",
     "Alleged",
@@ -48,11 +43,16 @@ __all__ = [
     "Fact",
     "MessageRejection",
     "Part",
+    "PaymentInvestigation",
+    "PaymentResolution",
+    "PaymentReturn",
+    "PaymentStatus",
     "Quantity",
     "Reason",
     "References",
     "Reply",
     "RequestAdvice",
+    "RequestReceipt",
     "SettlementConfirmation",
     "State",
     "StatusAdvice",
