@@ -30,6 +30,7 @@ from gateway.lifecycle import (
 )
 from gateway.matching import compare
 from gateway.model.facts import (
+    AccountEntry,
     Amount,
     Axis,
     ConfirmationAnswer,
@@ -128,11 +129,20 @@ def standing_at(dialogue: Dialogue, axis: str, at: str) -> State:
     return State(dialogue, Delivery.SENT, {axis: held}, (part,))
 
 
+# Axes that entries on an account move, by the direction of the entry; what is booked is a sum and no status.
+ENTRIES = {(Dialogue.PAYMENT, "booking"): "DBIT", (Dialogue.NOTICE, "credit"): "CRDT"}
+ONLY_TECHNICAL = (Dialogue.NOTICE, "processing")  # no status is ever given of a notice
+
+
 def saying(dialogue: Dialogue, axis: str, to: str) -> Fact:
     """Make the status fact that moves an axis to a value."""
     status = StatusValue(to)
     if axis in REQUESTS:
         return RequestAdvice(axis, status)
+    if (dialogue, axis) in ENTRIES:
+        return AccountEntry(status, ENTRIES[dialogue, axis])
+    if (dialogue, axis) == ONLY_TECHNICAL:
+        return MessageRejection("MSG", "SCHEMA")
     kind = next(
         kind for kind in get_args(Fact) if axis in kind.__dataclass_fields__ and (dialogue, kind) in lifecycle._APPLY
     )
@@ -168,6 +178,8 @@ NO_WAYS = [
     for before, after in product(values, [*(v for v in values if v != NOTHING), "invented"])
     if before != after
     and (STATUS, before, after) not in WAYS[place]
+    and place != ONLY_TECHNICAL
+    and not (place in ENTRIES and (after != "invented" or before.endswith(("booked", "credited"))))
     # While a part stands a status of settlement is kept beside it and moves nothing.
     and not (
         place[1] == "settlement"

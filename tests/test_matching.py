@@ -193,6 +193,11 @@ def test_keys_come_by_strength_and_name_what_they_are_looked_up_by() -> None:
         request_reference="D",
         related_business_message_id="E",
         confirmation_reference="F",
+        original_transaction_id="H",
+        original_instruction_id="I",
+        original_message_id="J",
+        uetr="K",
+        end_to_end_id="L",
     )
     reply = Reply("admi.002.001.01", ((references, MessageRejection("G", None)),))
     keys = correlation_keys(references, reply)

@@ -420,7 +420,7 @@ def test_payment_messages_of_others_are_read_with_their_amounts() -> None:
         read += 1
         amounts = {
             Decimal(value)
-            for value in re.findall(r"<(?:[\w.-]+:)?(?:Amt|RtrdIntrBkSttlmAmt) Ccy=[^>]*>([\d.]+)<", content.decode())
+            for value in re.findall(r"<(?:[\w.-]+:)?(?:Amt|RtrdIntrBkSttlmAmt) [^>]*>\s*([\d.]+)\s*<", content.decode())
         }
         for _, fact in reply.facts:
             if isinstance(fact, PaymentReturn):

@@ -32,7 +32,7 @@ _BOOKED: Final = {
 
 
 def _payment_status(step: Step, fact: PaymentStatus, _: tuple[Difference, ...]) -> None:
-    status = fact.status
+    status = fact.processing
     if status is not None and status.value == "proprietary":
         step.alert("payment_status_unknown", status.proprietary or "")
     if step.evidence.about == "cancellation":  # a status of the request, not of the payment
@@ -89,7 +89,7 @@ def _payment_resolution(step: Step, fact: PaymentResolution, _: tuple[Difference
 
 def _payment_investigation(step: Step, fact: PaymentInvestigation, _: tuple[Difference, ...]) -> None:
     step.prove_delivery()
-    status = fact.status
+    status = fact.investigation
     if status.value == "opened":
         step.alert("investigation_opened", "; ".join(reason.text for reason in status.reasons if reason.text))
     word = "answered" if status.value == "proprietary" else status.value
@@ -97,16 +97,16 @@ def _payment_investigation(step: Step, fact: PaymentInvestigation, _: tuple[Diff
 
 
 def _request_receipt(step: Step, fact: RequestReceipt, _: tuple[Difference, ...]) -> None:
-    if fact.status is None:
+    if fact.receipt is None:
         return
-    if fact.status.value == "proprietary":
-        step.alert("payment_status_unknown", fact.status.proprietary or "")
-    if step.evidence.about in REQUESTS and fact.status.value == "rejected":
-        step.answer(step.evidence.about, fact.status)
+    if fact.receipt.value == "proprietary":
+        step.alert("payment_status_unknown", fact.receipt.proprietary or "")
+    if step.evidence.about in REQUESTS and fact.receipt.value == "rejected":
+        step.answer(step.evidence.about, fact.receipt)
         return
     if step.evidence.about not in REQUESTS:
         step.prove_delivery()
-    step.say("receipt", fact.status)
+    step.say("receipt", fact.receipt)
 
 
 def _account_entry(step: Step, fact: AccountEntry, differences: tuple[Difference, ...]) -> None:

@@ -12,7 +12,7 @@ from gateway.model.facts.values import Amount, StatusValue
 class PaymentStatus:
     """Where a payment stands, or a request about it (pacs.002); ``amount`` is the payment's as they repeat it."""
 
-    status: StatusValue | None = None
+    processing: StatusValue | None = None
     amount: Amount | None = None
     effective_settlement_date: date | None = None
 
@@ -43,14 +43,14 @@ class PaymentResolution:
 class PaymentInvestigation:
     """A case about a payment: the counterparty opens it (camt.110), or answers one (camt.111)."""
 
-    status: StatusValue
+    investigation: StatusValue
 
 
 @dataclass(frozen=True, slots=True)
 class RequestReceipt:
     """What a system says of the handling of a message of ours (camt.025)."""
 
-    status: StatusValue | None = None
+    receipt: StatusValue | None = None
 
 
 @dataclass(frozen=True, slots=True)
