@@ -123,6 +123,11 @@ def confirmation(transaction: str, *, text: str = "", definition: str = "setr.02
     return envelope(definition, body, f"M{transaction}")
 
 
+def golden(name: str) -> bytes:
+    """Return a message as the gateway writes it."""
+    return (Path(__file__).parent / "golden" / f"{name}.xml").read_bytes()
+
+
 ARRIVALS = {
     "settlement": [
         instruction("T1"),
@@ -131,6 +136,8 @@ ARRIVALS = {
     ],
     "cancellation": [cancellation("T4")],
     "confirmation": [confirmation("T5"), confirmation("T6", definition="setr.027.001.04")],
+    "payment": [golden("pacs.009.001.08.minimal"), golden("pacs.008.001.13.complete")],
+    "notice": [golden("camt.057.001.08.complete"), golden("camt.057.001.08.minimal")],
 }
 
 
@@ -240,6 +247,7 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
                 written.add(answer.message_definition or "garbage")
     families = {definition[:8] for definition in written}
     expected = {"sese.024", "sese.025", "sese.026", "sese.027", "setr.030", "setr.044", "admi.002", "garbage"}
+    expected |= {"pacs.002", "pacs.004", "camt.054"}
     assert families == expected
     assert set(versions) - {"head.001.001.01"} <= written
 
