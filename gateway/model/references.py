@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from uuid import UUID
 
 from gateway.model.transitions import Dialogue
 
@@ -33,7 +32,8 @@ def uetr(transaction: str) -> str:
     digest = bytearray(hashlib.sha256(f"uetr:{transaction}".encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x40  # the version, 4
     digest[8] = digest[8] & 0x3F | 0x80  # the variant of RFC 9562
-    return str(UUID(bytes=bytes(digest)))
+    text = digest.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 def business_message_id(transaction: str, cause: str, message_definition: str) -> str:
