@@ -62,6 +62,12 @@ def _at_least_one(item: Strict, *names: str) -> None:
         raise PydanticCustomError("event_field_invalid", "at least one of {names}", {"names": ", ".join(names)})
 
 
+def _only_beside(item: Strict, name: str, other: str) -> None:
+    if getattr(item, name) is not None and getattr(item, other) is None:
+        text = "an {name} only beside a {other}"
+        raise PydanticCustomError("event_field_invalid", text, {"name": name, "other": other})
+
+
 class StructuredAddress(Strict):
     """A postal address in its parts; ``lines`` for what has no part of its own."""
 
@@ -244,6 +250,11 @@ class ReferredDocument(Strict):
     issuer: Text35 | None = None
     number: Text35 | None = None
 
+    @model_validator(mode="after")
+    def _issuer_of_a_type(self) -> Self:
+        _only_beside(self, "issuer", "type")
+        return self
+
 
 class StructuredRemittance(Strict):
     """What the payment is for, in parts; ``reference`` is the creditor's (``SCOR``, ...)."""
@@ -255,6 +266,11 @@ class StructuredRemittance(Strict):
     reference_issuer: Text35 | None = None
     reference: Text35 | None = None
     additional: Annotated[tuple[Text140, ...], Field(max_length=3, strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _issuer_of_a_type(self) -> Self:
+        _only_beside(self, "reference_issuer", "reference_type")
+        return self
 
 
 class Charge(Strict):
