@@ -158,7 +158,8 @@ class Intake:
             return Prepared(event, parsed, profile, transaction, row=row)  # its message needs the instruction's terms
         try:
             definition = self._messages.definition_for(parsed, profile)
-            identity = Identity(transaction, business_message_id(transaction, parsed.event_id, definition), now)
+            message_id = business_message_id(transaction, parsed.event_id, definition)
+            identity = Identity(transaction, message_id, now, **parsed.names(transaction))
             built = self._messages.build(parsed, profile, identity)
         except GatewayError as error:
             return Prepared(event, parsed, profile, transaction, failure=error, row=row)
@@ -259,6 +260,7 @@ class Intake:
             counterparty=profile.bic,
             terms=built.terms,
             state=state,
+            references=item.parsed.names(item.transaction),
         )
         _file(unit, item, "applied", row.id)
         if item.row is not None:  # it was held, perhaps by a request that came before it
@@ -436,9 +438,11 @@ def _undecoded(content: bytes, topic: str, partition: int, offset: int, now: dat
 def _instructions(
     unit: Unit, open_items: list[tuple[int, str, int | None, int | None]], number: int | None, dialogue: Dialogue
 ) -> list[tuple[int, str, int | None, int | None]]:
-    """Pick the parked instructions of a number: another dialogue's, or a request, is not what is meant."""
+    """Pick the parked events of a number that begin a dialogue: one of another, or a request, is not what is meant."""
     begins = {
-        name for name, kind in EVENT_KINDS.items() if kind.model.dialogue == dialogue and kind.model.role == INSTRUCTION
+        name
+        for name, kind in EVENT_KINDS.items()
+        if kind.model.dialogue is dialogue and kind.model.role not in REQUESTS
     }
     return [
         entry

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.model.facts import (
+    AccountEntry,
     Amount,
     Counterpart,
     Difference,
@@ -34,8 +35,11 @@ BUSINESS_MESSAGE_ID: Final = "business_message_id"
 ACCOUNT_SERVICER_TRANSACTION_ID: Final = "account_servicer_transaction_id"
 COMMON_ID: Final = "common_id"
 RECEIVED_MESSAGE_ID: Final = "received_message_id"
+UETR: Final = "uetr"
+END_TO_END_ID: Final = "end_to_end_id"
 
 NO_REFERENCE: Final = "NONREF"  # what a servicer writes into a mandatory reference that it does not know
+_NO_REFERENCES: Final = (NO_REFERENCE, "NOTPROVIDED")  # and what CBPR+ asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,14 @@ KEY_KINDS: Final = (
     KeyKind("message_reference", (BUSINESS_MESSAGE_ID, TRANSACTION_ID), strong=True),
     # semt.020 names a message of theirs: one that we have, or the transaction it was about.
     KeyKind("withdrawn_message", (RECEIVED_MESSAGE_ID, TRANSACTION_ID), strong=True),
+    # A payment is named in several ways, some of them another's: of what is not ours, the UETR may still be known.
+    KeyKind("original_transaction_id", (TRANSACTION_ID,), strong=True),
+    KeyKind("original_instruction_id", (TRANSACTION_ID,), strong=True),
+    KeyKind("original_message_id", (BUSINESS_MESSAGE_ID,), strong=True),
+    KeyKind("uetr", (UETR,), strong=True),
     KeyKind("account_servicer_transaction_id", (ACCOUNT_SERVICER_TRANSACTION_ID,), strong=False),
     KeyKind("common_id", (COMMON_ID,), strong=False),
+    KeyKind("end_to_end_id", (END_TO_END_ID,), strong=False),
 )
 _KINDS: Final = {kind.name: kind for kind in KEY_KINDS}
 
@@ -106,6 +116,8 @@ class Candidate:
     common_id: str | None = None
     theirs: bool = False
     received_message_ids: frozenset[str] = frozenset()
+    uetr: str | None = None
+    end_to_end_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +187,15 @@ def correlation_keys(references: References, reply: Reply) -> tuple[Key, ...]:
         ("rejected_message", rejected),
         ("message_reference", references.message_reference),
         ("withdrawn_message", withdrawn),
+        ("original_transaction_id", references.original_transaction_id),
+        ("original_instruction_id", references.original_instruction_id),
+        ("original_message_id", references.original_message_id),
+        ("uetr", references.uetr),
         ("account_servicer_transaction_id", references.account_servicer_transaction_id),
         ("common_id", references.common_id),
+        ("end_to_end_id", references.end_to_end_id),
     )
-    return tuple([Key(kind, value) for kind, value in keys if value and value != NO_REFERENCE])
+    return tuple([Key(kind, value) for kind, value in keys if value and value not in _NO_REFERENCES])
 
 
 def correlate(references: References, reply: Reply, candidates: Sequence[Candidate], counterparty: str) -> Correlation:
@@ -236,6 +253,10 @@ def _hits(key: Key, candidates: Sequence[Candidate]) -> list[Candidate]:
             hits = [candidate for candidate in candidates if value in candidate.received_message_ids]
         elif name == ACCOUNT_SERVICER_TRANSACTION_ID:
             hits = [candidate for candidate in candidates if candidate.account_servicer_transaction_id == value]
+        elif name == UETR:
+            hits = [candidate for candidate in candidates if candidate.uetr == value]
+        elif name == END_TO_END_ID:
+            hits = [candidate for candidate in candidates if candidate.end_to_end_id == value]
         else:
             hits = [candidate for candidate in candidates if candidate.common_id == value]
         if hits:
@@ -309,6 +330,22 @@ def compare(terms: Terms, confirmed: SettlementConfirmation) -> tuple[Difference
 def compare_trade(terms: Terms, stated: Terms) -> tuple[Difference, ...]:
     """Name the fields in which a central system holds a trade of ours otherwise than instructed, sorted by field."""
     return tuple(sorted(_compared(terms, stated, EXACT)[1], key=attrgetter("field")))
+
+
+def compare_entry(terms: Terms, entry: AccountEntry) -> tuple[Difference, ...]:
+    """Name the fields in which an entry on our account differs from the payment or the notice, sorted by field.
+
+    The amount is compared as a sum over entries, by ``lifecycle``.
+    """
+    differences = [
+        Difference(name, str(instructed), str(stated))
+        for name, instructed, stated in (
+            ("cash_account", terms.cash_account, entry.account),
+            ("value_date", terms.settlement_date, entry.value_date),
+        )
+        if instructed is not None and stated is not None and instructed != stated
+    ]
+    return tuple(differences)
 
 
 def _quantity(instructed: Quantity, settled: Quantity, part: bool) -> list[Difference]:

@@ -30,6 +30,7 @@ from gateway.errors import (
 from gateway.messages import Messages
 from gateway.messages.header import without_header
 from gateway.model.facts import (
+    AccountEntry,
     Alert,
     Alleged,
     Delivery,
@@ -59,6 +60,7 @@ log = structlog.get_logger("gateway.replies")
 
 # What the other side begins and later names where a reference of ours would be: by its settlement, by its cancellation.
 _NAMED_BY_THEM = (Dialogue.SETTLEMENT, Dialogue.ALLEGED_TRADE)
+_Found = tuple[References, Fact, matching.Correlated]
 _FRESH = 1_000  # archived replies kept at hand; more wait in the archive
 
 
@@ -299,6 +301,12 @@ class Replies:
             received.setdefault(number, set()).add(message_id)
         numbers = set(transactions.values()) | {number for number, _ in messages.values()} | received.keys()
         numbers.update(number for found in servicers.values() for number in found)
+        named_by: dict[str, dict[int, str]] = {}
+        for kind in (matching.UETR, matching.END_TO_END_ID):
+            if kind in values:
+                found = unit.by_reference(kind, values[kind])
+                named_by[kind] = {number: value for value, found_numbers in found.items() for number in found_numbers}
+                numbers.update(named_by[kind])
         sent: dict[int, dict[str, str]] = {}
         for message_id, (number, role) in messages.items():
             sent.setdefault(number, {})[message_id] = role
@@ -311,6 +319,8 @@ class Replies:
                 business_message_ids=sent.get(number, {}),
                 theirs=row.state.delivery is Delivery.THEIRS,
                 received_message_ids=frozenset(received.get(number, ())),
+                uetr=named_by.get(matching.UETR, {}).get(number),
+                end_to_end_id=named_by.get(matching.END_TO_END_ID, {}).get(number),
             )
             for number, row in unit.lock(sorted(numbers)).items()
         }
@@ -341,23 +351,31 @@ class Replies:
             return self._begin(unit, item, reply, candidates)
         if item.is_statement:
             return self._receive_statements(unit, item, reply)
-        found: list[matching.Correlated] = []
-        for references, _ in reply.facts:
+        found: list[_Found] = []
+        foreign: list[matching.Unknown] = []
+        for references, fact in reply.facts:
             correlation = matching.correlate(references, reply, tuple(candidates.values()), self._channel)
-            if not isinstance(correlation, matching.Correlated):
+            if isinstance(correlation, matching.Unknown) and isinstance(fact, AccountEntry):
+                foreign.append(correlation)  # an account has other entries than those that the gateway knows of
+            elif not isinstance(correlation, matching.Correlated):
                 return self._park(unit, item, MessageError(correlation.text, code=correlation.code))
-            found.append(correlation)
+            else:
+                found.append((references, fact, correlation))
         if not found:
-            return self._park(
-                unit, item, MessageError("the reply speaks of no transaction", code="reply_unknown_transaction")
-            )
+            text = foreign[0].text if foreign else "the reply speaks of no transaction"
+            return self._park(unit, item, MessageError(text, code="reply_unknown_transaction"))
         try:
             steps = self._advance(unit, item, reply, found, attempted)
         except IllegalTransition as error:
-            row = unit.lock([found[0].candidate.instruction_id])[found[0].candidate.instruction_id]
+            number = found[0][2].candidate.instruction_id
+            row = unit.lock([number])[number]
             if error.code == lifecycle.NOT_OF_DIALOGUE:
                 error = _not_of_dialogue(reply, row, self._messages.belonging(row.dialogue))
             return self._park(unit, item, error, row)
+        if foreign:
+            row, advance, references = steps[-1]
+            unknown = lifecycle.alert("entries_unknown", f"{len(foreign)} of {len(reply.facts)}.")
+            steps[-1] = row, replace(advance, alerts=(*advance.alerts, unknown)), references
         alerts: list[Alert] = []
         for row, advance, references in steps:
             alerts += self._move(unit, item, reply, row, advance, references)
@@ -455,13 +473,13 @@ class Replies:
         unit: Unit,
         item: Read,
         reply: Reply,
-        found: Sequence[matching.Correlated],
+        found: Sequence[_Found],
         attempted: set[int],
     ) -> list[tuple[InstructionRow, lifecycle.Advance, References]]:
         """Advance every instruction that the reply speaks of; nothing is written unless all of it is legal."""
         states: dict[int, State] = {}
         steps = []
-        for (references, stated), correlated in zip(reply.facts, found, strict=True):
+        for references, stated, correlated in found:
             fact = self._explained(stated)
             number = correlated.candidate.instruction_id
             row = unit.lock([number])[number]
@@ -474,6 +492,8 @@ class Replies:
                 differences = matching.compare(lifecycle.terms_confirmed(state, row.terms, fact), fact)
             elif isinstance(fact, ForeignExchangeStatus):
                 differences = matching.compare_trade(lifecycle.terms_in_force(state, row.terms), fact.terms())
+            elif isinstance(fact, AccountEntry):
+                differences = matching.compare_entry(row.terms, fact)
             evidence = self._evidence(unit, item, reply, correlated.about or "instruction", correlated.names)
             advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
             states[number] = advance.state

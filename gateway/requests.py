@@ -40,7 +40,16 @@ def ask(
     advance = lifecycle.request(
         row.state, event.role, evidence, asks=event.asks(), terms=event.terms_asked(in_force), before=in_force
     )
-    built = messages.build(event, profile, Identity(row.transaction_id, message_id, unit.now), instructed=in_force)
+    original_id, original_definition = unit.first_document(row) or (None, None)
+    identity = Identity(
+        row.transaction_id,
+        message_id,
+        unit.now,
+        original_message_id=original_id,
+        original_definition=original_definition,
+        **unit.references_of(row),
+    )
+    built = messages.build(event, profile, identity, instructed=in_force)
     unit.move(
         row,
         advance.state,

@@ -12,16 +12,25 @@ from typing import Any
 
 from gateway.errors import BuildError
 from gateway.messages import BuiltMessage, Identity, Messages
-from gateway.messages.mapping import parse_table
+from gateway.messages.mapping import Table, parse_table
 from gateway.messages.schema_files import load_catalogue, read_tables
 from gateway.model.events import EVENT_KINDS, TradeEvent, parse_event
 from gateway.model.events.settlement import InstructSettlement
 from gateway.model.facts import Terms
 from gateway.model.profile import KafkaCarrier, Profile
+from gateway.model.references import uetr
 from gateway.model.transitions import Dialogue
 
 OWN_BIC = "OWNRDEFFXXX"
-IDENTITY = Identity("TX00000000000001", "BM00000000000001", datetime(2026, 3, 2, 8, 15, 1, 500_000, tzinfo=UTC))
+IDENTITY = Identity(
+    "TX00000000000001",
+    "BM00000000000001",
+    datetime(2026, 3, 2, 8, 15, 1, 500_000, tzinfo=UTC),
+    uetr=uetr("TX00000000000001"),
+    end_to_end_id="E2E-1",
+    original_message_id="OM00000000000001",
+    original_definition="pacs.009.001.08",
+)
 
 TABLES = {
     event: table
@@ -30,9 +39,10 @@ TABLES = {
 }
 
 
-def _versions(family: str) -> tuple[str, ...]:
-    """Return every version of a message in the dictionary; the variants for FIN carry less, and have other tests."""
-    return tuple(name for name in load_catalogue().definitions() if name.startswith(f"{family}.001."))
+def _versions(table: Table) -> tuple[str, ...]:
+    """Return every version of a message that is offered; the variants for FIN carry less, and have other tests."""
+    core = f"{table.message}.001."
+    return tuple(name for name in load_catalogue().definitions() if name.startswith(core) and table.offers(name))
 
 
 def _for_fin(family: str) -> tuple[str, ...]:
@@ -40,7 +50,7 @@ def _for_fin(family: str) -> tuple[str, ...]:
     return tuple(name for name in load_catalogue().definitions() if name.startswith(f"{family}.002."))
 
 
-VERSIONS = {kind: (table.version, _versions(table.message)) for kind, table in TABLES.items() if kind in EVENT_KINDS}
+VERSIONS = {kind: (table.version, _versions(table)) for kind, table in TABLES.items() if kind in EVENT_KINDS}
 EVERY_VARIANT = [(kind, name) for kind in VERSIONS for name in _for_fin(TABLES[kind].message)]
 HEADERS = tuple(f"head.001.001.0{number}" for number in (1, 2, 3, 4))
 EVERY_VERSION = [(kind, definition) for kind, (_, definitions) in VERSIONS.items() for definition in definitions]

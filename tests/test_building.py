@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from gateway.errors import BuildError, ConfigError, EventError, InvalidMessage, UnreadableMessage, Violation
-from gateway.messages import Identity, Messages, building, terms_of
+from gateway.messages import Correspondents, Identity, Messages, building, sources_of, terms_of
 from gateway.messages.building import MessageWriter
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.currencies import DECIMALS
@@ -436,8 +436,7 @@ def test_shapes_that_are_known_change_nothing(event: dict[str, Any], data: st.Da
 def new_writer(definition: str, kind: str = INSTRUCT) -> MessageWriter:
     """Make a writer that has seen no event."""
     table = TABLES[kind]
-    sources = {"event": EVENT_KINDS[kind].model, "identity": Identity, "instructed": Terms, "asked": Terms}
-    return MessageWriter(table, load_catalogue().message(definition), sources)
+    return MessageWriter(table, load_catalogue().message(definition), sources_of(table))
 
 
 known_writer = cache(new_writer)
@@ -447,7 +446,8 @@ def written(writer: MessageWriter, event: TradeEvent) -> object:
     """Return what a writer writes, or what it refuses."""
     try:
         instructed = terms_about(event.dialogue)
-        return writer.write(event, IDENTITY, instructed, event.terms_asked(instructed) or instructed).text
+        asked = event.terms_asked(instructed) or instructed
+        return writer.write(event, IDENTITY, instructed, asked, Correspondents(OWN_BIC, "CUSTGB2LXXX")).text
     except BuildError as error:
         return error.violations
 

@@ -31,6 +31,7 @@ from gateway.lifecycle import (
 from gateway.lifecycle.step import Step
 from gateway.matching import compare
 from gateway.model.facts import (
+    AccountEntry,
     Amount,
     Axis,
     ConfirmationAnswer,
@@ -138,6 +139,11 @@ def standing_at(dialogue: Dialogue, axis: str, at: str) -> State:
     return State(dialogue, Delivery.SENT, {axis: held}, (part,))
 
 
+# Axes that entries on an account move, by the direction of the entry; what is booked is a sum and no status.
+ENTRIES = {(Dialogue.PAYMENT, "booking"): "DBIT", (Dialogue.NOTICE, "credit"): "CRDT"}
+ONLY_TECHNICAL = (Dialogue.NOTICE, "processing")  # no status is ever given of a notice
+
+
 def say(state: State, axis: str, to: str) -> Advance:
     """Move an axis by the fact that says its status; by the step itself where facts speak of several axes at once."""
     dialogue, status, proof = Dialogue(state.dialogue), StatusValue(to), evidence(1, 5)
@@ -145,6 +151,10 @@ def say(state: State, axis: str, to: str) -> Advance:
         return apply(state, RequestAdvice(axis, status), proof)
     if axis in LEGS:
         return apply(state, FinancingStatus(settlement=status), proof)
+    if (dialogue, axis) in ENTRIES:
+        return apply(state, AccountEntry(status, ENTRIES[dialogue, axis]), proof)
+    if (dialogue, axis) == ONLY_TECHNICAL:
+        return apply(state, MessageRejection("MSG", "SCHEMA"), proof)
     for kind in get_args(Fact):
         if axis in kind.__dataclass_fields__ and (dialogue, kind) in lifecycle._APPLY:
             return apply(state, kind(**{axis: status}), proof)
@@ -184,6 +194,8 @@ NO_WAYS = [
     for before, after in product(values, [*(v for v in values if v != NOTHING), "invented"])
     if before != after
     and (STATUS, before, after) not in WAYS[place]
+    and place != ONLY_TECHNICAL
+    and not (place in ENTRIES and (after != "invented" or before.endswith(("booked", "credited"))))
     # While a part stands a status of settlement is kept beside it and moves nothing.
     and not (
         place == (Dialogue.SETTLEMENT, "settlement")

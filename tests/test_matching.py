@@ -196,6 +196,11 @@ def test_keys_come_by_strength_and_name_what_they_are_looked_up_by() -> None:
         confirmation_reference="F",
         originator_reference="H",
         message_reference="I",
+        original_transaction_id="J",
+        original_instruction_id="K",
+        original_message_id="L",
+        uetr="M",
+        end_to_end_id="N",
     )
     withdrawn = References(account_owner_transaction_id="Z"), MessageWithdrawal("H")
     reply = Reply("admi.002.001.01", ((references, MessageRejection("G", None)), withdrawn))

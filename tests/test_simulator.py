@@ -134,6 +134,11 @@ def confirmation(transaction: str, *, text: str = "", definition: str = "setr.02
     return envelope(definition, body, f"M{transaction}")
 
 
+def golden(name: str) -> bytes:
+    """Return a message as the gateway writes it."""
+    return (Path(__file__).parent / "golden" / f"{name}.xml").read_bytes()
+
+
 def condition(transaction: str, change: str = "hold", *, message: str | None = None) -> bytes:
     """Ask to hold, to release, or for another priority."""
     what = {
@@ -214,6 +219,8 @@ ARRIVALS: dict[str, list[bytes | Arrival]] = {
     ],
     "cancellation": [cancellation("T4")],
     "confirmation": [confirmation("T5"), confirmation("T6", definition="setr.027.001.04")],
+    "payment": [golden("pacs.009.001.08.minimal"), golden("pacs.008.001.13.complete")],
+    "notice": [golden("camt.057.001.08.complete"), golden("camt.057.001.08.minimal")],
 }
 
 
@@ -343,7 +350,9 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
         "sese.031",
         "sese.032",
     }
-    assert families == expected | {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
+    expected |= {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
+    expected |= {"pacs.002", "pacs.004", "camt.054"}
+    assert families == expected
     assert set(versions) - {"head.001.001.01"} <= written
 
 

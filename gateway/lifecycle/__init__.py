@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, get_args
 
-from gateway.lifecycle import allegement, financing, foreign_exchange, settlement
+from gateway.lifecycle import allegement, financing, foreign_exchange, payment, settlement
 from gateway.lifecycle.allegement import compared, describe
 from gateway.lifecycle.statement import received, tell
 from gateway.lifecycle.step import (
@@ -328,5 +328,6 @@ _APPLY: Final[Mapping[tuple[str, type], Callable[[Step, Any, tuple[Difference, .
     **allegement.APPLY,
     **foreign_exchange.APPLY,
     (Dialogue.TECHNICAL, SystemEvent): _system_event,
+    **payment.APPLY,
     (Dialogue.CONFIRMATION, ConfirmationAnswer): _confirmation_answer,
 }

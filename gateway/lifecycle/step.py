@@ -117,6 +117,7 @@ class Step:
         "evidence",
         "parts",
         "requests",
+        "returns",
         "state",
         "terms",
     )
@@ -128,6 +129,7 @@ class Step:
         self.axes = dict(state.axes) if state.axes else {}
         self.advised = state.advised
         self.parts = state.parts
+        self.returns = state.returns
         self.requests = state.requests
         self.breaks = state.breaks
         self.delivery = state.delivery
@@ -302,7 +304,7 @@ class Step:
         if breaks is not None and (excess > tolerance or (complete and -excess > tolerance)):
             breaks.add(Difference(f"settled_{what}", str(instructed), str(settled)))
 
-    def draw_up(self, breaks: set[Difference]) -> None:
+    def draw_up(self, breaks: set[Difference], code: str = "settlement_break") -> None:
         """Keep the breaks that stand, and alert those that are new."""
         fresh = breaks.difference(self.breaks)
         self.breaks = tuple(sorted(breaks, key=break_order))
@@ -310,7 +312,7 @@ class Step:
             described = (
                 f"{d.field}: instructed {d.instructed}, confirmed {d.confirmed}" for d in self.breaks if d in fresh
             )
-            self.alert("settlement_break", "; ".join(described) + ".")
+            self.alert(code, "; ".join(described) + ".")
 
     def finish(self, sources: dict[str, int] | None) -> Advance:
         state = self.state
@@ -328,6 +330,7 @@ class Step:
             self.requests,
             state.counterparts,
             state.stated,
+            self.returns,
         )
         return Advance(after, tuple(self.changes), tuple(self.alerts))
 

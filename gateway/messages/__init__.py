@@ -37,12 +37,25 @@ _IDENTIFIER, _MOMENT = "IDENTIFIER", datetime.fromtimestamp(0, UTC)  # stand for
 class Identity:
     """What the gateway gives a message: its derived identifiers and its creation time (aware).
 
-    ``transaction_id`` is the instruction's; a cancellation carries that of the instruction it cancels.
+    ``transaction_id`` is the instruction's; a cancellation carries that of the instruction it cancels. ``uetr`` and
+    ``end_to_end_id`` are a payment's (``Event.names``). The original ones are of the message that a request is about.
     """
 
     transaction_id: str
     business_message_id: str
     created_at: datetime
+    uetr: str | None = None
+    end_to_end_id: str | None = None
+    original_message_id: str | None = None
+    original_definition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondents:
+    """Who sends a message and who receives it."""
+
+    sender_bic: str
+    receiver_bic: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +85,14 @@ class Messages:
     """
 
     def __init__(self, catalogue: Catalogue, profiles: Iterable[Profile], own_bic: str) -> None:
+        profiles = tuple(profiles)
         self._catalogue, self._own_bic = catalogue, own_bic
         self._validator = Validator(catalogue)
         readings = [parse_reading(text, name) for name, text in read_tables("reading", ".read").items()]
         self._reader = Reader(self._validator, catalogue, readings)
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
         self._tables = {event: table for table in mappings for event in table.events}
+        self._correspondents = {profile.bic: Correspondents(own_bic, profile.bic) for profile in profiles}
         self._headings: dict[tuple[str, str, str], str] = {}
         # by table, definition and what the profile drops
         self._writers: dict[tuple[str, str, frozenset[str]], tuple[MessageWriter, str, str]] = {}
@@ -113,7 +128,9 @@ class Messages:
         definition = _version(profile, table)
         writer, opening, closing = self._writer(table, profile)
         in_force = instructed or _NO_TERMS
-        document, dropped = writer.write(event, identity, in_force, event.terms_asked(in_force) or in_force)
+        correspondents = self._correspondents.get(profile.bic) or Correspondents(self._own_bic, profile.bic)
+        asked = event.terms_asked(in_force) or in_force
+        document, dropped = writer.write(event, identity, in_force, asked, correspondents)
         heading = self._heading(profile, definition) % (
             escape(identity.business_message_id),
             instant(identity.created_at),
@@ -193,23 +210,32 @@ class Messages:
 
     def _compile(self, table: Table, definition: str, profile: Profile | None = None) -> tuple[MessageWriter, str, str]:
         where = f"counterparty {profile.bic}: versions.{table.version}" if profile else "the message's header"
-        if definition not in self._catalogue or not definition.startswith(f"{table.message}."):
-            known = ", ".join(name for name in self._catalogue.definitions() if name.startswith(f"{table.message}."))
+        if definition not in self._catalogue or not table.offers(definition):
+            known = ", ".join(name for name in self._catalogue.definitions() if table.offers(name))
             rule = f"a version of {table.message}: {known}"
             violation = Violation(
                 "definition_unknown", where, rule, definition, f"{where} = {definition!r}; expected {rule}"
             )
             raise ConfigError(violation.text, violations=[violation])
         message = self._catalogue.message(definition)
-        if table.events == (_HEADER,):
-            sources: dict[str, type] = {"header": header.HeaderFields}
-        else:
-            event = EVENT_KINDS[table.events[0]].model
-            sources = {"event": event, "identity": Identity, "instructed": Terms, "asked": Terms}
         drops = _NO_DROPS if profile is None else _drops(profile, table)
-        made = (MessageWriter(table, message, sources, drops), *_around(message))
+        made = (MessageWriter(table, message, sources_of(table), drops), *_around(message))
         self._writers[table.name, definition, drops] = made
         return made
+
+
+def sources_of(table: Table) -> dict[str, type]:
+    """Name what the rows of a table can speak of, and its types: the event first, then what the gateway adds."""
+    if table.events == (_HEADER,):
+        return {"header": header.HeaderFields}
+    model = EVENT_KINDS[table.events[0]].model
+    return {
+        "event": model,
+        "identity": Identity,
+        "instructed": Terms,
+        "asked": Terms,
+        "correspondents": Correspondents,
+    }
 
 
 def _version(profile: Profile, table: Table) -> str:

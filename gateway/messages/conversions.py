@@ -199,6 +199,45 @@ def _status(namespace: str, argument: str, codes: Codes) -> Convert:
     return convert
 
 
+def _open_status(_: str, argument: str, codes: Codes) -> Convert:
+    words = codes[argument]
+
+    def convert(element: _Element) -> StatusValue:
+        said = element.text or ""
+        return StatusValue(words.get(said, "proprietary"), (), None if said in words else said)
+
+    return convert
+
+
+def _open_status_later(_: str, argument: str, codes: Codes) -> Convert:
+    words = codes[argument]
+    word, other = (lambda said: words.get(said, "proprietary")), (lambda said: None if said in words else said)
+    return lambda element: StatusValue(cast("str", Later(word, element)), (), cast("str", Later(other, element)))
+
+
+def _reasons(namespace: str, *_: Any) -> Convert:
+    """Read an element with a reason, coded or proprietary, and texts: as many reasons as texts, the first with it."""
+    reason, code, text = (f"{{{namespace}}}{name}" for name in ("Rsn", "Cd", "AddtlInf"))
+
+    def convert(element: _Element) -> tuple[Reason, ...]:
+        its_code = its_own = None
+        texts = []
+        for part in element:
+            if part.tag == reason and len(part):
+                if part[0].tag == code:
+                    its_code = part[0].text
+                else:
+                    its_own = part[0].text
+            elif part.tag == text:
+                texts.append(part.text)
+        if its_code is its_own is None and not texts:
+            return ()
+        first, *others = texts or [None]
+        return (Reason(its_code, its_own, first), *(Reason(text=other) for other in others))
+
+    return convert
+
+
 def _unknown(element: _Element, value: str | None, words: Mapping[str, str]) -> UnreadableMessage:
     return unreadable(
         "code_unknown",
@@ -223,6 +262,8 @@ CONVERSIONS: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "code": _code,  # the word of a code table for the element's text
     STATUS_CODE: _status_code,  # the same of a status, which may be one that the table does not have
     "status": _status,  # a status with its reasons; the code table gives the word for each
+    "open_status": _open_status,  # a status that a code says; of an open set: what the table lacks is proprietary
+    "reasons": _reasons,  # an element with a reason and texts, repeated: for ``.reasons`` of a status
     "quantity": _quantity,  # a quantity of securities of the type named
     "amount": _amount,  # money with its currency
     "number": lambda *_: _decimal,
@@ -231,7 +272,7 @@ CONVERSIONS: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "yes_no": _yes_no,
     "count": _text,  # how often the element is there
 }
-COMPOUND: Final = frozenset({"status"})  # read an element with elements below; the others read a text
+COMPOUND: Final = frozenset({"status", "reasons"})  # read an element with elements below; the others read a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +295,8 @@ CONVERSIONS_LATER: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "code": lambda _, argument, codes: partial(Later, codes[argument].__getitem__),
     STATUS_CODE: lambda _, argument, codes: partial(Later, codes[argument].__getitem__),
     "status": _status,  # made of texts, which stay what they are
+    "open_status": _open_status_later,
+    "reasons": _reasons,
     "quantity": lambda _, argument, codes: lambda element: Quantity(cast("Decimal", Later(Decimal, element)), argument),
     "amount": lambda *_: lambda element: Amount(cast("Decimal", Later(Decimal, element)), element.get("Ccy") or ""),
     "number": _later(Decimal),

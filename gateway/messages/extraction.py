@@ -40,6 +40,7 @@ RELATED: Final = [each.name for each in fields(References)].index("related_busin
 
 # A status whose parts are stated side by side, not in the choice that `status` reads: ``status.value`` and so on.
 _STATUS_PARTS: Final = ("value", "proprietary", "reason_code", "reason_proprietary", "reason_text")
+_REASONS: Final = "reasons"
 
 
 class CompiledTable:
@@ -78,10 +79,12 @@ class CompiledTable:
         below = top
         lists: Sequence[ListLines] = table.lists
         if self._each:
-            item = next((path for path in table.each if _elements(message, top, path)), table.each[0])
-            _at(self._filling.tree, item.split("/"))[_EACH] = template
-            below = message.types.get(found[-1].type) if (found := _elements(message, top, item)) else None
-            lists = [_inside(lines, item) for lines in table.lists]
+            paths = [path for path in table.each if _elements(message, top, path)]
+            for path in paths:
+                _at(self._filling.tree, path.split("/"))[_EACH] = template
+            outermost = paths[0] if paths else table.each[0]
+            below = message.types.get(found[-1].type) if (found := _elements(message, top, outermost)) else None
+            lists = [_inside(lines, outermost) for lines in table.lists]
         self._lists = [
             (_slot(base, lines.field, table.name), _CompiledList(lines, table, message, below, later=later))
             for lines in lists
@@ -98,13 +101,19 @@ class CompiledTable:
             for slot, items_of in self._lists:
                 shared[slot] = items_of.read(element)
             return shared, [shared]
-        items: list[Slots] = []
-        shared.append(items)
+        shared.append([])
         filling.walk(element, shared)
-        for item in items:
-            _inherit(item, shared, filling.template)
-            filling.finish(item)
-        return shared, items
+        return shared, self._items(shared)
+
+    def _items(self, around: Slots) -> list[Slots]:
+        """Return the innermost items, each with the values of those around it; one with none below is one itself."""
+        below: list[Slots] = around.pop()
+        items: list[Slots] = []
+        for item in below:
+            _inherit(item, around, self._filling.template)
+            items += self._items(item)
+        self._filling.finish(around)
+        return items or [around]
 
     def said(self, slots: Slots, related: str | None) -> tuple[References, Fact]:
         """Return the references and the fact of one item."""
@@ -145,7 +154,7 @@ class _Filling:
         for name, group in _by_field(message, top, columns).items():
             _, _, part = name.removeprefix("references.").removeprefix("reply.").partition(".")
             slot = _slot(base, name.removesuffix(f".{part}"), table.name)
-            if part and part not in _STATUS_PARTS:
+            if part and part not in (*_STATUS_PARTS, _REASONS):
                 raise ConfigError(f"{table.name}: a status has no part '{part}'", code="reading_table_invalid")
             counted = all(column.conversion == "count" for column in group)  # counts add up
             if part or (len(group) > 1 and not counted and not _exclude_each_other(message, top, group)):
@@ -159,7 +168,8 @@ class _Filling:
             for column, place in zip(group, slots, strict=True):
                 conversion = STATUS_CODE if (part, column.conversion) == ("value", "code") else column.conversion
                 convert = conversions[conversion](message.namespace, column.argument, table.codes)
-                handler = _handler(place, column.conversion, convert, repeats=_repeats(message, top, column.path))
+                empty, repeats = template[place], _repeats(message, top, column.path)
+                handler = _handler(place, column.conversion, convert, empty, repeats=repeats)
                 _at(self.tree, column.path.split("/")).setdefault(_HERE, []).append(handler)
 
     def compile(self, lists: Sequence[tuple[int, _CompiledList]] = ()) -> None:
@@ -178,12 +188,16 @@ class _Filling:
                 slots[slot] = found
         for slot, parts in self._statuses.items():
             value, proprietary, *why = (_first(slots, parts.get(part, ())) for part in _STATUS_PARTS)
+            reasons = (Reason(*why),) if any(part is not None for part in why) else ()
+            reasons += _first(slots, parts.get(_REASONS, ())) or ()
+            stated = slots[slot]
             if value is not None or proprietary is not None:
-                reasons = (Reason(*why),) if any(part is not None for part in why) else ()
                 if isinstance(value, Unknown):
                     slots[slot] = StatusValue("proprietary", reasons, proprietary or str(value), unknown=True)
                 else:
                     slots[slot] = StatusValue(value or "proprietary", reasons, proprietary)
+            elif stated is not None and reasons:  # said as a whole, with the reasons beside it
+                slots[slot] = replace(stated, reasons=(*stated.reasons, *reasons))
 
 
 class _CompiledList:
@@ -382,7 +396,7 @@ def _item(walk: Handler, template: Slots, lists: Sequence[tuple[int, _CompiledLi
     place = len(template)
 
     def begin(element: _Element, slots: Slots) -> None:
-        item = template.copy()
+        item = [*template, []]
         slots[place].append(item)
         walk(element, item)
         for slot, items_of in lists:
@@ -399,8 +413,11 @@ def _all(handlers: Sequence[Handler]) -> Handler:
     return apply
 
 
-def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> Handler:
-    """Return what to do at an element: of several, the first one counts, unless all of their ``texts`` are wanted."""
+def _handler(slot: int, conversion: str, convert: Convert, empty: Any, *, repeats: bool) -> Handler:
+    """Return what to do at an element: of several, the first one counts, where the slot is still ``empty``.
+
+    All of their ``texts`` and ``reasons`` are wanted.
+    """
 
     def count(_: _Element, slots: Slots) -> None:
         slots[slot] += 1
@@ -409,7 +426,7 @@ def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> 
         slots[slot] = (*slots[slot], convert(element))
 
     def keep_first(element: _Element, slots: Slots) -> None:
-        if slots[slot] is None:
+        if slots[slot] is empty:
             slots[slot] = convert(element)
 
     def keep_text(element: _Element, slots: Slots) -> None:
@@ -418,8 +435,13 @@ def _handler(slot: int, conversion: str, convert: Convert, *, repeats: bool) -> 
     def keep(element: _Element, slots: Slots) -> None:
         slots[slot] = convert(element)
 
+    def collect(element: _Element, slots: Slots) -> None:
+        slots[slot] = (*(slots[slot] or ()), *convert(element))
+
     if conversion == "count":
         return count
+    if conversion == "reasons":
+        return collect
     if conversion == "texts":
         return keep_all
     if repeats:

@@ -1,8 +1,9 @@
 """Mapping tables: which element of a message says which field of an event.
 
 A table (``schemas/mapping/*.map``) is plain text for a business analyst. Head lines name the message, the event (or
-several that have the same fields: ``event one/1, other/1``) and the profile's key for its version, which the tables of
-one message share; then one row an element::
+several that have the same fields: ``event one/1, other/1``), the profile's key for its version, which the tables of
+one message share, the version for profiles that name none, and, where the dictionary has some that nobody is to begin
+with any more, the ``oldest`` that is offered; then one row an element::
 
     element path | field of the event | conversion | note
 
@@ -11,14 +12,15 @@ one message share; then one row an element::
   apart from the others and in order; ``Pty#`` stands for Pty1, Pty2 ... and ``[#]`` for the items in turn. The order of
   rows does not matter: order and choices come from the schema dictionary.
 * A field is a path into the event (``place_of_trade.market``), or begins with ``identity.`` (identifiers and time that
-  the gateway gives), ``instructed.`` (terms of the instruction that is asked about, as they are in force) or ``asked.``
-  (those terms with what the event changes). ``F when C`` and ``F when C = V`` apply the row only then. Containers
-  appear when something in them does. What ``identity.`` gives is left out where a version has no place for it.
+  the gateway gives), ``instructed.`` (terms of the instruction that is asked about, as they are in force), ``asked.``
+  (those terms with what the event changes) or ``correspondents.`` (our BIC and the counterparty's). ``F when C`` and
+  ``F when C = V`` apply the row only then. Containers appear when something in them does. What ``identity.`` gives is
+  left out where a version has no place for it.
 * Conversions: ``text``, ``identifier`` (has no character to escape), ``code`` (checked against the codes of the
-  version), ``date``, ``instant``, ``number``, ``decimal``, ``amount``, ``yes_no``, ``digits 4``, ``always TEXT`` (the
-  text itself, wherever the field is given), ``this=THAT, other=ELSE``, and ``group NAME``, which applies the rows of
-  ``[NAME]`` below the element and the field; there, ``itself`` is the field, and where it may be text or an object,
-  the text.
+  version), ``date``, ``instant`` (with Z), ``offset_instant`` (with +00:00), ``number``, ``decimal``, ``amount``,
+  ``yes_no``, ``digits 4``, ``always TEXT`` (the text itself, wherever the field is given), ``this=THAT, other=ELSE``,
+  and ``group NAME``, which applies the rows of ``[NAME]`` below the element and the field; there, ``itself`` is the
+  field, and where it may be text or an object, the text.
 * ``-`` instead of a path: no version has an element for the field, and an event that gives it is refused; with the
   conversion ``internal`` it is not meant for the counterparty.
 """
@@ -33,10 +35,23 @@ from gateway.errors import ConfigError
 from gateway.messages.catalogue import ComplexType, ElementDefinition, MessageDefinition
 
 NUMBERED = 5  # Pty1 to Pty5: no message numbers more parties of a chain
-CONVERSIONS = ("text", "identifier", "code", "date", "instant", "number", "decimal", "amount", "yes_no", "internal")
+CONVERSIONS = (
+    "text",
+    "identifier",
+    "code",
+    "date",
+    "instant",
+    "offset_instant",
+    "number",
+    "decimal",
+    "amount",
+    "yes_no",
+    "internal",
+)
 _PARAMETRIC = re.compile(r"digits [1-9]|always [\w.]+")
 _TAG = re.compile(r"(?P<tag>\w+)(\[(?P<number>[0-9]*)\])?")
 _HEAD = ("message", "event", "version", "default")
+_OLDEST = "oldest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +77,8 @@ class Row:
 class Table:
     """One mapping table: message family (``sese.023``), event kinds, rows, groups of rows.
 
-    ``version`` is the key under which a profile names the definition, ``default`` the one for profiles that do not.
+    ``version`` is the key under which a profile names the definition, ``default`` the one for profiles that do not,
+    ``oldest`` the first that is offered (empty: every one of the dictionary).
     """
 
     name: str
@@ -72,6 +88,13 @@ class Table:
     default: str
     rows: tuple[Row, ...]
     groups: Mapping[str, tuple[Row, ...]]
+    oldest: str = ""
+
+    def offers(self, definition: str) -> bool:
+        """Say whether a definition is a version of this message that a profile may name."""
+        variant = self.oldest.rpartition(".")[0]
+        older = definition.rpartition(".")[0] == variant and definition < self.oldest
+        return definition.startswith(f"{self.message}.") and not older
 
     def leaves(self) -> Iterator[Row]:
         """Yield every row with groups applied and numbers written out: one element, one field."""
@@ -132,8 +155,9 @@ def parse_table(text: str, name: str) -> Table:
             groups[group].append(_parse_row(line, number, name))
         else:
             key, _, value = line.partition(" ")
-            if key not in _HEAD:
-                raise ConfigError(f"{name}, line {number}: expected a row, a [group], or one of {', '.join(_HEAD)}")
+            if key not in (*_HEAD, _OLDEST):
+                known = ", ".join((*_HEAD, _OLDEST))
+                raise ConfigError(f"{name}, line {number}: expected a row, a [group], or one of {known}")
             head[key] = value.strip()
     if missing := [key for key in _HEAD if key not in head]:
         raise ConfigError(f"{name}: the head lacks {', '.join(missing)}")
@@ -141,7 +165,7 @@ def parse_table(text: str, name: str) -> Table:
     message, event, version, default = (head[key] for key in _HEAD)
     kept = {k: tuple(v) for k, v in groups.items()}
     events = tuple(each.strip() for each in event.split(","))
-    table = Table(name, message, events, version, default, tuple(rows), kept)
+    table = Table(name, message, events, version, default, tuple(rows), kept, head.get(_OLDEST, ""))
     for row in (*rows, *(row for rows in groups.values() for row in rows)):
         _check_conversion(row, table)
     return table

@@ -5,13 +5,16 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
 
     messages  sese.024                      the family (or one variant: sese.024.002) that the table reads
     fact      StatusAdvice                  a class of gateway.model.facts
-    each      TxDtls                        one fact for each of these elements (default: one for the message); of
-                                            several lines the first counts that the version has
+    each      Ntry                          one fact for each of these elements; of a message that has none, and of one
+    each      Ntry/TxDtls                   without this line, one for the message. Several lines nest: an element is a
+                                            fact where it has none below, and has the values of those around it; a line
+                                            whose element a version lacks does not count there
     codes NAME                              a code table: indented lines of an element or code, and our word for it
         Mtchd   matched
     FIELD     PATH      CONVERSION          a field, the element that fills it, and how
     FIELD     =         VALUE               a field that always has this value (a word, or yes or no); with
-                                            ``.value`` behind it the field is a status that says this word
+                                            ``.value`` behind it the field is a status that says this word; ``.reasons``
+                                            behind the field of a status are the reasons that stand beside it
 
     list FIELD CLASS PATH               a field that holds a list: one CLASS of gateway.model.facts for each of these
                                         elements; several such lines for one field add up
@@ -123,7 +126,7 @@ def parse_table(text: str, name: str) -> ReadingTable:
                     code="reading_table_invalid",
                 )
     for column in columns:
-        if column.conversion in ("code", "status") and column.argument not in codes:
+        if column.conversion in ("code", "status", "open_status") and column.argument not in codes:
             raise ConfigError(f"{name}: code table '{column.argument}' is not there", code="reading_table_invalid")
     own = tuple([column for column in columns if column.field.rpartition(".")[0] not in lists])
     kept = _lists_below("", lists, columns)

@@ -38,6 +38,11 @@ def instant(moment: datetime) -> str:
     return f"{moment.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
+def offset_instant(moment: datetime) -> str:
+    """Write an instant in UTC with milliseconds and ``+00:00``, the form of CBPR+."""
+    return f"{instant(moment)[:-1]}+00:00"
+
+
 def decimal(value: Decimal) -> str:
     """Write a number with all of its digits and without an exponent."""
     text = str(value)
@@ -49,11 +54,12 @@ _FORMS = {
     "code": "{}",
     "date": "{}.isoformat()",
     "instant": "instant({})",
+    "offset_instant": "offset_instant({})",
     "number": "str({})",
     "decimal": "decimal({})",
     "yes_no": "('true' if {} else 'false')",
 }
-_FUNCTIONS = {"instant": instant, "decimal": decimal, "escape": escape}
+_FUNCTIONS = {"instant": instant, "offset_instant": offset_instant, "decimal": decimal, "escape": escape}
 
 
 @dataclass(frozen=True, slots=True)

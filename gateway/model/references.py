@@ -24,6 +24,18 @@ def transaction_id(own_bic: str, source: str, trade_id: str, dialogue: Dialogue,
     return _derive(own_bic, source, trade_id, dialogue, str(instruction_number))
 
 
+def uetr(transaction: str) -> str:
+    """Derive the unique end-to-end transaction reference of a payment of ours: a UUID in the form of version 4.
+
+    122 of its bits are of SHA-256 over the transaction identification, so that it is fixed for the whole dialogue.
+    """
+    digest = bytearray(hashlib.sha256(f"uetr:{transaction}".encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x40  # the version, 4
+    digest[8] = digest[8] & 0x3F | 0x80  # the variant of RFC 9562
+    text = digest.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
 def business_message_id(transaction: str, cause: str, message_definition: str) -> str:
     """Derive the header's business message identifier from what caused the message (event or command identifier)."""
     return _derive(transaction, cause, message_definition)

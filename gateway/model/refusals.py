@@ -20,8 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from gateway.errors import EventError, Violation
-from gateway.model.vocabulary import RULES, Event
+from gateway.model import cash, vocabulary
+from gateway.model.vocabulary import Event
 
+_RULES = vocabulary.RULES | cash.RULES
 _VALUE_LENGTH = 140
 _MAGNITUDE = 100
 _DEPTH = 20  # no event is nested deeper; paths further down would grow without bound
@@ -187,7 +189,7 @@ def _violation(document: dict[str, Any], model: type[BaseModel], detail: ErrorDe
         text = f"{path} is not a field of this event{_nearest(str(detail['loc'][-1]), known)}"
         return Violation(code, path, rule, value, text)
     context = detail.get("ctx", {})
-    rule = RULES.get(context.get("pattern", "")) or _WORDS.get(kind) or detail["msg"].removeprefix("Input should be ")
+    rule = _RULES.get(context.get("pattern", "")) or _WORDS.get(kind) or detail["msg"].removeprefix("Input should be ")
     return Violation(code, path, rule, value, f"{path}: expected {rule}, found {value}")
 
 

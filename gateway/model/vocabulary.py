@@ -162,7 +162,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def _exactly_one(*names: str, beside: Mapping[str, str] | None = None) -> Any:
+def exactly_one(*names: str, beside: Mapping[str, str] | None = None) -> Any:
     """Make the check that exactly one of the named fields is given, and others only ``beside`` the one they are for."""
     given = itemgetter(*names)
     absent = len(names) - 1
@@ -258,7 +258,7 @@ class Price(Strict):
     amount: PriceAmount | None = None
     type: IsoCode | None = None
 
-    _rate_or_amount = _exactly_one("rate", "amount")
+    _rate_or_amount = exactly_one("rate", "amount")
 
 
 class Quantity(Strict):
@@ -300,7 +300,7 @@ class Party(Strict):
     declaration_text: Text350 | None = None
     contact_text: Text140 | None = None
 
-    _one_identification = _exactly_one("bic", "proprietary", "name", beside={"address": "name"})
+    _one_identification = exactly_one("bic", "proprietary", "name", beside={"address": "name"})
 
 
 Chain = Annotated[tuple[Party, ...], Field(max_length=5, strict=False)]
@@ -317,7 +317,7 @@ class CashAccount(Strict):
     iban: Iban | None = None
     proprietary: Annotated[str, _text(34)] | None = None
 
-    _one_form = _exactly_one("iban", "proprietary")
+    _one_form = exactly_one("iban", "proprietary")
 
 
 class CashParty(Strict):
@@ -328,7 +328,7 @@ class CashParty(Strict):
     name: Text350 | None = None
     cash_account: CashAccount | None = None
 
-    _one_identification = _exactly_one("bic", "proprietary", "name")
+    _one_identification = exactly_one("bic", "proprietary", "name")
 
 
 class CashParties(Strict):
@@ -385,7 +385,7 @@ class Linkage(Strict):
     pool_id: Text35 | None = None
     other_transaction_id: Text35 | None = None
 
-    _one_reference = _exactly_one(
+    _one_reference = exactly_one(
         "settlement_transaction_id",
         "account_servicer_transaction_id",
         "market_infrastructure_transaction_id",
@@ -426,7 +426,7 @@ class ConfirmationReference(Strict):
     collateral_transaction_id: Text35 | None = None
     unique_transaction_id: UniqueTransactionIdentifier | None = None
 
-    _one_reference = _exactly_one(
+    _one_reference = exactly_one(
         "instructing_party_transaction_id",
         "executing_party_transaction_id",
         "market_infrastructure_transaction_id",
@@ -477,7 +477,7 @@ class AccountOwner(Strict):
     proprietary: ProprietaryIdentification | None = None
     lei: Lei | None = None
 
-    _one_identification = _exactly_one("bic", "proprietary")
+    _one_identification = exactly_one("bic", "proprietary")
 
 
 class Vendor(Strict):
@@ -487,7 +487,7 @@ class Vendor(Strict):
     proprietary: ProprietaryIdentification | None = None
     name: Text350 | None = None
 
-    _one_identification = _exactly_one("bic", "proprietary", "name")
+    _one_identification = exactly_one("bic", "proprietary", "name")
 
 
 class Commission(Strict):
@@ -497,7 +497,7 @@ class Commission(Strict):
     amount: Amount | None = None
     rate: Percentage | None = None
 
-    _amount_or_rate = _exactly_one("amount", "rate")
+    _amount_or_rate = exactly_one("amount", "rate")
 
 
 class StandingSettlementInstruction(Strict):
@@ -589,6 +589,14 @@ class Event(Strict):
     def terms(self) -> Terms:
         """State what replies are compared with; a request has no terms of its own."""
         return Terms()
+
+    def names(self, transaction: str) -> dict[str, str]:
+        """State further identifiers that replies may name the new instruction by (``uetr``, ``end_to_end_id``): none.
+
+        ``transaction`` is its transaction identification.
+        """
+        del transaction
+        return {}
 
     def axes_at_birth(self) -> dict[str, str]:
         """State the axes of the new instruction that its event decides: none."""

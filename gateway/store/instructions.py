@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import select, text
@@ -34,6 +35,7 @@ from gateway.store.tables import microseconds
 
 _STATE = msgspec.json.Decoder(State)
 _TERMS = msgspec.json.Decoder(Terms)
+_NO_REFERENCES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass
@@ -87,6 +89,35 @@ class Instructions(Pending):
             result[row[0]].append(row[1])
         return result
 
+    def by_reference(self, kind: str, values: Iterable[str]) -> dict[str, list[int]]:
+        """Return instruction numbers by a reference of a kind (``uetr``, ``end_to_end_id``)."""
+        table = tables.reference
+        found = self.connection.execute(
+            select(table.c.value, table.c.instruction_id).where(table.c.kind == kind, table.c.value.in_(set(values)))
+        )
+        result: dict[str, list[int]] = defaultdict(list)
+        for row in found:
+            result[row[0]].append(row[1])
+        return result
+
+    def references_of(self, row: InstructionRow) -> dict[str, str]:
+        """Return the references that an instruction was given, by kind."""
+        table = tables.reference
+        query = select(table.c.kind, table.c.value).where(table.c.instruction_id == row.id)
+        return {found[0]: found[1] for found in self.connection.execute(query)}
+
+    def first_document(self, row: InstructionRow) -> tuple[str, str] | None:
+        """Return business message identifier and definition of the message that carried an instruction."""
+        table = tables.document
+        query = (
+            select(table.c.business_message_id, table.c.message_definition)
+            .where(table.c.instruction_id == row.id)
+            .order_by(table.c.id)
+            .limit(1)
+        )
+        found = self.connection.execute(query).first()
+        return None if found is None else (found[0], found[1])
+
     def around(self, counterparty: str, dialogues: Iterable[str], earliest: date, latest: date) -> list[InstructionRow]:
         """Return instructions with a counterparty that settle between two dates, unlocked: to compare, not to move."""
         table = tables.instruction
@@ -114,8 +145,12 @@ class Instructions(Pending):
         counterparty: str,
         terms: Terms,
         state: State,
+        references: Mapping[str, str] = _NO_REFERENCES,
     ) -> InstructionRow:
-        """Add an instruction; its first ``move`` gives it its first history entry."""
+        """Add an instruction; its first ``move`` gives it its first history entry.
+
+        ``references`` are further names of it, by kind.
+        """
         assert event.trade_id is not None
         assert event.instruction_number is not None
         row = InstructionRow(
@@ -132,6 +167,7 @@ class Instructions(Pending):
             sequence=0,
             head_hash=GENESIS,
         )
+        self._rows[tables.reference].extend((kind, value, row.id) for kind, value in references.items())
         self._moved[row.id] = Moved(row, self.now)
         self._fresh[row.id] = (encode(terms), self.now)
         return row

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, inspect
 
 from gateway.store.engine import open_runner
 
-HEAD = "0006"
+HEAD = "0007"
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 

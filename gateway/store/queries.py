@@ -93,7 +93,8 @@ def show_instruction(connection: Connection, identifier: str, *, content: bool =
     """Return the whole story of what an identifier names; empty where it names nothing.
 
     It is tried as transaction identification, business message identifier (ours or theirs), the servicer's
-    identification, trade (alone or as ``source/trade``: all its instructions), and row number, in this order.
+    identification, UETR or end-to-end identification, trade (alone or as ``source/trade``: all its instructions), and
+    row number, in this order.
     """
     for find in _FINDERS:
         ids = sorted(find(connection, identifier))
@@ -125,6 +126,12 @@ def _by_servicer(connection: Connection, identifier: str) -> Iterable[int]:
     return connection.execute(query).scalars()
 
 
+def _by_reference(connection: Connection, identifier: str) -> Iterable[int]:
+    table = tables.reference
+    query = select(table.c.instruction_id).where(table.c.kind.in_(("uetr", "end_to_end_id")))
+    return connection.execute(query.where(table.c.value == identifier)).scalars()
+
+
 def _by_trade(connection: Connection, identifier: str) -> Iterable[int]:
     table = tables.instruction
     return connection.execute(_of_trade(connection, select(table.c.id), table, identifier)).scalars()
@@ -137,7 +144,7 @@ def _by_number(connection: Connection, identifier: str) -> Iterable[int]:
     return connection.execute(select(table.c.id).where(table.c.id == int(identifier))).scalars()
 
 
-_FINDERS = (_by_transaction, _by_message, _by_servicer, _by_trade, _by_number)
+_FINDERS = (_by_transaction, _by_message, _by_servicer, _by_reference, _by_trade, _by_number)
 
 
 def _of_trade(connection: Connection, query: Select[Any], table: Any, trade: str) -> Select[Any]:

@@ -43,6 +43,7 @@ class HotInsert:
 INSERT_ORDER = (
     tables.event,
     tables.instruction,
+    tables.reference,
     tables.document,
     tables.outbox,
     tables.attempt,

@@ -197,6 +197,17 @@ recheck = Table(
     Column("instruction_id", BigInteger, nullable=False),
 )
 
+# What replies may name an instruction by beside its transaction identification: uetr, end_to_end_id.
+reference = Table(
+    "reference",
+    metadata,
+    Column("kind", String(32), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("instruction_id", BigInteger, nullable=False),
+    PrimaryKeyConstraint("kind", "value", "instruction_id"),
+    Index("reference_instruction", "instruction_id"),
+)
+
 document = Table(
     "document",
     metadata,

@@ -25,6 +25,7 @@ from gateway.model.events import (
     financing,
     foreign_exchange,
     intra_position,
+    payment,
     settlement,
     statement,
     technical,
@@ -57,6 +58,7 @@ EVENT_KINDS: Final[dict[str, EventKind]] = {
     **financing.KINDS,
     **intra_position.KINDS,
     **administration.KINDS,
+    **payment.KINDS,
 }
 """Every kind of event by its ``schema``: name and major version."""
 

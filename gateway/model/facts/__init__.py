@@ -16,6 +16,14 @@ from gateway.model.facts.confirmation import ConfirmationAnswer, ConfirmationSta
 from gateway.model.facts.financing import FinancingStatus
 from gateway.model.facts.foreign_exchange import ForeignExchangeStatus
 from gateway.model.facts.links import OWN_NAMES, InstructionName, Link
+from gateway.model.facts.payment import (
+    AccountEntry,
+    PaymentInvestigation,
+    PaymentResolution,
+    PaymentReturn,
+    PaymentStatus,
+    RequestReceipt,
+)
 from gateway.model.facts.settlement import RequestAdvice, SettlementConfirmation, StatusAdvice
 from gateway.model.facts.state import Alert, Asked, Axis, Change, Delivery, Part, State
 from gateway.model.facts.statement import (
@@ -35,6 +43,7 @@ from gateway.model.facts.values import Amount, Quantity, Reason, References, Sta
 
 __all__ = [
     "OWN_NAMES",
+    "AccountEntry",
     "Alert",
     "Alleged",
     "AllegementAdvice",
@@ -59,6 +68,10 @@ __all__ = [
     "MessageRejection",
     "MessageWithdrawal",
     "Part",
+    "PaymentInvestigation",
+    "PaymentResolution",
+    "PaymentReturn",
+    "PaymentStatus",
     "Position",
     "Quantity",
     "Reason",
@@ -66,6 +79,7 @@ __all__ = [
     "References",
     "Reply",
     "RequestAdvice",
+    "RequestReceipt",
     "SettlementConfirmation",
     "State",
     "Statement",
@@ -88,6 +102,12 @@ Fact = (
     | ConfirmationAnswer
     | ConfirmationStatus
     | ForeignExchangeStatus
+    | AccountEntry
+    | PaymentInvestigation
+    | PaymentResolution
+    | PaymentReturn
+    | PaymentStatus
+    | RequestReceipt
     | MessageRejection
     | Receipt
     | SystemEvent

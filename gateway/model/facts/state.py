@@ -82,7 +82,8 @@ class State:
     the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
     ``requests`` are ours by business message identifier, in the order made; the axis of a kind shows its latest one.
     ``counterparts`` are what the other side's trade was compared with, the best one first, and ``stated`` its terms as
-    the other side states them now, where they are no longer the first ones.
+    the other side states them now, where they are no longer the first ones. Of a payment, the parts are the entries
+    that booked it, and ``returns`` is what came back.
     """
 
     dialogue: str  # a Dialogue of transitions.py
@@ -95,6 +96,7 @@ class State:
     requests: dict[str, Asked] | None = None
     counterparts: tuple[Counterpart, ...] = ()
     stated: Terms | None = None
+    returns: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class Terms:
     closing_amount: Amount | None = None
     balance_from: str | None = None
     balance_to: str | None = None
+    cash_account: str | None = None  # of a payment or an expected one: where it is booked
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,3 +62,8 @@ class References:
     matching_reference: str | None = None  # what a matching system calls both sides of a trade
     matched_side_reference: str | None = None  # what it calls the other side's trade, once they match
     message_reference: str | None = None  # names a message of ours (admi.007)
+    original_transaction_id: str | None = None  # of a payment: TxId, and InstrId, which carries the same of ours
+    original_instruction_id: str | None = None
+    original_message_id: str | None = None  # the group header's message identification of what carried the payment
+    uetr: str | None = None
+    end_to_end_id: str | None = None

@@ -18,6 +18,7 @@ from gateway.model.transitions import (
     financing,
     foreign_exchange,
     intra_position,
+    payment,
     rejection,
     settlement,
     statement,
@@ -79,6 +80,8 @@ DIALOGUES: Final[Mapping[Dialogue, DialogueTable]] = {
     Dialogue.FINANCING: financing.TABLE,
     Dialogue.INTRA_POSITION_MOVEMENT: intra_position.TABLE,
     Dialogue.MESSAGE_REJECTION: rejection.TABLE,
+    Dialogue.PAYMENT: payment.PAYMENT,
+    Dialogue.NOTICE: payment.NOTICE,
 }
 
 TRANSITIONS: Final[Mapping[tuple[str, str], tuple[Edges, ...]]] = {

@@ -22,6 +22,8 @@ class Dialogue(StrEnum):
     FINANCING = "financing"
     INTRA_POSITION_MOVEMENT = "intra_position"
     MESSAGE_REJECTION = "rejection"
+    PAYMENT = "payment"
+    NOTICE = "notice"
 
 
 NOTHING: Final = "nothing"  # where an axis stands before anything was said on it
