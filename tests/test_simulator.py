@@ -58,6 +58,8 @@ OLD_VERSIONS = (
     "sese.027.001.05",
     "setr.030.001.02",
     "setr.044.001.03",
+    "semt.014.001.07",
+    "semt.015.001.09",
     "head.001.001.01",
 )
 
@@ -123,6 +125,16 @@ def confirmation(transaction: str, *, text: str = "", definition: str = "setr.02
     return envelope(definition, body, f"M{transaction}")
 
 
+def movement(transaction: str, *, definition: str = "semt.013.001.07", to: str = "<Cd>BLOK</Cd>") -> bytes:
+    body = (
+        f"<IntraPosMvmntInstr><TxId>{transaction}</TxId><SfkpgAcct><Id>ACC-1</Id></SfkpgAcct>"
+        "<FinInstrmId><ISIN>DE0007164600</ISIN></FinInstrmId><IntraPosDtls><SttlmQty><Unit>100</Unit></SttlmQty>"
+        f"<SttlmDt><Dt>2026-11-23</Dt></SttlmDt><BalFr><Tp><Cd>AVAI</Cd></Tp></BalFr><BalTo><Tp>{to}</Tp></BalTo>"
+        "</IntraPosDtls></IntraPosMvmntInstr>"
+    )
+    return envelope(definition, body, f"M{transaction}")
+
+
 ARRIVALS = {
     "settlement": [
         instruction("T1"),
@@ -131,6 +143,10 @@ ARRIVALS = {
     ],
     "cancellation": [cancellation("T4")],
     "confirmation": [confirmation("T5"), confirmation("T6", definition="setr.027.001.04")],
+    "movement": [
+        movement("T7"),
+        movement("T8", definition="semt.013.001.06", to="<Prtry><Id>LOCL</Id><Issr>MARKET</Issr></Prtry>"),
+    ],
 }
 
 
@@ -240,6 +256,7 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
                 written.add(answer.message_definition or "garbage")
     families = {definition[:8] for definition in written}
     expected = {"sese.024", "sese.025", "sese.026", "sese.027", "setr.030", "setr.044", "admi.002", "garbage"}
+    expected |= {"semt.014", "semt.015"}
     assert families == expected
     assert set(versions) - {"head.001.001.01"} <= written
 

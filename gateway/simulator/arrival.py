@@ -148,7 +148,7 @@ def _unsupported(definition: str) -> Violation:
     return Violation(
         code="message_not_expected",
         path="/Document",
-        rule="sese.023, sese.020 or setr.027",
+        rule="sese.023, sese.020, setr.027 or semt.013",
         value=definition,
         text=f"This counterparty does not take {definition}.",
     )
