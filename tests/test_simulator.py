@@ -67,6 +67,8 @@ OLD_VERSIONS = (
     "sese.032.001.11",
     "setr.027.001.04",
     "setr.029.001.02",
+    "semt.014.001.07",
+    "semt.015.001.09",
     "head.001.001.01",
 )
 
@@ -130,6 +132,16 @@ def confirmation(transaction: str, *, text: str = "", definition: str = "setr.02
         "<SttlmDt><Dt><Dt>2026-11-23</Dt></Dt></SttlmDt><ConfQty><Qty><FaceAmt>5000</FaceAmt></Qty></ConfQty>"
         f'<DealPric><Val><Amt Ccy="EUR">1</Amt></Val></DealPric>{note}</TradDtls>'
         "<FinInstrmId><ISIN>DE0007164600</ISIN></FinInstrmId><ConfPties/></SctiesTradConf>"
+    )
+    return envelope(definition, body, f"M{transaction}")
+
+
+def movement(transaction: str, *, definition: str = "semt.013.001.07", to: str = "<Cd>BLOK</Cd>") -> bytes:
+    body = (
+        f"<IntraPosMvmntInstr><TxId>{transaction}</TxId><SfkpgAcct><Id>ACC-1</Id></SfkpgAcct>"
+        "<FinInstrmId><ISIN>DE0007164600</ISIN></FinInstrmId><IntraPosDtls><SttlmQty><Unit>100</Unit></SttlmQty>"
+        f"<SttlmDt><Dt>2026-11-23</Dt></SttlmDt><BalFr><Tp><Cd>AVAI</Cd></Tp></BalFr><BalTo><Tp>{to}</Tp></BalTo>"
+        "</IntraPosDtls></IntraPosMvmntInstr>"
     )
     return envelope(definition, body, f"M{transaction}")
 
@@ -221,6 +233,10 @@ ARRIVALS: dict[str, list[bytes | Arrival]] = {
     "confirmation": [confirmation("T5"), confirmation("T6", definition="setr.027.001.04")],
     "payment": [golden("pacs.009.001.08.minimal"), golden("pacs.008.001.13.complete")],
     "notice": [golden("camt.057.001.08.complete"), golden("camt.057.001.08.minimal")],
+    "movement": [
+        movement("T7"),
+        movement("T8", definition="semt.013.001.06", to="<Prtry><Id>LOCL</Id><Issr>MARKET</Issr></Prtry>"),
+    ],
 }
 
 
@@ -352,6 +368,7 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
     }
     expected |= {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
     expected |= {"pacs.002", "pacs.004", "camt.054"}
+    expected |= {"semt.014", "semt.015"}
     assert families == expected
     assert set(versions) - {"head.001.001.01"} <= written
 
