@@ -84,6 +84,12 @@ class SchemaSettings(_Section):
     directory: Path | None = None
 
 
+class RuleSettings(_Section):
+    """Rules of your own: files `*.rules`, each a pack that the profile of a counterparty may name."""
+
+    directory: Path | None = None
+
+
 class LoopSettings(_Section):
     """How the four loops pace themselves. Times are seconds."""
 
@@ -117,6 +123,7 @@ class Settings(BaseSettings):
     logging: LoggingSettings = LoggingSettings()
     console: ConsoleSettings = ConsoleSettings()
     schemas: SchemaSettings = SchemaSettings()
+    rules: RuleSettings = RuleSettings()
     loops: LoopSettings = LoopSettings()
     counterparties: tuple[Profile, ...] = Field(min_length=1)
 

@@ -22,6 +22,7 @@ from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable, Violation
 from gateway.messages import Identity, Messages
 from gateway.model.events import CANCELLATION, TradeEvent, event_digest, parse_event
+from gateway.model.facts import Alert
 from gateway.model.references import business_message_id, trade_key, transaction_id
 from gateway.model.reports import Cause
 from gateway.model.transitions import REQUESTS
@@ -81,6 +82,7 @@ class Recorded:
     transaction: str = ""
     channel: str | None = None
     code: str | None = None
+    alerts: tuple[Alert, ...] = ()
 
 
 class Intake:
@@ -236,7 +238,17 @@ class Intake:
         )
         _file(unit, item, "applied", row.id)
         cause = Cause("event", event.event_id)
-        unit.move(row, state, lifecycle.headline(state), action="recorded", actor=ACTOR, cause=cause, publish=False)
+        alerts = lifecycle.warned(built.warnings)
+        unit.move(
+            row,
+            state,
+            lifecycle.headline(state),
+            action="recorded",
+            actor=ACTOR,
+            cause=cause,
+            alerts=alerts,
+            publish=bool(alerts),
+        )
         unit.add_document(
             row,
             role=item.parsed.role,
@@ -247,7 +259,7 @@ class Intake:
             digest=hashlib.sha256(built.content).digest(),
             channel=profile.bic,
         )
-        return Recorded("instructed", event, item.transaction, profile.bic)
+        return Recorded("instructed", event, item.transaction, profile.bic, alerts=alerts)
 
     def _request(self, unit: Unit, item: Prepared, parsed: TradeEvent, instruction_id: int | None) -> Recorded:
         """Ask something about an instruction that is there; a cancellation of what never left withdraws it."""
@@ -261,12 +273,12 @@ class Intake:
         if parsed.role == CANCELLATION and self._withdraw(unit, item, row):
             return Recorded("withdrawn", event, item.transaction, profile.bic)
         try:
-            ask(unit, self._messages, profile, parsed, row, cause=Cause("event", event.event_id), actor=ACTOR)
+            alerts = ask(unit, self._messages, profile, parsed, row, cause=Cause("event", event.event_id), actor=ACTOR)
         except (GatewayError, IllegalTransition) as error:
             return self._park(unit, item, error)
         _file(unit, item, "applied", row.id)
         outcome = "cancelling" if parsed.role == CANCELLATION else "requested"
-        return Recorded(outcome, event, item.transaction, profile.bic)
+        return Recorded(outcome, event, item.transaction, profile.bic, alerts=alerts)
 
     def _withdraw(self, unit: Unit, item: Prepared, row: InstructionRow) -> bool:
         """Cancel without a message an instruction of which nothing can have arrived; False where something may have."""
@@ -509,7 +521,9 @@ class IntakeLoop:
             report(result)
         for channel in {result.channel for result in results if result.channel}:
             self._signals.notify(channel)
-        if any(result.outcome in ("parked", "withdrawn", "cancelling", "requested") for result in results):
+        if any(
+            result.alerts or result.outcome in ("parked", "withdrawn", "cancelling", "requested") for result in results
+        ):
             self._signals.notify("publication")
         return True
 
@@ -537,7 +551,7 @@ class IntakeLoop:
 def report(result: Recorded) -> None:
     """Log what became of one event."""
     event = result.event
-    write = log.warning if result.outcome == "parked" else log.info
+    write = log.warning if result.outcome == "parked" or result.alerts else log.info
     write(
         f"event.{result.outcome}",
         event_id=event.event_id,
@@ -546,5 +560,6 @@ def report(result: Recorded) -> None:
         instruction=result.transaction or None,
         counterparty=result.channel,
         code=result.code,
+        alerts=[alert.code for alert in result.alerts] or None,
         origin=event.origin,
     )

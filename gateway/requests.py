@@ -39,6 +39,7 @@ def ask(
     in_force = lifecycle.terms_in_force(row.state, row.terms)
     advance = lifecycle.request(row.state, event.role, evidence, asks=event.asks(), terms=event.terms_asked(in_force))
     built = messages.build(event, profile, Identity(row.transaction_id, message_id, unit.now), instructed=in_force)
+    alerts = (*advance.alerts, *lifecycle.warned(built.warnings))
     unit.move(
         row,
         advance.state,
@@ -47,7 +48,7 @@ def ask(
         actor=actor,
         cause=cause,
         changes=advance.changes,
-        alerts=advance.alerts,
+        alerts=alerts,
     )
     unit.add_document(
         row,
@@ -59,4 +60,4 @@ def ask(
         digest=hashlib.sha256(built.content).digest(),
         channel=profile.bic,
     )
-    return advance.alerts
+    return alerts

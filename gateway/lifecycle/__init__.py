@@ -28,6 +28,7 @@ from gateway.lifecycle.step import (
     crossing_of,
     illegal,
     terms_in_force,
+    warned,
 )
 from gateway.model.facts import (
     Asked,
@@ -71,6 +72,7 @@ __all__ = [
     "is_finished",
     "request",
     "terms_in_force",
+    "warned",
     "withdraw",
 ]
 

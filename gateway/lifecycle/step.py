@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from gateway.errors import IllegalTransition
+from gateway.errors import IllegalTransition, Violation
 from gateway.model.facts import (
     Alert,
     Asked,
@@ -85,6 +85,11 @@ def illegal(state: State, axis: str, before: str, after: str) -> IllegalTransiti
 
 def alert(code: str, detail: str = "") -> Alert:
     return Alert(code, f"{ALERTS[code]} {detail}".rstrip())
+
+
+def warned(warnings: Sequence[Violation]) -> tuple[Alert, ...]:
+    """Return the alert of the rules that a message goes against and that refuse nothing; nothing where there are none."""
+    return (alert("rule_warning", "; ".join(warning.text for warning in warnings)),) if warnings else ()
 
 
 def newer(asserted_at: datetime | None, archive_id: int, held: Axis | Part | Asked) -> bool:

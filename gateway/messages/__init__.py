@@ -1,4 +1,4 @@
-"""Messages: everything that knows XML. ``Messages`` builds, validates, marks and reads whole messages.
+"""Messages: everything that knows XML. ``Messages`` builds, judges, marks and reads whole messages.
 
 The rest of the gateway sees trade events, facts and exact bytes.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from gateway.errors import ConfigError, Violation
+from gateway.errors import ConfigError, InvalidMessage, Violation
 from gateway.messages import header
 from gateway.messages.building import MessageWriter
 from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition
@@ -19,12 +20,16 @@ from gateway.messages.mapping import Table, elements_below
 from gateway.messages.mapping import parse_table as parse_mapping
 from gateway.messages.reading import Reader, invalid
 from gateway.messages.reading import parse_table as parse_reading
-from gateway.messages.schema_files import read_tables
+from gateway.messages.rules import Direction, Rulebook
+from gateway.messages.schema_files import load_rulebook, read_tables
 from gateway.messages.validation import Validator
 from gateway.messages.writing import instant
 from gateway.model.events import EVENT_KINDS, TradeEvent
 from gateway.model.facts import Reply, Terms
 from gateway.model.profile import Profile
+
+if TYPE_CHECKING:
+    from gateway.messages.parsing import ParsedMessage
 
 _HEADER = "header"
 _NO_TERMS = Terms()
@@ -45,12 +50,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class BuiltMessage:
-    """A valid message: the exact bytes to send, what they are, and the terms that replies are compared with."""
+    """A valid message: the exact bytes to send, what they are, and the terms that replies are compared with.
+
+    ``warnings`` are the rules that it goes against and that refuse nothing.
+    """
 
     content: bytes
     message_definition: str
     business_message_id: str
     terms: Terms
+    warnings: tuple[Violation, ...] = ()
 
 
 def terms_of(event: TradeEvent) -> Terms:
@@ -62,12 +71,16 @@ class Messages:
     """Build, validate, mark and read messages in the versions that the profiles name.
 
     Compiles the mapping tables for these versions. Raises ``ConfigError`` where a profile names a version that the
-    dictionary lacks or of another message.
+    dictionary lacks or of another message, a pack of rules that is not there, or a guideline that was not imported.
     """
 
-    def __init__(self, catalogue: Catalogue, profiles: Iterable[Profile], own_bic: str) -> None:
+    def __init__(
+        self, catalogue: Catalogue, profiles: Iterable[Profile], own_bic: str, rulebook: Rulebook | None = None
+    ) -> None:
         self._catalogue, self._own_bic = catalogue, own_bic
         self._validator = Validator(catalogue)
+        self._rulebook = load_rulebook(catalogue) if rulebook is None else rulebook
+        self._guidelines: dict[str, Validator] = {}
         readings = [parse_reading(text, name) for name, text in read_tables("reading", ".read").items()]
         self._reader = Reader(self._validator, catalogue, readings)
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
@@ -76,6 +89,8 @@ class Messages:
         self._writers: dict[str, tuple[MessageWriter, str, str]] = {}
         for profile in profiles:
             self._check_keys(profile)
+            self._rulebook.check_profile(profile.bic, profile.rules)
+            self._open_guidelines(profile)
             for table in mappings:
                 self._writer(table, profile)
 
@@ -99,7 +114,7 @@ class Messages:
         """Write, parse and validate the message of an event; ``instructed`` are the terms of what it cancels.
 
         Raises ``BuildError`` with every field that the counterparty's version cannot carry, or ``InvalidMessage`` with
-        every violation of its schema.
+        every violation of its schema, of the counterparty's guideline, or of the rules that refuse a message.
         """
         table = self._tables[event.kind]
         definition = _version(profile, table)
@@ -110,8 +125,8 @@ class Messages:
             instant(identity.created_at),
         )
         content = header.envelope(heading, f"{opening}{document}{closing}")
-        self._validate(content)
-        return BuiltMessage(content, definition, identity.business_message_id, event.terms())
+        _, warnings = self._accept(content, profile, "outgoing")
+        return BuiltMessage(content, definition, identity.business_message_id, event.terms(), warnings)
 
     def mark_possible_duplicate(self, content: bytes) -> bytes:
         """Return a message of ours with the possible-duplicate mark in its header, validated again.
@@ -124,14 +139,50 @@ class Messages:
         self._validate(marked)
         return marked
 
-    def read(self, content: bytes) -> Reply:
-        """Parse, validate and extract an incoming message. Raises ``UnreadableMessage`` or ``InvalidMessage``."""
-        return self._reader.read(content)
+    def read(self, content: bytes, profile: Profile | None = None) -> Reply:
+        """Parse, validate, judge and extract an incoming message; without a profile, by the standard rules.
 
-    def _validate(self, content: bytes) -> None:
+        Raises ``UnreadableMessage`` or ``InvalidMessage``. What rules only warn of is in the reply.
+        """
+        parsed, warnings = self._accept(content, profile, "incoming")
+        reply = self._reader.say(content, parsed)
+        return replace(reply, warnings=warnings) if warnings else reply
+
+    def _accept(
+        self, content: bytes, profile: Profile | None, direction: Direction
+    ) -> tuple[ParsedMessage, tuple[Violation, ...]]:
+        parsed = self._validate(content)
+        return parsed, self._judge(parsed, profile, direction)
+
+    def _validate(self, content: bytes) -> ParsedMessage:
         parsed = self._validator.parse(content)
         if not self._validator.is_valid(parsed):
             raise invalid(parsed, self._validator)
+        return parsed
+
+    def _judge(self, parsed: ParsedMessage, profile: Profile | None, direction: Direction) -> tuple[Violation, ...]:
+        """Judge a valid message by the counterparty's guideline and rules; returns what is only warned of."""
+        guideline = getattr(profile.guidelines, direction) if profile is not None else None
+        if guideline is not None:
+            validator = self._guidelines[guideline]
+            covered = [part for part in parsed.parts if validator.knows(part[0])]
+            narrowed = replace(parsed, parts=tuple(covered))
+            if not validator.is_valid(narrowed):
+                raise invalid(narrowed, validator, f"the guideline {guideline}", "message_breaks_guideline")
+        found = self._rulebook.judge(parsed, () if profile is None else profile.rules, direction)
+        if found and found[0].severity == "error":
+            raise broken(parsed, found)
+        return found
+
+    def _open_guidelines(self, profile: Profile) -> None:
+        for name in filter(None, (profile.guidelines.outgoing, profile.guidelines.incoming)):
+            guideline = self._catalogue.guideline(name)
+            if guideline is None:
+                known = ", ".join(self._catalogue.guidelines()) or "none"
+                rule = f"a guideline that was imported (there: {known}); import one: schemas import --guideline NAME"
+                text = f"counterparty {profile.bic}: guidelines: no guideline {name!r}; expected {rule}"
+                raise ConfigError(text, violations=[Violation("configuration_invalid", "guidelines", rule, name, text)])
+            self._guidelines.setdefault(name, Validator(guideline))
 
     def _heading(self, profile: Profile, definition: str) -> str:
         """Return the header that all messages of one definition to one counterparty share, as a text template."""
@@ -181,6 +232,13 @@ class Messages:
         writer = MessageWriter(table, message, sources)
         self._writers[definition] = (writer, *_around(message))
         return self._writers[definition]
+
+
+def broken(parsed: ParsedMessage, found: tuple[Violation, ...]) -> InvalidMessage:
+    """Make the error of a message that breaks rules, with what it breaks and what is only warned of."""
+    errors = sum(violation.severity == "error" for violation in found)
+    text = f"{parsed.message_definition} breaks {errors} rule(s); first: {found[0].text}"
+    return InvalidMessage(text, code="message_breaks_rules", violations=found)
 
 
 def _version(profile: Profile, table: Table) -> str:

@@ -129,6 +129,10 @@ class Reader:
         parsed = self._validator.parse(content)
         if not self._validator.is_valid(parsed):
             raise invalid(parsed, self._validator)
+        return self.say(content, parsed)
+
+    def say(self, content: bytes, parsed: ParsedMessage) -> Reply:
+        """Return what a valid message says, from its bytes where its shape is known."""
         return self._shapes.read(content, parsed)
 
     def extract(self, parsed: ParsedMessage) -> Reply:
@@ -188,12 +192,15 @@ class Reader:
         return compiled
 
 
-def invalid(parsed: ParsedMessage, validator: Validator) -> InvalidMessage:
-    """Make the error of a message that its schema refuses, with every violation; takes its time."""
+def invalid(
+    parsed: ParsedMessage, validator: Validator, schema: str = "its schema", code: str | None = None
+) -> InvalidMessage:
+    """Make the error of a message that a schema refuses, with every violation; takes its time."""
     violations = validator.violations(parsed)
     name = parsed.message_definition or parsed.header_definition
     first = f"; first: {violations[0].text}" if violations else ""
-    return InvalidMessage(f"{name} breaks its schema in {len(violations)} places{first}", violations=violations)
+    text = f"{name} breaks {schema} in {len(violations)} places{first}"
+    return InvalidMessage(text, code=code, violations=violations)
 
 
 _REPLY_FIELDS: Final = [each.name for each in fields(Reply)]

@@ -33,6 +33,8 @@ class SchemaSource(Protocol):
         """Return the XML Schema of a definition."""
         ...
 
+    def __contains__(self, definition_id: object) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -65,6 +67,10 @@ class Validator:
     def catalogue(self) -> SchemaSource:
         """Return the catalogue whose definitions are accepted."""
         return self._catalogue
+
+    def knows(self, definition_id: str) -> bool:
+        """Say whether there is a schema for a definition."""
+        return definition_id in self._catalogue
 
     def parse(self, content: bytes) -> ParsedMessage:
         """Parse one message and find its header and document.

@@ -52,6 +52,13 @@ class Tolerances(_Strict):
     settlement_date_days: int = Field(default=0, ge=0, le=30)
 
 
+class Guidelines(_Strict):
+    """Usage guidelines of the counterparty: imported XSDs that its messages must satisfy besides the standard's own."""
+
+    outgoing: str | None = Field(default=None, description="name of the guideline for our messages")
+    incoming: str | None = Field(default=None, description="name of the guideline for theirs")
+
+
 class Profile(_Strict):
     """One counterparty. ``bic`` is 8 or 11 characters, and names its channel in the ledger."""
 
@@ -62,6 +69,11 @@ class Profile(_Strict):
         default_factory=dict,
         description="the message definition for each business message; the mapping tables name the keys and defaults",
     )
+    rules: tuple[str, ...] = Field(
+        default=(),
+        description="packs of rules besides the standard one, which is always applied: `gateway rules list` names them",
+    )
+    guidelines: Guidelines = Guidelines()
     limits: Limits = Limits()
     tolerances: Tolerances = Tolerances()
     answers_agreed_trades: bool = Field(

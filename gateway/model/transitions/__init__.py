@@ -80,6 +80,7 @@ _COMMON_ALERTS: Final = {
     "cancellation_crossed_settlement": "A cancellation and a settlement crossed: the instruction has settled.",
     "rejected_after_answer": "A message was refused technically after it was answered: perhaps only its duplicate.",
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",
+    "rule_warning": "The message goes against a rule that warns.",
     "request_not_made": "The counterparty answers a request that this ledger did not make.",
 }
 ALERTS: Final[Mapping[str, str]] = {
