@@ -90,7 +90,9 @@ def _schemas(settings: Settings) -> Finding:
         return Finding(
             "schemas", False, error.text, "correct the profile or the rule file, or: gateway schemas import FILE"
         )
-    return Finding("schemas", True, f"{len(catalogue.definitions())} definitions, every profile's versions and rules compile")
+    return Finding(
+        "schemas", True, f"{len(catalogue.definitions())} definitions, every profile's versions and rules compile"
+    )
 
 
 async def _store(settings: Settings) -> Finding:

@@ -85,9 +85,7 @@ def guideline_directory(user_directory: Path, name: str) -> Path:
     return user_directory / _GUIDELINES / name
 
 
-def load_rulebook(
-    catalogue: Catalogue, directory: Path | None = None, calendars: Calendars | None = None
-) -> Rulebook:
+def load_rulebook(catalogue: Catalogue, directory: Path | None = None, calendars: Calendars | None = None) -> Rulebook:
     """Open the packs of rules that come with the gateway, and those of the user's directory (``*.rules``).
 
     Raises ``ConfigError`` for a directory that cannot be read, and with every mistake in a rule file: file and line.
@@ -95,9 +93,13 @@ def load_rulebook(
     own: dict[str, str] = {}
     if directory is not None:
         try:
-            own = {str(path): path.read_text(encoding="utf-8") for path in sorted(directory.iterdir()) if _is_rules(path)}
+            own = {
+                str(path): path.read_text(encoding="utf-8") for path in sorted(directory.iterdir()) if _is_rules(path)
+            }
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"rules.directory {directory}: cannot be read: {error}", code="rules_unreadable") from error
+            raise ConfigError(
+                f"rules.directory {directory}: cannot be read: {error}", code="rules_unreadable"
+            ) from error
     codes = read_tables("codes", ".txt")
     return Rulebook(catalogue, read_tables("rules", ".rules"), own, codes, calendars or load_calendars())
 

@@ -15,11 +15,12 @@ from gateway.calendar import Calendar, Calendars
 from gateway.errors import ConfigError, Violation
 from gateway.messages.catalogue import Catalogue
 from gateway.messages.rules.checks import CHECKS, Check
-from gateway.messages.rules.compiling import CompiledRule, Lacking, VersionRules, compile_rule
+from gateway.messages.rules.compiling import CompiledRule, VersionRules, compile_rule, inside, paths_of
 from gateway.messages.rules.language import (
     DIRECTIONS,
     PLACES,
     Checked,
+    Clause,
     Direction,
     Pack,
     Path,
@@ -28,7 +29,7 @@ from gateway.messages.rules.language import (
     mistaken,
     parse_pack,
 )
-from gateway.messages.rules.paths import Version
+from gateway.messages.rules.paths import Place, Version
 
 if TYPE_CHECKING:
     from gateway.messages.parsing import ParsedMessage
@@ -109,28 +110,29 @@ class Rulebook:
             if name in self.packs:
                 yield from self.packs[name].rules
 
-    def judge(self, parsed: ParsedMessage, names: Sequence[str], direction: Direction) -> tuple[Violation, ...]:
+    def judge(self, parsed: ParsedMessage, names: tuple[str, ...], direction: Direction) -> tuple[Violation, ...]:
         """Return what a valid message breaks: errors first, then warnings; empty for nearly every message."""
         found: list[Violation] = []
         for definition, part in parsed.parts:
-            rules = self.compiled(definition, names, direction)
+            try:
+                rules = self._compiled[definition, direction, names]
+            except KeyError:
+                rules = self.compiled(definition, names, direction)
             if rules is None:
                 continue
             element = part[0] if definition == parsed.message_definition and len(part) == 1 else part
             if rules.broken(element):
                 found += rules.violations(element, parsed.line)
-        return tuple(sorted(found, key=lambda violation: violation.severity != "error"))
+        return tuple(sorted(found, key=lambda violation: violation.severity != "error")) if found else ()
 
-    def compiled(self, definition: str, names: Sequence[str], direction: Direction) -> VersionRules | None:
+    def compiled(self, definition: str, names: tuple[str, ...], direction: Direction) -> VersionRules | None:
         """Return the rules of some packs for a message definition, or None where there are none."""
-        key = definition, direction, tuple(names)
+        key = definition, direction, names
         if key not in self._compiled:
             rules = [rule for rule in self.rules(names) if rule.applies_to(definition)]
             rules = [rule for rule in rules if rule.severity[direction] != "no"]
             version = self.version(definition) if rules else None
-            self._compiled[key] = (
-                None if version is None else VersionRules(rules, version, direction, self._checks)
-            )
+            self._compiled[key] = None if version is None else VersionRules(rules, version, direction, self._checks)
         return self._compiled[key]
 
     def version(self, definition: str) -> Version:
@@ -184,7 +186,7 @@ class Rulebook:
         wrong: set[str] = set()
         for number, name in enumerate(reversed(versions := self._about(rule))):
             compiled = compile_rule(rule, self.version(name))
-            codes = set(_unknown_codes(rule, self.version(name)))
+            codes = {*_unknown_codes(rule, self.version(name)), *_unknown_alternatives(rule, self.version(name))}
             unknown, wrong = (
                 (set(compiled.lacks), codes) if number == 0 else (unknown & set(compiled.lacks), wrong & codes)
             )
@@ -192,7 +194,8 @@ class Rulebook:
                 return
         if not versions:
             yield f"rule {rule.code}: there is no message {', '.join(rule.messages)}"
-        yield from (f"rule {rule.code}: no version of {', '.join(rule.messages)} has {path}" for path in sorted(unknown))
+        said_of = {f"no version of {', '.join(rule.messages)} has {path}" for path in unknown}
+        wrong |= said_of
         yield from (f"rule {rule.code}: {said}" for said in sorted(wrong))
 
 
@@ -201,19 +204,35 @@ def _checks_of(rule: Rule) -> Iterator[Checked]:
         yield from (clause for clause in assertion.condition.clauses if isinstance(clause, Checked))
 
 
+def _clauses(rule: Rule) -> Iterator[Clause]:
+    for condition in (*rule.when, *(assertion.condition for assertion in rule.assertions)):
+        yield from condition.clauses
+
+
+def _start(rule: Rule, version: Version) -> Place | None:
+    """Return what a rule's paths begin at in a version; None where that is nowhere, or any element of a kind."""
+    if rule.each is None:
+        return version.top
+    places = version.find(rule.each, version.top) if isinstance(rule.each, Path) else []
+    return inside(places) if places else None
+
+
+def _unknown_alternatives(rule: Rule, version: Version) -> Iterator[str]:
+    """Yield the alternatives of paths that a version lacks, whose other alternatives may hide that."""
+    start = _start(rule, version)
+    of_each = [(rule.each, version.top)] if isinstance(rule.each, Path) else []
+    of_clauses = [(path, start) for clause in _clauses(rule) for path in paths_of(clause)] if start is not None else []
+    for path, place in [*of_each, *of_clauses]:
+        for alternative in path.alternatives:
+            if place is not None and not version.find(Path((alternative,)), place):
+                yield f"no version of {', '.join(rule.messages)} has {alternative}"
+
+
 def _unknown_codes(rule: Rule, version: Version) -> Iterator[str]:
     """Yield what a rule says of codes that the elements of a version cannot have."""
-    start = version.top
-    if isinstance(rule.each, Path):
-        places = version.find(rule.each, start)
-        if not places:
-            return
-        elements = tuple(element for place in places for element in place.elements)
-        start = type(start)(".", elements, places[0].chain)
-    elif rule.each is not None:
-        return
-    for condition in (*rule.when, *(assertion.condition for assertion in rule.assertions)):
-        for clause in condition.clauses:
+    start = _start(rule, version)
+    if start is not None:
+        for clause in _clauses(rule):
             if isinstance(clause, Words):
                 sets = [codes for place in version.find(clause.path, start) if (codes := version.codes(place))]
                 for word in clause.words:

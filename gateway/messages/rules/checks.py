@@ -16,6 +16,7 @@ from gateway.model.currencies import DECIMALS
 from gateway.model.identifiers import BIC_PATTERN, COUNTRIES, iban_holds, isin_holds, lei_holds
 
 _BIC = re.compile(BIC_PATTERN)
+_OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +62,6 @@ CHECKS: Final[dict[str, Check]] = {
     "country": Check(lambda text, _: text in COUNTRIES),
     "currency": Check(lambda text, _: text in DECIMALS),
     "amount": Check(_amount_holds, _rounded),  # of a currency
+    "offset": Check(lambda text, _: _OFFSET.search(text) is not None),
 }
 """Checks by the name that rules give them; ``external code`` and ``business day`` are added where their data are."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 from lxml import etree
 
 from gateway.errors import Violation
+from gateway.messages.catalogue import ElementDefinition
 from gateway.messages.parsing import element_path
 from gateway.messages.rules.checks import Check
 from gateway.messages.rules.language import (
@@ -50,7 +51,7 @@ _TRUE, _FALSE = ("true", "1"), ("false", "0")
 _QUOTED: Final = {'"': "'\"'", "'": '"\'"'}
 
 
-class Lacking(Exception):  # noqa: N818  # no error: what a version lacks makes a rule vacuous
+class Lacking(Exception):  # no error: what a version lacks makes a rule vacuous
     """A path that a version of the message has no element for."""
 
 
@@ -88,9 +89,7 @@ def compile_rule(rule: Rule, version: Version) -> CompiledRule:
     compiler = _Compiler(version)
     try:
         start, context = compiler.start(rule)
-        conditions = [
-            text for condition in rule.when if (text := compiler.holds(condition.clauses, start)) is not None
-        ]
+        conditions = [text for condition in rule.when if (text := compiler.holds(condition.clauses, start)) is not None]
     except Lacking as lacking:
         compiled.lacks.append(str(lacking))
         return compiled
@@ -117,8 +116,7 @@ class _Compiler:
             tags = sorted({element.name for element in elements})
             return Place(".", elements), "|".join(f".//{PREFIX}:{tag}" for tag in tags)
         places = self._places(rule.each, self._version.top)
-        elements = tuple(element for place in places for element in place.elements)
-        return Place(".", elements, places[0].chain), _union(places)
+        return inside(places), _union(places)
 
     def _places(self, path: Path, start: Place) -> list[Place]:
         places = self._version.find(path, start)
@@ -149,11 +147,11 @@ class _Compiler:
         if isinstance(first, Checked):
             places = self._places(first.path, start)
             if first.argument is not None:
-                self._places(first.argument, Place(".", tuple(e for place in places for e in place.elements)))
+                self._places(first.argument, inside(places))
             breaks, culprits, checked = "false()", _union(places), first
         elif assertion.required and len(clauses) == 1:
             breaks = self._broken(first, start)
-            culprits = self._culprits(first, start, required=True)
+            culprits = _holders(self._culprits(first, start, required=True))
         else:
             said = self.holds(clauses, start, strictly=assertion.required)
             if said is None or (not assertion.required and any(isinstance(c, Present) and c.absent for c in clauses)):
@@ -163,17 +161,17 @@ class _Compiler:
             assert said is not None
             breaks = f"not({said})" if assertion.required else said
             culprits = "|".join(
-                text for clause in clauses if (text := self._culprits(clause, start, required=assertion.required))
+                _holders(text)
+                for clause in clauses
+                if (text := self._culprits(clause, start, required=assertion.required))
             )
-        paths = [path for clause in clauses for path in _paths(clause) if self._has(path, start)]
+        paths = [path for clause in clauses for path in paths_of(clause) if self._has(path, start)]
         expected = str(paths[0]) if paths else ""
         suggestion = None
         match assertion:
             case Assertion(required=True, condition=Condition(clauses=(Words(words=(word,), negated=False),))):
                 suggestion = word
-        return Compiled(
-            rule, assertion, context, conditions, breaks, culprits, expected, checked, suggestion
-        )
+        return Compiled(rule, assertion, context, conditions, breaks, culprits, expected, checked, suggestion)
 
     def _has(self, path: Path, start: Place) -> bool:
         return bool(self._version.find(path, start))
@@ -183,33 +181,42 @@ class _Compiler:
     def _some(self, clause: Clause, start: Place) -> str:
         match clause:
             case Present(path, absent):
-                found = _union(self._places(path, start))
-                return f"not({found})" if absent else _boolean(found)
+                found = _there(self._places(path, start))
+                return f"not({found})" if absent else found
             case Several(how, paths):
                 return self._several(how, paths, start)
             case Comparison():
                 return self._comparison(clause, clause.operator, start)
             case Checked():
                 raise TypeError("a check stands alone in a require line")  # refused when the file is read
+            case Words(path, (word,)) if said := self._equal(path, word, start):
+                return " or ".join(f"{one}{'!=' if clause.negated else '='}{_quote(word)}" for one in said)
             case _:
                 return self._filtered(clause, start, fulfilled=True)
+
+    def _equal(self, path: Path, word: str, start: Place) -> list[str]:
+        """Return the XPath of what may be compared with a word as it is; nothing where that is no text."""
+        places = self._places(path, start)
+        return [] if any(self._version.base(one) == "xs:boolean" for one in places) else [one.xpath for one in places]
 
     def _strict(self, clause: Clause, start: Place) -> str:
         match clause:
             case Words(path) | TextTest(path) | InCharacters(path):
-                there = _union(self._places(path, start))
-                return f"({_boolean(there)} and not({self._filtered(clause, start, fulfilled=False)}))"
+                there = _there(self._places(path, start))
+                return f"({there} and not({self._filtered(clause, start, fulfilled=False)}))"
             case _:
                 return self._some(clause, start)
 
     def _broken(self, clause: Clause, start: Place) -> str:
         match clause:
+            case Words(path, (word,)) if said := self._equal(path, word, start):
+                return " or ".join(f"{one}{'=' if clause.negated else '!='}{_quote(word)}" for one in said)
             case Words() | TextTest() | InCharacters():
                 return self._filtered(clause, start, fulfilled=False)
             case Comparison():
                 return self._comparison(clause, INVERSE[clause.operator], start)
             case Present(absent=True):
-                return _union(self._places(clause.path, start))
+                return _there(self._places(clause.path, start))
             case _:
                 return f"not({self._some(clause, start)})"
 
@@ -247,11 +254,11 @@ class _Compiler:
         return "|".join(texts)
 
     def _several(self, how: str, paths: Sequence[Path], start: Place) -> str:
-        there = [_union(found) for path in paths if (found := self._version.find(path, start))]
+        there = [_there(found) for path in paths if (found := self._version.find(path, start))]
         if not there or (how == "all" and len(there) < len(paths)):
             raise Lacking(", ".join(str(path) for path in paths))
         if how in ("any", "all"):
-            return f"({(' or ' if how == 'any' else ' and ').join(map(_boolean, there))})"
+            return f"({(' or ' if how == 'any' else ' and ').join(there)})"
         count = "+".join(f"number({_boolean(found)})" for found in there)
         return f"({count}=1)" if how == "one" else f"({count}<=1)"
 
@@ -267,7 +274,14 @@ class _Compiler:
                 text += f" {sign} {self._value(value, places, numeric=numeric, dates=clause.dates)}"
             sides.append(text)
         left, right = sides
-        there = [_boolean(_union(found)) for value, found in places.items() if value.function != "count"]
+        there = [
+            _there(found)
+            for value, found in places.items()
+            if value.function != "count" and not all(place.certain for place in found)
+        ]
+        match clause:
+            case Comparison(Sum(Value(Path() as path, ""), ()), _, Sum(Value(None, "", number, "number"), ())):
+                return f"({' or '.join(f'{one.xpath}{operator}{number}' for one in self._places(path, start))})"
         if not numeric:
             return "(" + " and ".join([*there, f"{left}{operator}{right}"]) + ")"
         if operator in ("=", "!=") and not clause.dates:  # what differs in the seventh decimal is rounding
@@ -292,8 +306,19 @@ class _Compiler:
         return f"number({found})" if numeric else f"string({found})"
 
 
+def inside(places: Sequence[Place]) -> Place:
+    """Return the elements at some places as what paths begin at."""
+    return Place(".", tuple(element for place in places for element in place.elements), places[0].chain)
+
+
 def _union(places: Iterable[Place]) -> str:
     return "|".join(dict.fromkeys(place.xpath for place in places))
+
+
+def _there(places: Iterable[Place]) -> str:
+    """Write that there is something at one of some places."""
+    said = list(dict.fromkeys(place.xpath for place in places))
+    return said[0] if len(said) == 1 else f"({' or '.join(said)})"
 
 
 def _boolean(nodes: str) -> str:
@@ -316,7 +341,13 @@ def _text_test(test: str, text: str) -> str:
     return f"{test}(.,{_quote(text)})"
 
 
-def _paths(clause: Clause) -> Iterator[Path]:
+def _holders(nodes: str) -> str:
+    """Write the elements that have the attributes which are found."""
+    return re.sub(r"/(@\w+(?:\[[^|]*\])?)", r"[\1]", nodes)
+
+
+def paths_of(clause: Clause) -> Iterator[Path]:
+    """Yield the paths of a clause."""
     match clause:
         case Several(_, paths):
             yield from paths
@@ -328,11 +359,54 @@ def _paths(clause: Clause) -> Iterator[Path]:
 
 # --- all rules of a version at once -----------------------------------------------------------------------------------
 
-_Walked = tuple[Check, Compiled, str, bool]  # check, rule, attribute or word, whether the tag says the kind for sure
+_Found = tuple[Compiled, "_Element", str, "str | None"]  # rule, where, what is missing there, suggestion
+_GOOD: Final = 4_096  # values that were found good and are remembered: parties and securities come again and again
+_WAYS: Final = 12  # places of an element that are asked one by one; of more, all elements of its tag are
+_FIXED: Final[frozenset[object]] = frozenset({"isin", "lei", "bic", "country", "currency"})  # of different lengths
+_CURRENCY: Final = "Ccy"  # the one attribute that values have
+
+
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    """A check of the elements of a tag: of their text or of an attribute, with an attribute or a word as argument.
+
+    In an element of ``others``, the tag is of another kind; ``sure`` says that it nowhere is.
+    """
+
+    check: Check
+    compiled: Compiled
+    attribute: str
+    argument: str
+    sure: bool
+    others: frozenset[str]
+
+    def texts(self, element: _Element) -> tuple[str | None, str]:
+        """Return what is checked, and the argument."""
+        text = element.get(self.attribute) if self.attribute else element.text
+        return text, element.get(self.argument, self.argument) if self.argument else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Selected:
+    """A check of what an XPath finds; ``argument`` is seen from there."""
+
+    compiled: Compiled
+    select: etree.XPath
+    check: Check | None = None  # None: by the type of the element
+    word: str = ""
+    argument: etree.XPath | None = None
+
+    def argument_of(self, element: _Element) -> str:
+        """Return the argument of the check of an element."""
+        return self.word if self.argument is None else str(self.argument(element))
 
 
 class VersionRules:
-    """The rules of some packs for one message definition and one direction."""
+    """The rules of some packs for one message definition and one direction.
+
+    What is good is remembered, since the same parties, securities, codes and days come again and again: values of the
+    kinds, and what the checks of single elements look at, written as one text.
+    """
 
     def __init__(
         self, rules: Iterable[Rule], version: Version, direction: Direction, checks: Mapping[str, Check]
@@ -342,10 +416,12 @@ class VersionRules:
         self._root = f"{{{version.message.namespace}}}{version.message.root}"
         self._expressions: dict[str, etree.XPath] = {}
         self.rules = [compile_rule(rule, version) for rule in rules]
-        stated: list[Compiled] = []
+        self._stated: list[Compiled] = []
         self._walk: dict[str, list[_Walked]] = defaultdict(list)
-        self._selected: list[tuple[etree.XPath, Compiled]] = []
+        self._steady: list[_Selected] = []
+        self._selected: list[_Selected] = []
         self._texts: list[tuple[Callable[[str], object], Compiled]] = []
+        self._inputs: dict[str, None] = {}  # what steady checks look at, as XPath of texts
         for compiled in (one for rule in self.rules for one in rule.assertions):
             if compiled.checked is not None:
                 self._add_check(compiled, compiled.checked)
@@ -353,10 +429,13 @@ class VersionRules:
                 outside = re.compile(f"[^{re.escape(CHARACTERS[characters])}]").search
                 self._texts.append((outside, compiled))
             else:
-                stated.append(compiled)
-        self._combined = self._xpath(f"boolean({_combined(stated)})") if stated else None
+                self._stated.append(compiled)
+        looks = [f"boolean({_combined(self._stated, version) or 'false()'})", *self._inputs]
+        looks += [f"boolean({one.select.path})" for one in self._selected]
+        self._look = self._xpath("concat({},'')".format(",'\n',".join(looks)))
+        self._known: dict[str, tuple[_Selected, ...]] = {}
         self._tags = tuple(self._walk)
-        self._stated = stated
+        self._good: set[object] = set()
 
     def _xpath(self, text: str) -> etree.XPath:
         found = self._expressions.get(text)
@@ -365,78 +444,159 @@ class VersionRules:
         return found
 
     def _add_check(self, compiled: Compiled, checked: Checked) -> None:
-        kind = compiled.rule.each
-        attribute = str(checked.argument or "")
-        if isinstance(kind, str) and str(checked.path) == "itself" and not compiled.conditions:
-            namespace = self._version.message.namespace
+        """Add a check: of a kind to the walk, of anything else to what is selected."""
+        kind, argument, subject = compiled.rule.each, str(checked.argument or ""), str(checked.path)
+        if isinstance(kind, str) and not compiled.conditions and (subject == "itself" or subject[0] == "@"):
             elements = list(self._version.of_kind(kind))
             if checked.check == "external code":
-                self._add_codes(compiled, elements)
+                known = [element for element in elements if f"external code {element.type}" in self._checks]
+                self._select(compiled, known, None)
                 return
-            if not attribute or attribute.startswith("@"):
-                for tag in dict.fromkeys(element.name for element in elements):
-                    sure = all(
-                        self._version.is_kind(kind, element.type)
-                        for element in self._version.named(tag)
-                    )
-                    check = self._checks[checked.check]
-                    self._walk[f"{{{namespace}}}{tag}"].append((check, compiled, attribute[1:] or checked.word, sure))
+            if not argument or argument[0] == "@":
+                self._add_to_walk(compiled, kind, elements, subject.removeprefix("itself")[1:], argument[1:])
                 return
-        context = f"({compiled.context})" if compiled.context else ""
         where = "".join(f"[{condition}]" for condition in compiled.conditions)
-        start = f"{context or 'self::*'}{where}"
-        select = "|".join(f"{start}/{step}" for step in compiled.culprits.split("|"))
-        self._selected.append((self._xpath(select), compiled))
+        context = f"({compiled.context}){where}" if compiled.context else f"self::*{where}" if where else ""
+        select = "|".join(f"{context}/{step}" if context else step for step in compiled.culprits.split("|"))
+        check, places = self._checks[checked.check], self._version.find(checked.path, self._start(compiled))
+        of = None
+        if checked.argument is not None:
+            said = "|".join(place.xpath for place in self._version.find(checked.argument, inside(places)))
+            of = f"string({said})"
+        selected = _Selected(
+            compiled, self._xpath(select), check, checked.word, None if of is None else self._xpath(of)
+        )
+        if compiled.context or where or any(place.repeats for place in places) or not _is_whole(checked.argument):
+            self._selected.append(selected)
+            return
+        self._steady.append(selected)
+        self._inputs[f"string({select})"] = None
+        if checked.argument is not None:
+            whole = "|".join(place.xpath for place in self._version.find(checked.argument, self._version.top))
+            self._inputs[f"string({whole})"] = None
 
-    def _add_codes(self, compiled: Compiled, elements: Sequence[object]) -> None:
-        """Look only at the elements whose code set is known, by the tag around them."""
-        tests = []
-        for element in self._version.of_kind("external code"):
-            if f"external code {element.type}" in self._checks:
-                around = " or ".join(f"parent::{PREFIX}:{tag}" for tag in sorted(self._version.parents(element)))
-                tests.append(f".//{PREFIX}:{element.name}[{around}]")
-        del elements
-        if tests:
-            self._selected.append((self._xpath("|".join(dict.fromkeys(tests))), compiled))
+    def _start(self, compiled: Compiled) -> Place:
+        return _Compiler(self._version).start(compiled.rule)[0]
+
+    def _add_to_walk(
+        self, compiled: Compiled, kind: str, elements: Sequence[ElementDefinition], attribute: str, argument: str
+    ) -> None:
+        assert compiled.checked is not None
+        check = self._checks[compiled.checked.check]
+        for element in elements:
+            named = list(self._version.named(element.name))
+            others = [one for one in named if not self._version.is_kind(kind, one.type)]
+            if len(others) > len(named) / 2:  # mostly of another kind: asked where it is one of this kind
+                self._select(compiled, [element], check)
+                continue
+            here = frozenset(tag for one in named if one not in others for tag in self._version.parents(one))
+            apart = frozenset(tag for one in others for tag in self._version.parents(one)) - here
+            namespace = self._version.message.namespace
+            walked = _Walked(
+                check,
+                compiled,
+                attribute,
+                argument or compiled.checked.word,
+                not others,
+                frozenset(f"{{{namespace}}}{tag}" for tag in apart),
+            )
+            items = self._walk[f"{{{namespace}}}{element.name}"]
+            if walked not in items:
+                items.append(walked)
+
+    def _select(self, compiled: Compiled, elements: Sequence[ElementDefinition], check: Check | None) -> None:
+        """Look at elements of a kind where they are."""
+        ways: list[str] = []
+        for element in elements:
+            few = self._version.ways_to(element, _WAYS)
+            around = " or ".join(f"parent::{PREFIX}:{tag}" for tag in sorted(self._version.parents(element)))
+            ways += [f".//{PREFIX}:{element.name}[{around}]"] if few is None else few
+        if ways:
+            ways = list(dict.fromkeys(ways))
+            once = not any(way.startswith(".") or self._version.repeats(way) for way in ways)
+            (self._steady if once else self._selected).append(_Selected(compiled, self._xpath("|".join(ways)), check))
+            self._inputs.update(dict.fromkeys(f"string({way})" for way in ways) if once else {})
 
     def broken(self, element: _Element) -> bool:
         """Tell whether a message may break a rule; fast, and all that a message costs that breaks none."""
-        if self._combined is not None and self._combined(element):
-            return True
-        if self._tags:
-            walk = self._walk
-            for found in element.iter(*self._tags):
-                for check, compiled, argument, sure in walk[found.tag]:
-                    text = found.text
-                    if text is None:
-                        continue
-                    of = found.get(argument, argument) if argument else ""
-                    if not check.holds(text, of) and (sure or self._is_kind(compiled, found)):
-                        return True
-        for select, compiled in self._selected:
-            for found in cast("list[_Element]", select(element)):
-                if not self._check_holds(compiled, found):
+        said = cast("str", self._look(element))
+        there = self._known.get(said)
+        if there is None:
+            there = self._look_closely(element, said)
+            if there is None:
+                return True
+        good = self._good
+        for found in element.iter(*self._tags) if self._tags else ():
+            text = found.text
+            if text in good:
+                continue
+            key = found.tag, text, found.get(_CURRENCY)
+            if key not in good and not self._is_good(found, key):
+                return True
+        for selected in there:
+            for where in _elements(selected.select(element)):
+                if not self._holds(selected, where):
                     return True
         if self._texts:
             text = etree.tostring(element, method="text", encoding="unicode")
             return any(outside(text) for outside, _ in self._texts)
         return False
 
+    def _look_closely(self, element: _Element, said: str) -> tuple[_Selected, ...] | None:
+        """Check what was seen for the first time; returns what is there to be looked at each time, None when broken."""
+        if said.startswith("true"):
+            return None
+        if any(not self._holds(one, where) for one in self._steady for where in _elements(one.select(element))):
+            return None
+        there = tuple(one for one in self._selected if _elements(one.select(element)))
+        if len(self._known) >= _GOOD:
+            self._known.clear()
+        self._known[said] = there
+        return there
+
+    def _remember(self, key: object) -> None:
+        if len(self._good) >= _GOOD:
+            self._good.clear()
+        self._good.add(key)
+
+    def _is_good(self, element: _Element, key: object) -> bool:
+        """Check what is not known to be good. A value that is good only where it is now is not remembered."""
+        here_only = False
+        for walked in self._walk[element.tag]:
+            text, argument = walked.texts(element)
+            if text is None or walked.check.holds(text, argument):
+                continue
+            if walked.sure:
+                return False
+            parent = element.getparent()
+            if (parent is None or parent.tag not in walked.others) and self._is_kind(walked.compiled, element):
+                return False
+            here_only = True
+        if not here_only:
+            kinds = {walked.compiled.rule.each for walked in self._walk[element.tag]}
+            self._remember(element.text if kinds <= _FIXED else key)
+        return True
+
+    def _holds(self, selected: _Selected, element: _Element) -> bool:
+        check = selected.check or self._checks.get(f"external code {self._version.type_of(element)}")
+        return check is None or check.holds(element.text or "", selected.argument_of(element))
+
     def violations(self, element: _Element, line_of: LineOf) -> list[Violation]:
         """Return what is broken, rule by rule in the order of the packs; empty when nothing is."""
-        found: list[tuple[Compiled, _Element, str, str | None]] = []  # rule, where, what is missing there, suggestion
+        found: list[_Found] = []
         for compiled in self._stated:
             found += self._stated_breaks(compiled, element)
         for where in element.iter(*self._tags) if self._tags else ():
-            for check, compiled, argument, _ in self._walk[where.tag]:
-                of = where.get(argument, argument) if argument else ""
-                if where.text and self._is_kind(compiled, where) and not check.holds(where.text, of):
-                    found.append((compiled, where, "", check.suggest(where.text, of)))
-        for select, compiled in self._selected:
-            for where in cast("list[_Element]", select(element)):
-                if not self._check_holds(compiled, where):
-                    check, argument = self._check_of(compiled, where)
-                    found.append((compiled, where, "", check.suggest(where.text or "", argument)))
+            for walked in self._walk[where.tag]:
+                text, of = walked.texts(where)
+                if text is not None and self._is_kind(walked.compiled, where) and not walked.check.holds(text, of):
+                    found.append((walked.compiled, where, "", walked.check.suggest(text, of)))
+        for selected in (*self._steady, *self._selected):
+            for where in _elements(selected.select(element)):
+                if not self._holds(selected, where):
+                    check = selected.check
+                    better = check.suggest(where.text or "", selected.argument_of(where)) if check is not None else None
+                    found.append((selected.compiled, where, "", better))
         for outside, compiled in self._texts:
             for where in element.iter():
                 if len(where) == 0 and where.text and outside(where.text):
@@ -456,16 +616,12 @@ class VersionRules:
                 return True
         return False
 
-    def _stated_breaks(
-        self, compiled: Compiled, element: _Element
-    ) -> Iterator[tuple[Compiled, _Element, str, str | None]]:
+    def _stated_breaks(self, compiled: Compiled, element: _Element) -> Iterator[_Found]:
         where = "".join(f"[{condition}]" for condition in (*compiled.conditions, compiled.breaks))
-        contexts = cast("list[_Element]", self._xpath(f"({compiled.context or 'self::*'}){where}")(element))
-        for context in contexts:
+        for context in _elements(self._xpath(f"({compiled.context or 'self::*'}){where}")(element)):
             if isinstance(compiled.rule.each, str) and not self._is_kind(compiled, context):
                 continue
-            culprits = self._xpath(compiled.culprits)(context) if compiled.culprits else []
-            culprits = [node for node in cast("list[_Element]", culprits) if isinstance(node, etree._Element)]
+            culprits = _elements(self._xpath(compiled.culprits)(context)) if compiled.culprits else []
             if culprits:
                 yield from ((compiled, culprit, "", compiled.suggestion) for culprit in culprits)
             else:
@@ -476,29 +632,6 @@ class VersionRules:
         kind = compiled.rule.each
         return name is not None and isinstance(kind, str) and self._version.is_kind(kind, name)
 
-    def _check_of(self, compiled: Compiled, element: _Element) -> tuple[Check, str]:
-        checked = compiled.checked
-        assert checked is not None
-        if checked.check == "external code":
-            name = self._version.type_of(element)
-            return self._checks.get(f"external code {name}") or _ANYTHING, name or ""
-        argument = checked.word
-        if checked.argument is not None:
-            path = "|".join(
-                place.xpath for place in self._version.find(checked.argument, self._start_of(compiled, checked))
-            )
-            argument = str(self._xpath(f"string({path})")(element))
-        return self._checks[checked.check], argument
-
-    def _start_of(self, compiled: Compiled, checked: Checked) -> Place:
-        start, _ = _Compiler(self._version).start(compiled.rule)
-        places = self._version.find(checked.path, start)
-        return Place(".", tuple(element for place in places for element in place.elements), places[0].chain)
-
-    def _check_holds(self, compiled: Compiled, element: _Element) -> bool:
-        check, argument = self._check_of(compiled, element)
-        return check.holds(element.text or "", argument)
-
     def _violation(
         self, compiled: Compiled, where: _Element, missing: str, suggestion: str | None, envelope: str, line_of: LineOf
     ) -> Violation:
@@ -507,15 +640,22 @@ class VersionRules:
         if missing and not missing.startswith(("/", "..", "itself")):
             path = f"{path}/{missing}"
         value = (where.text or "").strip()[:_VALUE_LIMIT] or None if len(where) == 0 and not missing else None
-        shown = f" '{value}'" if value is not None else ""
+        shown = f" '{value}':" if value is not None else ""
         better = f" (right would be: {suggestion})" if suggestion is not None else ""
         stated = " when ".join([str(compiled.assertion), *(condition.text for condition in rule.when)])
-        text = f"{path}:{shown} {rule.because}{better} [{rule.pack}]"
+        text = f"{path}:{shown} {rule.because}{better} [{rule.pack}: {rule.code}]"
         severity: Literal["error", "warning"] = "error" if rule.severity[self._direction] == "error" else "warning"
         return Violation(rule.code, path, stated, value, text, line_of(where), severity, suggestion)
 
 
-_ANYTHING: Final = Check(lambda text, argument: True)
+def _elements(found: object) -> list[_Element]:
+    """Return the elements of what an XPath found; attributes are texts and left out."""
+    return [one for one in found if isinstance(one, etree._Element)] if isinstance(found, list) else []
+
+
+def _is_whole(argument: Path | None) -> bool:
+    """Tell whether an argument is a path from the message element, or none."""
+    return argument is None or all(one.startswith("/") for one in argument.alternatives)
 
 
 def _of_whole_text(compiled: Compiled) -> str | None:
@@ -527,11 +667,24 @@ def _of_whole_text(compiled: Compiled) -> str | None:
     return None
 
 
-def _combined(stated: Sequence[Compiled]) -> str:
+_BEGINS = re.compile(rf"(?<![\w/:@.\]*]){PREFIX}:(\w+)(/(?!/))?")
+
+
+def _combined(stated: Sequence[Compiled], version: Version) -> str:
     """Write one expression that is true when an assertion is broken; what several have in common is asked once."""
     by_context: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
     for compiled in stated:
-        by_context[compiled.context].append((compiled.conditions, compiled.breaks))
+        context, conditions, breaks = compiled.context, compiled.conditions, compiled.breaks
+        paths = [(one[1], one[2]) for text in (*conditions, breaks) for one in _BEGINS.finditer(text)]
+        firsts = {name for name, _ in paths}
+        if not context and len(firsts) == 1 and all(below for _, below in paths):
+            (first,) = firsts  # all of it is inside of one element: begin there
+            quoted = "".join(re.findall(r"'[^']*'|\"[^\"]*\"", " ".join((*conditions, breaks))))
+            if f"{PREFIX}:" not in quoted and version.is_certain(first):
+                context = f"{PREFIX}:{first}"
+                conditions = tuple(text.replace(f"{context}/", "") for text in conditions)
+                breaks = breaks.replace(f"{context}/", "")
+        by_context[context].append((conditions, breaks))
     texts = []
     for context, items in by_context.items():
         said = _shared(items)
@@ -540,7 +693,7 @@ def _combined(stated: Sequence[Compiled]) -> str:
 
 
 def _shared(items: Sequence[tuple[tuple[str, ...], str]]) -> str:
-    alone = [breaks for conditions, breaks in items if not conditions]
+    alone = list(dict.fromkeys(breaks for conditions, breaks in items if not conditions))
     below: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
     for conditions, breaks in items:
         if conditions:

@@ -9,7 +9,7 @@ a comment line, and an indented line goes on with the one before::
     incoming  no                        and to those of the counterparty
 
     rule      csdr_trade_date           its code: small letters, digits, underscores; unique in all packs
-    messages  sese.023, sese.033        families, variants (sese.023.002), or any
+    messages  sese.023, sese.033        families, variants (sese.023.002), or any (but headers)
     each      PATH or KIND              the rule is about each of these elements; without it, about the message
     when      CONDITION                 several lines: all of them
     require   CONDITION                 several lines: each is a requirement of its own
@@ -46,11 +46,13 @@ compiled. A path that no version of any of the rule's messages has is a mistake.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from gateway.errors import ConfigError, Violation
+
+Item = TypeVar("Item")
 
 Severity = Literal["error", "warning", "no"]
 Direction = Literal["outgoing", "incoming"]
@@ -225,7 +227,8 @@ class Rule:
 
     def applies_to(self, definition: str) -> bool:
         """Tell whether the rule is about a message definition."""
-        return any(name == "any" or f"{definition}.".startswith(f"{name}.") for name in self.messages)
+        header = definition.startswith("head.")
+        return any((name == "any" and not header) or f"{definition}.".startswith(f"{name}.") for name in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +267,7 @@ class _Mistake(ValueError):
 
 
 def parse_pack(text: str, file: str) -> Pack:
-    """Read a rule file. Raises ``ConfigError`` with every mistake: file, line, what is wrong and what would be right."""
+    """Read a rule file. Raises ``ConfigError`` with every mistake: file, line, and what is wrong."""
     mistakes: list[tuple[int, str]] = []
     blocks = _blocks(text, file, mistakes)
     head, *bodies = blocks
@@ -292,7 +295,9 @@ def mistaken(mistakes: Iterator[tuple[str, int, str]]) -> ConfigError:
         for file, line, what in sorted(mistakes)
     ]
     listed = "\n".join(f"  {violation.text}" for violation in violations)
-    return ConfigError(f"rules: {len(violations)} mistake(s)\n{listed}", code="rule_file_invalid", violations=violations)
+    return ConfigError(
+        f"rules: {len(violations)} mistake(s)\n{listed}", code="rule_file_invalid", violations=violations
+    )
 
 
 def _blocks(text: str, file: str, mistakes: list[tuple[int, str]]) -> list[_Lines]:
@@ -329,9 +334,7 @@ def _severity(lines: _Lines, direction: Direction, mistakes: list[tuple[int, str
     return None
 
 
-def _rule(
-    lines: _Lines, pack: str, default: dict[Direction, Severity], mistakes: list[tuple[int, str]]
-) -> Rule | None:
+def _rule(lines: _Lines, pack: str, default: dict[Direction, Severity], mistakes: list[tuple[int, str]]) -> Rule | None:
     code, found = lines.one("rule"), len(mistakes)
     if not _CODE.fullmatch(code):
         mistakes.append((lines.start, f"a rule has a code of small letters, digits and underscores, not '{code}'"))
@@ -349,11 +352,12 @@ def _rule(
         except _Mistake as mistake:
             mistakes.append((number, f"{mistake}; or a kind: {', '.join(KINDS)}"))
     conditions: dict[str, list[Condition]] = {key: [] for key in _OFTEN}
-    for key, number, text in ((key, number, text) for key in _OFTEN for number, text in lines.all(key)):
-        try:
-            conditions[key].append(Condition(_Words(text).clauses(), text))
-        except _Mistake as mistake:
-            mistakes.append((number, f"{key} {text}: {mistake}"))
+    for key, conditions_of_key in conditions.items():
+        for number, text in lines.all(key):
+            try:
+                conditions_of_key.append(Condition(_checks_alone(_Words(text).clauses(), key), text))
+            except _Mistake as mistake:
+                mistakes.append((number, f"{key} {text}: {mistake}"))
     if not lines.all("require") and not lines.all("forbid"):
         mistakes.append((lines.start, f"rule {code} has neither require nor forbid"))
     severity = {direction: _severity(lines, direction, mistakes) or default[direction] for direction in DIRECTIONS}
@@ -361,9 +365,13 @@ def _rule(
         return None
     assertions = [Assertion(key == "require", condition) for key in _OFTEN[1:] for condition in conditions[key]]
     when, because, source = tuple(conditions["when"]), lines.one("because"), lines.one("source")
-    return Rule(
-        code, pack, messages, each, when, tuple(assertions), severity, because, source, lines.file, lines.start
-    )
+    return Rule(code, pack, messages, each, when, tuple(assertions), severity, because, source, lines.file, lines.start)
+
+
+def _checks_alone(clauses: tuple[Clause, ...], key: str) -> tuple[Clause, ...]:
+    if any(isinstance(clause, Checked) for clause in clauses) and (len(clauses) > 1 or key != "require"):
+        raise _Mistake("what `is a ...` checks stands alone in a require line")
+    return clauses
 
 
 _TOKEN = re.compile(
@@ -499,8 +507,7 @@ class _Words:
             return Checked(path, name, "", Path((word,)))
         return Checked(path, name, word)
 
-    def _list(self, item: object) -> tuple[object, ...]:
-        assert callable(item)
+    def _list(self, item: Callable[[], Item]) -> tuple[Item, ...]:
         items = [item()]
         while self._next("comma"):
             items.append(item())

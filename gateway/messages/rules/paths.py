@@ -42,6 +42,8 @@ class Place:
     xpath: str
     elements: tuple[ElementDefinition, ...]
     chain: tuple[tuple[ElementDefinition, ...], ...] = ()  # the elements that each step came from
+    repeats: bool = False
+    certain: bool = False  # every message has it
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ class Version:
     def _find(self, path: str, start: Place) -> Place | None:
         if path == "itself":
             return Place(".", start.elements, start.chain)
-        deep, xpath, steps = False, "", path.split("/")
+        deep, repeats, certain, xpath, steps = False, False, True, "", path.split("/")
         here = Place("", start.elements, start.chain)
         if path.startswith("/") and not path.startswith("//"):
             here = Place("", (self.element,))
@@ -92,8 +94,10 @@ class Version:
             if found is None:
                 return None
             separator = "//" if deep else "/" if xpath else ""
+            certain = certain and step not in ("*", "..") and self._is_certain(here, step)
+            repeats = repeats or deep or step == "*" or any(one.maximum != 1 for one in found.elements)
             xpath, here, deep = f"{xpath}{separator}{found.xpath}", found, False
-        return Place(xpath, here.elements, here.chain)
+        return Place(xpath, here.elements, here.chain, repeats, certain)
 
     def _step(self, step: str, here: Place, *, deep: bool) -> Place | None:
         if step == "..":
@@ -125,6 +129,22 @@ class Version:
             types = (t for t in self.message.types.values() if isinstance(t, ComplexType))
             self._all = tuple(element for found in types for element in found.content.elements())
         return self._all
+
+    def _is_certain(self, here: Place, tag: str) -> bool:
+        for parent in here.elements:
+            definition = self.message.types.get(parent.type)
+            content = definition.content if isinstance(definition, ComplexType) else None
+            if content is None or content.kind != "sequence":
+                return False
+            items = [item for item in content.items if isinstance(item, ElementDefinition) and item.name == tag]
+            if not items or items[0].minimum == 0:
+                return False
+        return bool(here.elements)
+
+    def is_certain(self, tag: str) -> bool:
+        """Tell whether every message has exactly one element of a tag directly below the message element."""
+        there = [element for element in self._below(self.element) if element.name == tag]
+        return self._is_certain(self.top, tag) and all(element.maximum == 1 for element in there)
 
     def base(self, place: Place) -> str:
         """Return the built-in type of the text at a place (``xs:decimal``); empty where it is not known."""
@@ -167,6 +187,32 @@ class Version:
             if isinstance(found, ComplexType) and element in found.content.elements()
         }
         return frozenset(outer.name for outer in (*self._all_below(), self.element) if outer.type in around)
+
+    def ways_to(self, element: ElementDefinition, limit: int) -> list[str] | None:
+        """Return the XPath of every place below the message element where an element may be; None for too many."""
+        found: list[str] = []
+        pending = [(self.element, "", frozenset[str]())]
+        while pending:
+            here, path, above = pending.pop()
+            if here.type in above:
+                return None
+            for below in self._below(here):
+                way = f"{path}/{PREFIX}:{below.name}" if path else f"{PREFIX}:{below.name}"
+                if below == element:
+                    found.append(way)
+                    if len(found) > limit:
+                        return None
+                pending.append((below, way, above | {here.type}))
+        return found
+
+    def repeats(self, way: str) -> bool:
+        """Tell whether an element at an XPath of ``ways_to`` may be there more than once."""
+        here: ElementDefinition | None = self.element
+        for step in way.split("/"):
+            here = None if here is None else self.message.child(here, step.partition(":")[2])
+            if here is None or here.maximum != 1:
+                return True
+        return False
 
     def type_of(self, element: _Element) -> str | None:
         """Return the name of the type of an element of a message, by where it is; None where that is not known."""
