@@ -36,8 +36,8 @@ class Violation:
 
     ``code`` is stable and has a runbook entry; ``path`` is a field path (``settlement_amount.currency``) or an element
     path (``/Document/SctiesSttlmTxInstr/TxId``); ``line`` counts from 1; ``rule`` says the constraint in words with the
-    allowed values; ``value`` is the offending text, cut to 140 characters; ``text`` is the whole sentence. A ``warning``
-    refuses nothing. ``suggestion`` is the value that would be right, where that is certain.
+    allowed values; ``value`` is the offending text, cut to 140 characters; ``text`` is the whole sentence. A
+    ``warning`` refuses nothing. ``suggestion`` is the value that would be right, where that is certain.
     """
 
     code: str

@@ -43,6 +43,7 @@ _ROOMS = {
     "validate": ("messages", "validate"),
     "events": ("events", "app"),
     "schemas": ("schemas", "app"),
+    "rules": ("rules", "app"),
     "instructions": ("operators", "instructions"),
     "parked": ("operators", "parked"),
     "history": ("operators", "history"),

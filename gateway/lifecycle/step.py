@@ -88,7 +88,7 @@ def alert(code: str, detail: str = "") -> Alert:
 
 
 def warned(warnings: Sequence[Violation]) -> tuple[Alert, ...]:
-    """Return the alert of the rules that a message goes against and that refuse nothing; nothing where there are none."""
+    """Return the alert of the rules that a message goes against and that refuse nothing, if there are any."""
     return (alert("rule_warning", "; ".join(warning.text for warning in warnings)),) if warnings else ()
 
 

@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from gateway.errors import ConfigError, InvalidMessage, Violation
+from gateway.errors import ConfigError, Violation
 from gateway.messages import header
 from gateway.messages.building import MessageWriter
 from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition
+from gateway.messages.judging import Judge, standard
 from gateway.messages.mapping import Table, elements_below
 from gateway.messages.mapping import parse_table as parse_mapping
-from gateway.messages.reading import Reader, invalid
+from gateway.messages.reading import Reader
 from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Direction, Rulebook
 from gateway.messages.schema_files import load_rulebook, read_tables
@@ -79,8 +80,7 @@ class Messages:
     ) -> None:
         self._catalogue, self._own_bic = catalogue, own_bic
         self._validator = Validator(catalogue)
-        self._rulebook = load_rulebook(catalogue) if rulebook is None else rulebook
-        self._guidelines: dict[str, Validator] = {}
+        self._judge = Judge(catalogue, load_rulebook(catalogue) if rulebook is None else rulebook, self._validator)
         readings = [parse_reading(text, name) for name, text in read_tables("reading", ".read").items()]
         self._reader = Reader(self._validator, catalogue, readings)
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
@@ -89,8 +89,7 @@ class Messages:
         self._writers: dict[str, tuple[MessageWriter, str, str]] = {}
         for profile in profiles:
             self._check_keys(profile)
-            self._rulebook.check_profile(profile.bic, profile.rules)
-            self._open_guidelines(profile)
+            self._judge.prepare(profile)
             for table in mappings:
                 self._writer(table, profile)
 
@@ -136,7 +135,7 @@ class Messages:
         parsed = self._validator.parse(content)
         fields = header.fields_of_header(parsed, possible_duplicate=True)
         marked = header.replace_header(content, self._write_header(fields, parsed.header_definition or ""))
-        self._validate(marked)
+        self._judge.accept(marked, None)
         return marked
 
     def read(self, content: bytes, profile: Profile | None = None) -> Reply:
@@ -151,38 +150,7 @@ class Messages:
     def _accept(
         self, content: bytes, profile: Profile | None, direction: Direction
     ) -> tuple[ParsedMessage, tuple[Violation, ...]]:
-        parsed = self._validate(content)
-        return parsed, self._judge(parsed, profile, direction)
-
-    def _validate(self, content: bytes) -> ParsedMessage:
-        parsed = self._validator.parse(content)
-        if not self._validator.is_valid(parsed):
-            raise invalid(parsed, self._validator)
-        return parsed
-
-    def _judge(self, parsed: ParsedMessage, profile: Profile | None, direction: Direction) -> tuple[Violation, ...]:
-        """Judge a valid message by the counterparty's guideline and rules; returns what is only warned of."""
-        guideline = getattr(profile.guidelines, direction) if profile is not None else None
-        if guideline is not None:
-            validator = self._guidelines[guideline]
-            covered = [part for part in parsed.parts if validator.knows(part[0])]
-            narrowed = replace(parsed, parts=tuple(covered))
-            if not validator.is_valid(narrowed):
-                raise invalid(narrowed, validator, f"the guideline {guideline}", "message_breaks_guideline")
-        found = self._rulebook.judge(parsed, () if profile is None else profile.rules, direction)
-        if found and found[0].severity == "error":
-            raise broken(parsed, found)
-        return found
-
-    def _open_guidelines(self, profile: Profile) -> None:
-        for name in filter(None, (profile.guidelines.outgoing, profile.guidelines.incoming)):
-            guideline = self._catalogue.guideline(name)
-            if guideline is None:
-                known = ", ".join(self._catalogue.guidelines()) or "none"
-                rule = f"a guideline that was imported (there: {known}); import one: schemas import --guideline NAME"
-                text = f"counterparty {profile.bic}: guidelines: no guideline {name!r}; expected {rule}"
-                raise ConfigError(text, violations=[Violation("configuration_invalid", "guidelines", rule, name, text)])
-            self._guidelines.setdefault(name, Validator(guideline))
+        return self._judge.accept(content, standard(profile, direction))
 
     def _heading(self, profile: Profile, definition: str) -> str:
         """Return the header that all messages of one definition to one counterparty share, as a text template."""
@@ -232,13 +200,6 @@ class Messages:
         writer = MessageWriter(table, message, sources)
         self._writers[definition] = (writer, *_around(message))
         return self._writers[definition]
-
-
-def broken(parsed: ParsedMessage, found: tuple[Violation, ...]) -> InvalidMessage:
-    """Make the error of a message that breaks rules, with what it breaks and what is only warned of."""
-    errors = sum(violation.severity == "error" for violation in found)
-    text = f"{parsed.message_definition} breaks {errors} rule(s); first: {found[0].text}"
-    return InvalidMessage(text, code="message_breaks_rules", violations=found)
 
 
 def _version(profile: Profile, table: Table) -> str:

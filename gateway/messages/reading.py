@@ -192,15 +192,12 @@ class Reader:
         return compiled
 
 
-def invalid(
-    parsed: ParsedMessage, validator: Validator, schema: str = "its schema", code: str | None = None
-) -> InvalidMessage:
-    """Make the error of a message that a schema refuses, with every violation; takes its time."""
+def invalid(parsed: ParsedMessage, validator: Validator) -> InvalidMessage:
+    """Make the error of a message that its schema refuses, with every violation; takes its time."""
     violations = validator.violations(parsed)
     name = parsed.message_definition or parsed.header_definition
     first = f"; first: {violations[0].text}" if violations else ""
-    text = f"{name} breaks {schema} in {len(violations)} places{first}"
-    return InvalidMessage(text, code=code, violations=violations)
+    return InvalidMessage(f"{name} breaks its schema in {len(violations)} places{first}", violations=violations)
 
 
 _REPLY_FIELDS: Final = [each.name for each in fields(Reply)]

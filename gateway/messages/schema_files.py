@@ -34,6 +34,7 @@ from gateway.messages.schema_tree import Difference, compare
 from gateway.messages.xsd_text import MAXIMUM_SIZE, SchemaRefused, compile_schema, read_xsd
 
 _DEFINITIONS = "definitions"
+_RULES = ".rules"
 _GUIDELINES = "guidelines"  # folder of the user's directory: a folder for each
 _MAXIMUM_FILES = 5_000
 _MAXIMUM_ARCHIVE = 512 * 1024 * 1024
@@ -86,26 +87,21 @@ def guideline_directory(user_directory: Path, name: str) -> Path:
 
 
 def load_rulebook(catalogue: Catalogue, directory: Path | None = None, calendars: Calendars | None = None) -> Rulebook:
-    """Open the packs of rules that come with the gateway, and those of the user's directory (``*.rules``).
+    """Open the packs of rules that come with the gateway, and those of the user's directory, or one file (``*.rules``).
 
     Raises ``ConfigError`` for a directory that cannot be read, and with every mistake in a rule file: file and line.
     """
     own: dict[str, str] = {}
     if directory is not None:
         try:
-            own = {
-                str(path): path.read_text(encoding="utf-8") for path in sorted(directory.iterdir()) if _is_rules(path)
-            }
+            files = [directory] if directory.is_file() else sorted(directory.iterdir())
+            own = {str(path): path.read_text(encoding="utf-8") for path in files if path.suffix == _RULES}
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"rules.directory {directory}: cannot be read: {error}", code="rules_unreadable"
             ) from error
     codes = read_tables("codes", ".txt")
-    return Rulebook(catalogue, read_tables("rules", ".rules"), own, codes, calendars or load_calendars())
-
-
-def _is_rules(path: Path) -> bool:
-    return path.suffix == ".rules" and path.is_file()
+    return Rulebook(catalogue, read_tables("rules", _RULES), own, codes, calendars or load_calendars())
 
 
 def open_dictionary(directory: Path | None = None) -> Dictionary:

@@ -38,7 +38,7 @@ class SchemaSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found in some bytes; valid when there are no violations, and bytes that are no message have one."""
+    """What was found in some bytes; bytes that are no message have a violation too."""
 
     message_definition: str | None
     header_definition: str | None
@@ -46,8 +46,8 @@ class Verdict:
 
     @property
     def valid(self) -> bool:
-        """Say whether header and document satisfy their schemas."""
-        return not self.violations
+        """Say whether nothing refuses the message; a warning does not."""
+        return all(violation.severity != "error" for violation in self.violations)
 
 
 class Validator:

@@ -32,6 +32,8 @@ from gateway.messages.rules.language import (
 from gateway.messages.rules.paths import Place, Version
 
 if TYPE_CHECKING:
+    from lxml import etree
+
     from gateway.messages.parsing import ParsedMessage
 
 __all__ = ["DIRECTIONS", "STANDARD", "Direction", "Pack", "Rule", "Rulebook", "VersionRules", "parse_codes"]
@@ -94,14 +96,14 @@ class Rulebook:
         if mistakes:
             raise mistaken((violation.path, violation.line or 1, violation.rule) for violation in mistakes)
 
-    def check_profile(self, bic: str, names: Sequence[str]) -> None:
-        """Raise ``ConfigError`` for a pack that a profile names and that is not there."""
+    def check_names(self, names: Sequence[str], who: str = "") -> None:
+        """Raise ``ConfigError`` for the name of a pack that is not there; ``who`` names it."""
         for name in names:
             if name in self.packs:
                 continue
             near = difflib.get_close_matches(name, self.packs, n=1)
             rule = f"did you mean {near[0]}?" if near else f"packs are {', '.join(sorted(self.packs))}"
-            text = f"counterparty {bic}: rules: no pack {name!r}; {rule}"
+            text = f"{who}rules: no pack {name!r}; {rule}"
             raise ConfigError(text, violations=[Violation("configuration_invalid", "rules", rule, name, text)])
 
     def rules(self, names: Sequence[str] | None = None) -> Iterator[Rule]:
@@ -120,10 +122,18 @@ class Rulebook:
                 rules = self.compiled(definition, names, direction)
             if rules is None:
                 continue
-            element = part[0] if definition == parsed.message_definition and len(part) == 1 else part
+            element = _element(definition, part, parsed)
             if rules.broken(element):
                 found += rules.violations(element, parsed.line)
         return tuple(sorted(found, key=lambda violation: violation.severity != "error")) if found else ()
+
+    def is_about(self, rule: Rule, parsed: ParsedMessage, names: tuple[str, ...], direction: Direction) -> bool:
+        """Tell whether a rule says something of a message: it has what the rule is about, and the condition holds."""
+        for definition, part in parsed.parts:
+            rules = self.compiled(definition, names, direction)
+            if rules is not None and rules.applies(rule.code, _element(definition, part, parsed)):
+                return True
+        return False
 
     def compiled(self, definition: str, names: tuple[str, ...], direction: Direction) -> VersionRules | None:
         """Return the rules of some packs for a message definition, or None where there are none."""
@@ -197,6 +207,11 @@ class Rulebook:
         said_of = {f"no version of {', '.join(rule.messages)} has {path}" for path in unknown}
         wrong |= said_of
         yield from (f"rule {rule.code}: {said}" for said in sorted(wrong))
+
+
+def _element(definition: str, part: etree._Element, parsed: ParsedMessage) -> etree._Element:
+    """Return the element that paths begin below: the message in a document, and a header itself."""
+    return part[0] if definition == parsed.message_definition and len(part) == 1 else part
 
 
 def _checks_of(rule: Rule) -> Iterator[Checked]:

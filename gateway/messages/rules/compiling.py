@@ -250,7 +250,8 @@ class _Compiler:
                     said, wanted = _text_test(test, text), fulfilled != negated
                 case InCharacters(_, characters):
                     said, wanted = f"translate(.,{_quote(CHARACTERS[characters])},'')=''", fulfilled
-            texts.append(f"{place.xpath}[{said if wanted else f'not({said})'}]")
+            here = "self::*" if place.xpath == "." else place.xpath
+            texts.append(f"{here}[{said if wanted else f'not({said})'}]")
         return "|".join(texts)
 
     def _several(self, how: str, paths: Sequence[Path], start: Place) -> str:
@@ -343,7 +344,8 @@ def _text_test(test: str, text: str) -> str:
 
 def _holders(nodes: str) -> str:
     """Write the elements that have the attributes which are found."""
-    return re.sub(r"/(@\w+(?:\[[^|]*\])?)", r"[\1]", nodes)
+    nodes = re.sub(r"/(@\w+(?:\[[^|]*\])?)", r"[\1]", nodes)
+    return re.sub(r"(^|\|)(@\w+(?:\[[^|]*\])?)", r"\1self::*[\2]", nodes)
 
 
 def paths_of(clause: Clause) -> Iterator[Path]:

@@ -461,6 +461,7 @@ class _Words:
             for words in ("on or before", "on or after", "before", "after"):
                 if self._take(words):
                     return Comparison(left, _DATES[words], self._sum(), dates=True)
+            raise _Mistake("a code, or before, after and a date, is expected after 'is'")
         if not left.rest and left.first.path is not None and not left.first.function:
             return Present(left.first.path)
         said = " ".join(word for _, word in self._tokens[start : self._at])
@@ -516,7 +517,7 @@ class _Words:
     def _word(self) -> str:
         word = self._next("path", "text", "number", "word")
         if word is None:
-            raise _Mistake("a code is expected after 'is'")
+            raise _Mistake("a code is expected")
         return word
 
     def _sum(self) -> Sum:

@@ -118,7 +118,8 @@ class Version:
             found = tuple(dict.fromkeys(element for element in below if step in ("*", element.name)))
         if not found:
             return None
-        return Place(step if step == "*" else f"{PREFIX}:{step}", found, (*here.chain, here.elements))
+        around = self._around(found) if deep else here.elements
+        return Place(step if step == "*" else f"{PREFIX}:{step}", found, (*here.chain, around))
 
     def _below(self, parent: ElementDefinition) -> tuple[ElementDefinition, ...]:
         definition = self.message.types.get(parent.type)
@@ -181,12 +182,15 @@ class Version:
 
     def parents(self, element: ElementDefinition) -> frozenset[str]:
         """Return the tags of the elements that an element may be in."""
+        return frozenset(outer.name for outer in self._around((element,)))
+
+    def _around(self, elements: tuple[ElementDefinition, ...]) -> tuple[ElementDefinition, ...]:
         around = {
             name
             for name, found in self.message.types.items()
-            if isinstance(found, ComplexType) and element in found.content.elements()
+            if isinstance(found, ComplexType) and not set(elements).isdisjoint(found.content.elements())
         }
-        return frozenset(outer.name for outer in (*self._all_below(), self.element) if outer.type in around)
+        return tuple(dict.fromkeys(outer for outer in (*self._all_below(), self.element) if outer.type in around))
 
     def ways_to(self, element: ElementDefinition, limit: int) -> list[str] | None:
         """Return the XPath of every place below the message element where an element may be; None for too many."""
