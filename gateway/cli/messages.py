@@ -90,7 +90,7 @@ class _Court:
         validator = Validator(catalogue, max_bytes=self.max_bytes)
         judge = Judge(catalogue, load_rulebook(catalogue, self.rules_directory), validator)
         if self.standard is not None:
-            judge.open(self.standard, "--profile: ")
+            judge.require(self.standard, "--profile: ")
         return judge
 
 

@@ -40,9 +40,9 @@ class Judge:
     def prepare(self, profile: Profile) -> None:
         """Raise ``ConfigError`` where a profile names a pack or a guideline that is not there."""
         for direction in DIRECTIONS:
-            self.open(standard(profile, direction), f"counterparty {profile.bic}: ")
+            self.require(standard(profile, direction), f"counterparty {profile.bic}: ")
 
-    def open(self, standard: Standard, who: str = "") -> None:
+    def require(self, standard: Standard, who: str = "") -> None:
         """Raise ``ConfigError`` where a pack or a guideline is not there."""
         self._rulebook.check_names(standard.packs, who)
         name = standard.guideline

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 from gateway.calendar import Calendar, Calendars
 from gateway.errors import ConfigError, Violation
 from gateway.messages.catalogue import Catalogue
+from gateway.messages.rules.applying import VersionRules
 from gateway.messages.rules.checks import CHECKS, Check
-from gateway.messages.rules.compiling import CompiledRule, VersionRules, compile_rule, inside, paths_of
+from gateway.messages.rules.compiling import CompiledRule, compile_rule, inside, paths_of
 from gateway.messages.rules.language import (
     DIRECTIONS,
     PLACES,
