@@ -23,6 +23,7 @@ from gateway.messages.rules.language import (
     CHARACTERS,
     Assertion,
     Checked,
+    Comparison,
     Condition,
     Direction,
     InCharacters,
@@ -107,17 +108,40 @@ class VersionRules:
                 self._texts.append((outside, compiled))
             else:
                 self._stated.append(compiled)
-        looks = [f"boolean({combined(self._stated, version) or 'false()'})", *self._inputs]
+        days = [one for one in self._stated if self._add_days(one)]
+        self._days = self._xpath(f"boolean({combined(days, version)})") if days else None
+        looks = [
+            f"boolean({combined([one for one in self._stated if one not in days], version) or 'false()'})",
+            *self._inputs,
+        ]
         looks += [f"boolean({one.select.path})" for one in self._selected]
         self._look = self._xpath("concat({},'')".format(",'\n',".join(looks)))
         self._known: dict[str, tuple[_Selected, ...]] = {}
         self._tags = tuple(self._walk)
         self._good: set[object] = set()
 
+    def _add_days(self, compiled: Compiled) -> bool:
+        """Have the days looked at that a rule compares, where it does nothing else: many trades have the same."""
+        match compiled:
+            case Compiled(
+                rule=Rule(each=None), assertion=Assertion(condition=Condition((Comparison(dates=True) as days,)))
+            ):
+                values = list(days.values())
+                places = [
+                    place for one in values if one.path for place in self._version.find(one.path, self._version.top)
+                ]
+                if compiled.conditions or len(places) != len(values) or any(place.repeats for place in places):
+                    return False
+                self._inputs.update(dict.fromkeys(_day(place.xpath) for place in places))
+                return True
+        return False
+
     def _xpath(self, text: str) -> etree.XPath:
         found = self._expressions.get(text)
         if found is None:
-            found = self._expressions[text] = etree.XPath(text, namespaces=self._namespaces, smart_strings=False)
+            found = self._expressions[text] = etree.XPath(
+                text, namespaces=self._namespaces, regexp=False, smart_strings=False
+            )
         return found
 
     def _add_check(self, compiled: Compiled, checked: Checked) -> None:
@@ -147,7 +171,7 @@ class VersionRules:
             self._selected.append(selected)
             return
         self._steady.append(selected)
-        self._inputs[f"string({select})"] = None
+        self._inputs[_day(select) if checked.check.startswith("business day") else f"string({select})"] = None
         if checked.argument is not None:
             whole = "|".join(place.xpath for place in self._version.find(checked.argument, self._version.top))
             self._inputs[f"string({whole})"] = None
@@ -207,7 +231,7 @@ class VersionRules:
             text = found.text
             if text in good:
                 continue
-            key = found.tag, text, found.get(_CURRENCY)
+            key = text, found.get(_CURRENCY), found.tag
             if key not in good and not self._is_good(found, key):
                 return True
         for selected in there:
@@ -221,7 +245,7 @@ class VersionRules:
 
     def _look_closely(self, element: _Element, said: str) -> tuple[_Selected, ...] | None:
         """Check what was seen for the first time; returns what is there to be looked at each time, None when broken."""
-        if said.startswith("true"):
+        if said.startswith("true") or (self._days is not None and self._days(element)):
             return None
         if any(not self._holds(one, where) for one in self._steady for where in _elements(one.select(element))):
             return None
@@ -237,21 +261,28 @@ class VersionRules:
         self._good.add(key)
 
     def _is_good(self, element: _Element, key: object) -> bool:
-        """Check what is not known to be good. A value that is good only where it is now is not remembered."""
-        here_only = False
+        """Check what is not known to be good. What is good because of where it is, is remembered with that."""
+        parent = element.getparent()
+        around = None if parent is None else parent.tag
+        if (key, around) in self._good:
+            return True
+        everywhere = known = True
         for walked in self._walk[element.tag]:
             text, argument = walked.texts(element)
             if text is None or walked.check.holds(text, argument):
                 continue
             if walked.sure:
                 return False
-            parent = element.getparent()
-            if (parent is None or parent.tag not in walked.others) and self._is_kind(walked.compiled, element):
-                return False
-            here_only = True
-        if not here_only:
+            everywhere = False
+            if around not in walked.others:
+                known = False
+                if self._is_kind(walked.compiled, element):
+                    return False
+        if everywhere:
             kinds = {walked.compiled.rule.each for walked in self._walk[element.tag]}
             self._remember(element.text if kinds <= _FIXED else key)
+        elif known:
+            self._remember((key, around))
         return True
 
     def _holds(self, selected: _Selected, element: _Element) -> bool:
@@ -323,6 +354,10 @@ class VersionRules:
         text = f"{path}:{shown} {rule.because}{better} [{rule.pack}: {rule.code}]"
         severity: Literal["error", "warning"] = "error" if rule.severity[self._direction] == "error" else "warning"
         return Violation(rule.code, path, stated, value, text, line_of(where), severity, suggestion)
+
+
+def _day(path: str) -> str:
+    return f"substring({path},1,10)"
 
 
 def _elements(found: object) -> list[_Element]:

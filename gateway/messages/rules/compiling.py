@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LineOf = Callable[["_Element"], "int | None"]
 _VALUE_LIMIT: Final = 140
 _NUMBERS: Final = ("xs:decimal", "xs:integer", "xs:float", "xs:double")
+_ORDERED: Final = ("<", "<=", ">", ">=")
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 _QUOTED: Final = {'"': "'\"'", "'": '"\'"'}
 
@@ -276,6 +277,8 @@ class _Compiler:
         match clause:
             case Comparison(Sum(Value(Path() as path, ""), ()), _, Sum(Value(None, "", number, "number"), ())):
                 return f"({' or '.join(f'{one.xpath}{operator}{number}' for one in self._places(path, start))})"
+        if numeric and operator in _ORDERED and not any(value.function for value in places):
+            there = there[:1]  # what is not there is no number, and compares with none; the first spares the rest
         if not numeric:
             return "(" + " and ".join([*there, f"{left}{operator}{right}"]) + ")"
         if operator in ("=", "!=") and not clause.dates:  # what differs in the seventh decimal is rounding
@@ -296,7 +299,7 @@ class _Compiler:
             case "length":
                 return f"string-length({found})"
         if dates:
-            return f"number(translate(substring({found},1,10),'-',''))"
+            return f"translate(substring({found},1,10),'-','')"  # compared as numbers, whatever the operator
         return f"number({found})" if numeric else f"string({found})"
 
 
@@ -352,6 +355,7 @@ def paths_of(clause: Clause) -> Iterator[Path]:
             yield clause.path
 
 
+_LACKS = re.compile(rf"not\(({PREFIX}:\w+)/({PREFIX}:\w+(?:/{PREFIX}:\w+)*)\)")
 _BEGINS = re.compile(rf"(?<![\w/:@.\]*]){PREFIX}:(\w+)(/(?!/))?")
 
 
@@ -383,5 +387,14 @@ def _shared(items: Sequence[tuple[tuple[str, ...], str]]) -> str:
     for conditions, breaks in items:
         if conditions:
             below[conditions[0]].append((conditions[1:], breaks))
+    missing: dict[str, list[str]] = {}  # what one element lacks is asked of it at once
+    for test in list(alone):
+        lacks = _LACKS.fullmatch(test)
+        if lacks is not None:
+            alone.remove(test)
+            missing.setdefault(lacks[1], []).append(lacks[2])
+    for parent, paths in missing.items():
+        needed = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
+        alone.append(f"not({parent}[{' and '.join(dict.fromkeys(needed))}])")
     nested = [f"({first}) and ({_shared(rest)})" for first, rest in below.items()]
     return " or ".join(f"({text})" for text in [*alone, *nested])

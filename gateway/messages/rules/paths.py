@@ -95,7 +95,8 @@ class Version:
                 return None
             separator = "//" if deep else "/" if xpath else ""
             certain = certain and step not in ("*", "..") and self._is_certain(here, step)
-            repeats = repeats or deep or step == "*" or any(one.maximum != 1 for one in found.elements)
+            repeats = repeats or deep or (step == "*" and not self._is_choice(here))
+            repeats = repeats or any(one.maximum != 1 for one in found.elements)
             xpath, here, deep = f"{xpath}{separator}{found.xpath}", found, False
         return Place(xpath, here.elements, here.chain, repeats, certain)
 
@@ -130,6 +131,11 @@ class Version:
             types = (t for t in self.message.types.values() if isinstance(t, ComplexType))
             self._all = tuple(element for found in types for element in found.content.elements())
         return self._all
+
+    def _is_choice(self, here: Place) -> bool:
+        """Tell whether there is one element, whichever it is, below a place."""
+        types = [self.message.types.get(element.type) for element in here.elements]
+        return bool(types) and all(isinstance(one, ComplexType) and one.content.kind == "choice" for one in types)
 
     def _is_certain(self, here: Place, tag: str) -> bool:
         for parent in here.elements:
