@@ -24,7 +24,7 @@ from gateway.model.profile import Profile
 
 VARIETY = 200  # distinct messages, so that no cache of one answers for all
 ROUNDS = 5
-PACKS = ("smpg", "csdr")  # what a European custodian asks for
+PACKS = ("csdr",)  # what a European custodian asks for, besides the standard pack
 
 Item = Any
 Work = Callable[[Item], object]

@@ -12,7 +12,7 @@ import typer
 from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gateway.messages.rules import Rule, Rulebook
+    from gateway.messages.rules import MessageRule, Rulebook
 
 app = typer.Typer(no_args_is_help=True, help="Rules beyond the schemas: list them, explain one, test a rule file.")
 
@@ -147,11 +147,11 @@ def _rulebook(directory: Path | None, user_directory: Path | None) -> Rulebook:
     return load_rulebook(load_catalogue(user_directory), directory)
 
 
-def _is_about(rule: Rule, message: str) -> bool:
+def _is_about(rule: MessageRule, message: str) -> bool:
     return not message or rule.applies_to(message) or any(name.startswith(f"{message}.") for name in rule.messages)
 
 
-def _record(rule: Rule) -> dict[str, object]:
+def _record(rule: MessageRule) -> dict[str, object]:
     return {
         "code": rule.code,
         "pack": rule.pack,

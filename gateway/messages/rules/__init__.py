@@ -23,9 +23,9 @@ from gateway.messages.rules.language import (
     Checked,
     Clause,
     Direction,
+    MessageRule,
     Pack,
     Path,
-    Rule,
     Words,
     mistaken,
     parse_pack,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from gateway.messages.parsing import ParsedMessage
 
-__all__ = ["DIRECTIONS", "STANDARD", "Direction", "Pack", "Rule", "Rulebook", "VersionRules", "parse_codes"]
+__all__ = ["DIRECTIONS", "STANDARD", "Direction", "MessageRule", "Pack", "Rulebook", "VersionRules", "parse_codes"]
 
 STANDARD: Final = "standard"
 _BUSINESS_DAY = "business day"
@@ -107,7 +107,7 @@ class Rulebook:
             text = f"{who}rules: no pack {name!r}; {rule}"
             raise ConfigError(text, violations=[Violation("configuration_invalid", "rules", rule, name, text)])
 
-    def rules(self, names: Sequence[str] | None = None) -> Iterator[Rule]:
+    def rules(self, names: Sequence[str] | None = None) -> Iterator[MessageRule]:
         """Yield the rules of some packs, the standard one first; of all packs without names."""
         for name in dict.fromkeys([STANDARD, *(self.packs if names is None else names)]):
             if name in self.packs:
@@ -128,7 +128,7 @@ class Rulebook:
                 found += rules.violations(element, parsed.line)
         return tuple(sorted(found, key=lambda violation: violation.severity != "error")) if found else ()
 
-    def is_about(self, rule: Rule, parsed: ParsedMessage, names: tuple[str, ...], direction: Direction) -> bool:
+    def is_about(self, rule: MessageRule, parsed: ParsedMessage, names: tuple[str, ...], direction: Direction) -> bool:
         """Tell whether a rule says something of a message: it has what the rule is about, and the condition holds."""
         for definition, part in parsed.parts:
             rules = self.compiled(definition, names, direction)
@@ -152,13 +152,13 @@ class Rulebook:
             self._versions[definition] = Version(self._catalogue.message(definition))
         return self._versions[definition]
 
-    def in_versions(self, rule: Rule) -> dict[str, CompiledRule]:
+    def in_versions(self, rule: MessageRule) -> dict[str, CompiledRule]:
         """Return a rule in every version that it is about; one that is about any message, in none of them."""
         if "any" in rule.messages:
             return {}
         return {name: compile_rule(rule, self.version(name)) for name in self._about(rule)}
 
-    def _about(self, rule: Rule) -> list[str]:
+    def _about(self, rule: MessageRule) -> list[str]:
         return [name for name in self._catalogue.definitions() if rule.applies_to(name)]
 
     def mistakes(self, pack: Pack) -> Iterator[Violation]:
@@ -181,7 +181,7 @@ class Rulebook:
         if whole:
             yield from self.mistakes(pack)
 
-    def _mistakes_of(self, rule: Rule) -> Iterator[str]:
+    def _mistakes_of(self, rule: MessageRule) -> Iterator[str]:
         for checked in _checks_of(rule):
             if checked.check not in self._checks and checked.check != "external code":
                 known = ", ".join([*CHECKS, "external code", f"{_BUSINESS_DAY} of NAME"])
@@ -215,17 +215,17 @@ def _element(definition: str, part: etree._Element, parsed: ParsedMessage) -> et
     return part[0] if definition == parsed.message_definition and len(part) == 1 else part
 
 
-def _checks_of(rule: Rule) -> Iterator[Checked]:
+def _checks_of(rule: MessageRule) -> Iterator[Checked]:
     for assertion in rule.assertions:
         yield from (clause for clause in assertion.condition.clauses if isinstance(clause, Checked))
 
 
-def _clauses(rule: Rule) -> Iterator[Clause]:
+def _clauses(rule: MessageRule) -> Iterator[Clause]:
     for condition in (*rule.when, *(assertion.condition for assertion in rule.assertions)):
         yield from condition.clauses
 
 
-def _start(rule: Rule, version: Version) -> Place | None:
+def _start(rule: MessageRule, version: Version) -> Place | None:
     """Return what a rule's paths begin at in a version; None where that is nowhere, or any element of a kind."""
     if rule.each is None:
         return version.top
@@ -233,7 +233,7 @@ def _start(rule: Rule, version: Version) -> Place | None:
     return inside(places) if places else None
 
 
-def _unknown_alternatives(rule: Rule, version: Version) -> Iterator[str]:
+def _unknown_alternatives(rule: MessageRule, version: Version) -> Iterator[str]:
     """Yield the alternatives of paths that a version lacks, whose other alternatives may hide that."""
     start = _start(rule, version)
     of_each = [(rule.each, version.top)] if isinstance(rule.each, Path) else []
@@ -244,7 +244,7 @@ def _unknown_alternatives(rule: Rule, version: Version) -> Iterator[str]:
                 yield f"no version of {', '.join(rule.messages)} has {alternative}"
 
 
-def _unknown_codes(rule: Rule, version: Version) -> Iterator[str]:
+def _unknown_codes(rule: MessageRule, version: Version) -> Iterator[str]:
     """Yield what a rule says of codes that the elements of a version cannot have."""
     start = _start(rule, version)
     if start is not None:

@@ -27,8 +27,8 @@ from gateway.messages.rules.language import (
     Condition,
     Direction,
     InCharacters,
+    MessageRule,
     Path,
-    Rule,
 )
 from gateway.messages.rules.paths import PREFIX, Place, Version
 
@@ -87,7 +87,7 @@ class VersionRules:
     """
 
     def __init__(
-        self, rules: Iterable[Rule], version: Version, direction: Direction, checks: Mapping[str, Check]
+        self, rules: Iterable[MessageRule], version: Version, direction: Direction, checks: Mapping[str, Check]
     ) -> None:
         self._version, self._direction, self._checks = version, direction, checks
         self._namespaces = {PREFIX: version.message.namespace}
@@ -124,7 +124,7 @@ class VersionRules:
         """Have the days looked at that a rule compares, where it does nothing else: many trades have the same."""
         match compiled:
             case Compiled(
-                rule=Rule(each=None), assertion=Assertion(condition=Condition((Comparison(dates=True) as days,)))
+                rule=MessageRule(each=None), assertion=Assertion(condition=Condition((Comparison(dates=True) as days,)))
             ):
                 values = list(days.values())
                 places = [

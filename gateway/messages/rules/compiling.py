@@ -17,10 +17,10 @@ from gateway.messages.rules.language import (
     Comparison,
     Condition,
     InCharacters,
+    MessageRule,
     Operator,
     Path,
     Present,
-    Rule,
     Several,
     Sum,
     TextTest,
@@ -52,7 +52,7 @@ class Compiled:
     ``breaks`` and ``culprits`` are seen from there. ``expected`` is the path of what is missing, where something is.
     """
 
-    rule: Rule
+    rule: MessageRule
     assertion: Assertion
     context: str
     conditions: tuple[str, ...]
@@ -67,12 +67,12 @@ class Compiled:
 class CompiledRule:
     """A rule in one version: its assertions, and what the version lacks; vacuous when no assertion is left."""
 
-    rule: Rule
+    rule: MessageRule
     assertions: list[Compiled] = field(default_factory=list)
     lacks: list[str] = field(default_factory=list)
 
 
-def compile_rule(rule: Rule, version: Version) -> CompiledRule:
+def compile_rule(rule: MessageRule, version: Version) -> CompiledRule:
     """Compile a rule for a version."""
     compiled = CompiledRule(rule)
     compiler = _Compiler(version)
@@ -90,7 +90,7 @@ def compile_rule(rule: Rule, version: Version) -> CompiledRule:
     return compiled
 
 
-def start_of(rule: Rule, version: Version) -> Place:
+def start_of(rule: MessageRule, version: Version) -> Place:
     """Return what the paths of a rule begin at; raises ``Lacking`` where a version has nothing of it."""
     return _Compiler(version).start(rule)[0]
 
@@ -99,7 +99,7 @@ class _Compiler:
     def __init__(self, version: Version) -> None:
         self._version = version
 
-    def start(self, rule: Rule) -> tuple[Place, str]:
+    def start(self, rule: MessageRule) -> tuple[Place, str]:
         """Return what a rule is about, and the XPath of it from the message element."""
         if rule.each is None:
             return self._version.top, ""
@@ -133,7 +133,7 @@ class _Compiler:
         return " or ".join(texts) if len(texts) > 1 else texts[0]
 
     def assertion(
-        self, rule: Rule, assertion: Assertion, start: Place, context: str, conditions: tuple[str, ...]
+        self, rule: MessageRule, assertion: Assertion, start: Place, context: str, conditions: tuple[str, ...]
     ) -> Compiled:
         clauses = assertion.condition.clauses
         first = clauses[0]

@@ -210,7 +210,7 @@ class Assertion:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class MessageRule:
     """One rule. ``each`` is a path, a kind or None; ``severity`` by direction; ``line`` is that of its first line."""
 
     code: str
@@ -237,7 +237,7 @@ class Pack:
 
     name: str
     title: str
-    rules: tuple[Rule, ...]
+    rules: tuple[MessageRule, ...]
 
 
 @dataclass(slots=True)
@@ -334,7 +334,9 @@ def _severity(lines: _Lines, direction: Direction, mistakes: list[tuple[int, str
     return None
 
 
-def _rule(lines: _Lines, pack: str, default: dict[Direction, Severity], mistakes: list[tuple[int, str]]) -> Rule | None:
+def _rule(
+    lines: _Lines, pack: str, default: dict[Direction, Severity], mistakes: list[tuple[int, str]]
+) -> MessageRule | None:
     code, found = lines.one("rule"), len(mistakes)
     if not _CODE.fullmatch(code):
         mistakes.append((lines.start, f"a rule has a code of small letters, digits and underscores, not '{code}'"))
@@ -365,7 +367,9 @@ def _rule(lines: _Lines, pack: str, default: dict[Direction, Severity], mistakes
         return None
     assertions = [Assertion(key == "require", condition) for key in _OFTEN[1:] for condition in conditions[key]]
     when, because, source = tuple(conditions["when"]), lines.one("because"), lines.one("source")
-    return Rule(code, pack, messages, each, when, tuple(assertions), severity, because, source, lines.file, lines.start)
+    return MessageRule(
+        code, pack, messages, each, when, tuple(assertions), severity, because, source, lines.file, lines.start
+    )
 
 
 def _checks_alone(clauses: tuple[Clause, ...], key: str) -> tuple[Clause, ...]:
