@@ -27,7 +27,7 @@ from gateway.config import Settings, load_settings
 from gateway.errors import GatewayError
 from gateway.intake import Intake
 from gateway.messages import Messages
-from gateway.messages.rules.language import parse_pack
+from gateway.messages.rules.rule_files import parse_pack
 from gateway.messages.schema_files import load_catalogue, load_rulebook
 from gateway.model.events import EVENT_KINDS, parse_event
 from gateway.model.reports import EXCEPTION_SCHEMA, STATUS_SCHEMA, ExceptionEvent, StatusEvent

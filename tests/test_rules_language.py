@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import ConfigError
 from gateway.messages.rules import parse_codes, vacuous_in
-from gateway.messages.rules.language import parse_pack
+from gateway.messages.rules.rule_files import parse_pack
 from gateway.messages.schema_files import load_rulebook
 from tests.rule_cases import catalogue, message, rulebook, validator
 

@@ -1,7 +1,8 @@
 """Rules beyond the schema: packs of rule files, compiled for each version of a message, and what they find.
 
-``language`` is what a rule file may say, ``compiling`` makes XPath of it, ``checks`` are what XPath cannot state. The
-standard pack applies to every message; a counterparty's profile names the others.
+``language`` is what a rule file may say, ``rule_files`` reads it, ``compiling`` makes XPath of it, ``checks`` are what
+XPath cannot state, ``applying`` asks messages. The standard pack applies to every message; a counterparty's profile
+names the others.
 """
 
 from __future__ import annotations
@@ -27,10 +28,9 @@ from gateway.messages.rules.language import (
     Pack,
     Path,
     Words,
-    mistaken,
-    parse_pack,
 )
 from gateway.messages.rules.paths import Place, Version
+from gateway.messages.rules.rule_files import mistaken, parse_pack
 
 if TYPE_CHECKING:
     from lxml import etree

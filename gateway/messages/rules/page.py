@@ -13,8 +13,8 @@ def rules_page(book: Rulebook) -> str:
     lines = [
         "# Rules",
         "",
-        "Generated from `schemas/rules/`; `gateway rules explain CODE` says more of one,",
-        "[the explanation](explanation-rules.md) what they are, [the how-to](howto-add-a-rule.md) how to write your own.",
+        "Generated from `schemas/rules/`. `gateway rules explain CODE` says more of one,",
+        "[the explanation](explanation-rules.md) what they are, [the how-to](howto-add-a-rule.md) how to write one.",
         "An error refuses a message, a warning is recorded and told.",
     ]
     for pack in sorted(book.packs.values(), key=lambda pack: pack.name != "standard"):
