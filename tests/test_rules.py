@@ -164,3 +164,29 @@ def test_the_quick_answer_agrees_with_the_long_one(case: Case) -> None:
         if compiled is not None:
             element = part[0] if parsed.document is not None else part
             assert compiled.broken(element) is bool(compiled.violations(element, parsed.line))
+
+
+def test_what_is_asked_at_once_is_asked_of_each_that_repeats() -> None:
+    """Two things may be missing in two places: that one of both has each is not enough."""
+    second = [
+        "GrpHdr/NbOfTxs = 2",
+        "CdtTrfTxInf[2]/PmtId/EndToEndId = E2",
+        "CdtTrfTxInf[2]/PmtId/UETR = 8a562c67-ca16-48ba-b074-65581be6f002",
+        "CdtTrfTxInf[2]/IntrBkSttlmAmt = 5",
+        "CdtTrfTxInf[2]/IntrBkSttlmAmt/@Ccy = EUR",
+        "CdtTrfTxInf[2]/IntrBkSttlmDt = 2026-12-02",
+        "CdtTrfTxInf[2]/Dbtr/FinInstnId/BICFI = OWNRDEFFXXX",
+        "CdtTrfTxInf[2]/Cdtr/FinInstnId/BICFI = BANKUS33XXX",
+        "- CdtTrfTxInf/InstdAgt",
+        "CdtTrfTxInf[2]/InstdAgt/FinInstnId/BICFI = BANKUS33XXX",
+    ]
+    broken = [one.path for one in found(message("institution", second), "cbpr") if one.code == "cbpr_instructing_agent"]
+    assert broken == [
+        "/Document/FICdtTrf/CdtTrfTxInf[2]/InstgAgt/FinInstnId/BICFI",
+        "/Document/FICdtTrf/CdtTrfTxInf[1]/InstdAgt/FinInstnId/BICFI",
+    ]
+
+
+def test_a_day_is_read_whatever_white_space_is_around_it() -> None:
+    spaced = message("instruction").replace(b"<Dt>2026-03-04</Dt>", b"<Dt>\n  2026-03-01 </Dt>")
+    assert [one.code for one in found(spaced)] == ["settlement_not_before_trade"]

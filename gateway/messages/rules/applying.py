@@ -18,7 +18,7 @@ from gateway.errors import Violation
 from gateway.messages.catalogue import ElementDefinition
 from gateway.messages.parsing import element_path
 from gateway.messages.rules.checks import Check
-from gateway.messages.rules.compiling import Compiled, combined, compile_rule, inside, start_of
+from gateway.messages.rules.compiling import Compiled, combined, compile_rule, day, inside, start_of
 from gateway.messages.rules.language import (
     CHARACTERS,
     Assertion,
@@ -132,7 +132,7 @@ class VersionRules:
                 ]
                 if compiled.conditions or len(places) != len(values) or any(place.repeats for place in places):
                     return False
-                self._inputs.update(dict.fromkeys(_day(place.xpath) for place in places))
+                self._inputs.update(dict.fromkeys(day(place.xpath) for place in places))
                 return True
         return False
 
@@ -167,11 +167,13 @@ class VersionRules:
         selected = _Selected(
             compiled, self._xpath(select), check, checked.word, None if of is None else self._xpath(of)
         )
-        if compiled.context or where or any(place.repeats for place in places) or not _is_whole(checked.argument):
+        looked_at = [*places, *(self._version.find(checked.argument, inside(places)) if checked.argument else ())]
+        steady = all(self._version.is_plain(place) for place in looked_at) and not any(one.repeats for one in places)
+        if compiled.context or where or not steady or not _is_whole(checked.argument):
             self._selected.append(selected)
             return
         self._steady.append(selected)
-        self._inputs[_day(select) if checked.check.startswith("business day") else f"string({select})"] = None
+        self._inputs[day(select) if checked.check.startswith("business day") else f"string({select})"] = None
         if checked.argument is not None:
             whole = "|".join(place.xpath for place in self._version.find(checked.argument, self._version.top))
             self._inputs[f"string({whole})"] = None
@@ -187,23 +189,27 @@ class VersionRules:
         for element in elements:
             named = list(self._version.named(element.name))
             others = [one for one in named if not self._version.is_kind(kind, one.type)]
-            if len(others) > len(named) / 2:  # mostly of another kind: asked where it is one of this kind
+            shared = any(one.compiled.rule.each != kind for one in self._walk.get(self._tag(element), ()))
+            # Mostly of another kind, or of two that are both checked: asked where it is one of this kind.
+            if len(others) > len(named) / 2 or (shared and not attribute and not argument):
                 self._select(compiled, [element], check)
                 continue
             here = frozenset(tag for one in named if one not in others for tag in self._version.parents(one))
             apart = frozenset(tag for one in others for tag in self._version.parents(one)) - here
-            namespace = self._version.message.namespace
             walked = _Walked(
                 check,
                 compiled,
                 attribute,
                 argument or compiled.checked.word,
                 not others,
-                frozenset(f"{{{namespace}}}{tag}" for tag in apart),
+                frozenset(f"{{{self._version.message.namespace}}}{tag}" for tag in apart),
             )
-            items = self._walk[f"{{{namespace}}}{element.name}"]
+            items = self._walk[self._tag(element)]
             if walked not in items:
                 items.append(walked)
+
+    def _tag(self, element: ElementDefinition) -> str:
+        return f"{{{self._version.message.namespace}}}{element.name}"
 
     def _select(self, compiled: Compiled, elements: Sequence[ElementDefinition], check: Check | None) -> None:
         """Look at elements of a kind where they are."""
@@ -215,6 +221,7 @@ class VersionRules:
         if ways:
             ways = list(dict.fromkeys(ways))
             once = not any(way.startswith(".") or self._version.repeats(way) for way in ways)
+            once = once and all(self._version.is_plain(Place("", (element,))) for element in elements)
             (self._steady if once else self._selected).append(_Selected(compiled, self._xpath("|".join(ways)), check))
             self._inputs.update(dict.fromkeys(f"string({way})" for way in ways) if once else {})
 
@@ -287,7 +294,11 @@ class VersionRules:
 
     def _holds(self, selected: _Selected, element: _Element) -> bool:
         check = selected.check or self._checks.get(f"external code {self._version.type_of(element)}")
-        return check is None or check.holds(element.text or "", selected.argument_of(element))
+        if check is None or check.holds(element.text or "", selected.argument_of(element)):
+            return True
+        itself = selected.compiled.checked is not None and str(selected.compiled.checked.path) == "itself"
+        of_kind = isinstance(selected.compiled.rule.each, str) and itself
+        return of_kind and not self._is_kind(selected.compiled, element)  # its tag is that of another kind too
 
     def violations(self, element: _Element, line_of: LineOf) -> list[Violation]:
         """Return what is broken, rule by rule in the order of the packs; empty when nothing is."""
@@ -354,10 +365,6 @@ class VersionRules:
         text = f"{path}:{shown} {rule.because}{better} [{rule.pack}: {rule.code}]"
         severity: Literal["error", "warning"] = "error" if rule.severity[self._direction] == "error" else "warning"
         return Violation(rule.code, path, stated, value, text, line_of(where), severity, suggestion)
-
-
-def _day(path: str) -> str:
-    return f"substring({path},1,10)"
 
 
 def _elements(found: object) -> list[_Element]:

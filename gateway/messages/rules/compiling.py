@@ -299,7 +299,7 @@ class _Compiler:
             case "length":
                 return f"string-length({found})"
         if dates:
-            return f"translate(substring({found},1,10),'-','')"  # compared as numbers, whatever the operator
+            return f"translate({day(found)},'-','')"  # compared as numbers, whatever the operator
         return f"number({found})" if numeric else f"string({found})"
 
 
@@ -310,6 +310,11 @@ def inside(places: Sequence[Place]) -> Place:
 
 def _union(places: Iterable[Place]) -> str:
     return "|".join(dict.fromkeys(place.xpath for place in places))
+
+
+def day(path: str) -> str:
+    """Write the date at a path, without its time."""
+    return f"substring(normalize-space({path}),1,10)"
 
 
 def _there(places: Iterable[Place]) -> str:
@@ -376,12 +381,13 @@ def combined(stated: Sequence[Compiled], version: Version) -> str:
         by_context[context].append((conditions, breaks))
     texts = []
     for context, items in by_context.items():
-        said = _shared(items)
+        inner = version.element if not context else version.only(context)
+        said = _shared(items, frozenset() if inner is None else version.singles(inner))
         texts.append(f"({context})[{said}]" if context else said)
     return " or ".join(texts)
 
 
-def _shared(items: Sequence[tuple[tuple[str, ...], str]]) -> str:
+def _shared(items: Sequence[tuple[tuple[str, ...], str]], singles: frozenset[str]) -> str:
     alone = list(dict.fromkeys(breaks for conditions, breaks in items if not conditions))
     below: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
     for conditions, breaks in items:
@@ -390,11 +396,11 @@ def _shared(items: Sequence[tuple[tuple[str, ...], str]]) -> str:
     missing: dict[str, list[str]] = {}  # what one element lacks is asked of it at once
     for test in list(alone):
         lacks = _LACKS.fullmatch(test)
-        if lacks is not None:
+        if lacks is not None and lacks[1] in singles:
             alone.remove(test)
             missing.setdefault(lacks[1], []).append(lacks[2])
     for parent, paths in missing.items():
         needed = [path for path in paths if not any(other.startswith(f"{path}/") for other in paths)]
         alone.append(f"not({parent}[{' and '.join(dict.fromkeys(needed))}])")
-    nested = [f"({first}) and ({_shared(rest)})" for first, rest in below.items()]
+    nested = [f"({first}) and ({_shared(rest, singles)})" for first, rest in below.items()]
     return " or ".join(f"({text})" for text in [*alone, *nested])

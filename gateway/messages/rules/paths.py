@@ -153,6 +153,23 @@ class Version:
         there = [element for element in self._below(self.element) if element.name == tag]
         return self._is_certain(self.top, tag) and all(element.maximum == 1 for element in there)
 
+    def only(self, xpath: str) -> ElementDefinition | None:
+        """Return the element directly below the message element that an XPath names; None for any other XPath."""
+        below = {f"{PREFIX}:{element.name}": element for element in self._below(self.element)}
+        return below.get(xpath)
+
+    def singles(self, parent: ElementDefinition) -> frozenset[str]:
+        """Return the XPath of the elements directly below one that are there at most once."""
+        return frozenset(f"{PREFIX}:{element.name}" for element in self._below(parent) if element.maximum == 1)
+
+    def is_plain(self, place: Place) -> bool:
+        """Tell whether what stands at a place has no line break within it: no free text."""
+        types = [simple_type(self.message, element.type) for element in place.elements]
+        return all(
+            found is not None and bool(found.codes or found.values("pattern") or found.base != "xs:string")
+            for found in types
+        )
+
     def base(self, place: Place) -> str:
         """Return the built-in type of the text at a place (``xs:decimal``); empty where it is not known."""
         for element in place.elements:
