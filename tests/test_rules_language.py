@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from lxml import etree
 
 from gateway.errors import ConfigError
-from gateway.messages.rules import parse_codes, vacuous_in
+from gateway.messages.rules import DIRECTIONS, parse_codes, vacuous_in
 from gateway.messages.rules.rule_files import parse_pack
 from gateway.messages.schema_files import load_rulebook
 from tests.rule_cases import catalogue, message, rulebook, validator
@@ -208,3 +209,17 @@ def test_codes_are_lines_of_a_code_and_its_name() -> None:
 def test_a_pack_without_directions_does_nothing() -> None:
     parsed = parse_pack("pack own\ntitle Own\nrule own_rule\nmessages any\nrequire A\nbecause so\n", "own.rules")
     assert parsed.rules[0].severity == {"outgoing": "no", "incoming": "no"}
+
+
+def test_every_rule_compiles_for_every_version_of_its_messages() -> None:
+    book = rulebook()
+    families = {name for rule in book.rules() for name in rule.messages if name != "any"}
+    definitions = [name for name in catalogue().definitions() if name.startswith(tuple(families))]
+    assert len(definitions) > 100
+    for definition in definitions:
+        for direction in DIRECTIONS:
+            compiled = book.compiled(definition, tuple(book.packs), direction)
+            for rule in compiled.rules if compiled is not None else ():
+                for assertion in rule.assertions:
+                    for text in (assertion.context, assertion.culprits, *assertion.conditions, assertion.breaks):
+                        assert not text or etree.XPath(text, namespaces={"n": "n"})
