@@ -38,7 +38,7 @@ def _lines(name: str) -> list[str]:
 def cases() -> list[Case]:
     found = []
     for line in _lines("cases.txt"):
-        code, message, holds, breaks = (column.strip() for column in line.split(" | ") if True)
+        code, message, holds, breaks = (column.strip() for column in line.split(" | "))
         found.append(Case(code, message, _changes(holds), _changes(breaks)))
     return found
 

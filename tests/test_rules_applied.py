@@ -63,8 +63,8 @@ async def gateway(ledger_url: str, **profile: Any) -> Loops:
 
 
 @pytest.fixture
-def own_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a folder of own rules to every rulebook that is opened."""
+def own_rules(tmp_path: Path) -> Path:
+    """Give a folder of own rules."""
     folder = tmp_path / "rules"
     folder.mkdir()
     (folder / "own.rules").write_text(OWN)
@@ -195,11 +195,9 @@ def test_a_guideline_refuses_what_the_standard_allows_and_only_in_its_direction(
     from gateway.errors import InvalidMessage
     from gateway.model.events import parse_event
 
-    place = 'name="CmonId" type="Max35Text" minOccurs="0"'
     xsd = catalogue().xsd("sese.023.001.12").decode()
     before = next(line for line in xsd.splitlines() if 'name="LateDlvryDt"' in line)
     guideline(tmp_path, "bank", "sese.023.001.12", before, before.replace('minOccurs="0"', 'minOccurs="1"'))
-    del place
     found = load_catalogue(tmp_path / "own")
     assert found.guidelines() == ["bank"]
     event = document("instruct_settlement/1")
