@@ -18,6 +18,7 @@ _RATIOS = (
     ),
     (("messages", "comparisons", "read_confirmation"), "read sese.025, validated", "libxml2 parses and validates it"),
     (("messages", "comparisons", "read_status_advice"), "read sese.024, validated", "libxml2 parses and validates it"),
+    (("messages", "comparisons", "rules"), "rules on sese.023 (standard, csdr)", "libxml2 validates it"),
     (("path", "sqlite"), "whole path, SQLite, embedded broker", "native floor"),
     (("path", "postgresql"), "whole path, PostgreSQL, Apache Kafka", "native floor"),
     (("processes",), "processor time, two processes", "one process"),

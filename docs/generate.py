@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from gateway.cli import _ROOMS, _mount, app
 from gateway.config import Settings
 from gateway.messages.mapping import mapping_page, parse_table
-from gateway.messages.schema_files import data_directory, load_catalogue
+from gateway.messages.rules.page import rules_page
+from gateway.messages.schema_files import data_directory, load_catalogue, load_rulebook
 from gateway.model.transitions.page import lifecycle_page
 
 FOLDER = Path(__file__).resolve().parent
@@ -127,11 +128,17 @@ def message_mapping_page() -> str:
     return mapping_page(tables, versions)
 
 
+def all_rules_page() -> str:
+    """List the rules that come with the gateway."""
+    return rules_page(load_rulebook(load_catalogue()))
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "command-line.md": command_line_page,
     "configuration.md": configuration_page,
     "lifecycle.md": lifecycle_page,
     "mapping.md": message_mapping_page,
+    "rules.md": all_rules_page,
 }
 
 

@@ -30,7 +30,7 @@ from gateway.dispatch import Dispatch, LeaseLost, LeaseView
 from gateway.errors import BusUnavailable, GatewayError, StoreUnavailable
 from gateway.intake import Intake, IntakeLoop
 from gateway.messages import Messages
-from gateway.messages.schema_files import load_calendars, load_catalogue
+from gateway.messages.schema_files import load_calendars, load_catalogue, load_rulebook
 from gateway.model.profile import Profile
 from gateway.pace import Backoff, Clock, Signals, system_clock
 from gateway.publication import LEASE as PUBLICATION
@@ -104,7 +104,8 @@ class Gateway:
     async def _run(self, port: int) -> None:
         settings = self._settings
         catalogue = load_catalogue(settings.schemas.directory)
-        messages = Messages(catalogue, settings.counterparties, settings.gateway.bic)
+        rulebook = load_rulebook(catalogue, settings.rules.directory, load_calendars(settings.own_calendars()))
+        messages = Messages(catalogue, settings.counterparties, settings.gateway.bic, rulebook)
         ledger = await self._open_ledger()
         if ledger is None:
             return

@@ -159,6 +159,12 @@ class PenaltySettings(_Section):
         return Rates(table, own, known, self.assumed_class)
 
 
+class RuleSettings(_Section):
+    """Rules of your own: files `*.rules`, each a pack that the profile of a counterparty may name."""
+
+    directory: Path | None = None
+
+
 class LoopSettings(_Section):
     """How the four loops pace themselves. Times are seconds."""
 
@@ -198,6 +204,7 @@ class Settings(BaseSettings):
     logging: LoggingSettings = LoggingSettings()
     console: ConsoleSettings = ConsoleSettings()
     schemas: SchemaSettings = SchemaSettings()
+    rules: RuleSettings = RuleSettings()
     loops: LoopSettings = LoopSettings()
     deadlines: DeadlineSettings = DeadlineSettings()
     cutoffs: tuple[Cutoff, ...] = ()

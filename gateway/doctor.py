@@ -15,7 +15,7 @@ from gateway.bus import Bus
 from gateway.config import Settings, load_settings
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages import Messages
-from gateway.messages.schema_files import load_catalogue
+from gateway.messages.schema_files import load_calendars, load_catalogue, load_rulebook
 from gateway.store import Ledger
 from gateway.transports import open_transport
 
@@ -84,12 +84,15 @@ def _clock() -> Finding:
 def _schemas(settings: Settings) -> Finding:
     try:
         catalogue = load_catalogue(settings.schemas.directory)
-        Messages(catalogue, settings.counterparties, settings.gateway.bic)
+        rulebook = load_rulebook(catalogue, settings.rules.directory, load_calendars(settings.own_calendars()))
+        Messages(catalogue, settings.counterparties, settings.gateway.bic, rulebook)
     except GatewayError as error:
         return Finding(
-            "schemas", False, error.text, "correct the versions in the profile, or: gateway schemas import FILE"
+            "schemas", False, error.text, "correct the profile or the rule file, or: gateway schemas import FILE"
         )
-    return Finding("schemas", True, f"{len(catalogue.definitions())} definitions, every profile's versions compile")
+    return Finding(
+        "schemas", True, f"{len(catalogue.definitions())} definitions, every profile's versions and rules compile"
+    )
 
 
 async def _store(settings: Settings) -> Finding:

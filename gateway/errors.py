@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Violation:
 
     ``code`` is stable and has a runbook entry; ``path`` is a field path (``settlement_amount.currency``) or an element
     path (``/Document/SctiesSttlmTxInstr/TxId``); ``line`` counts from 1; ``rule`` says the constraint in words with the
-    allowed values; ``value`` is the offending text, cut to 140 characters; ``text`` is the whole sentence.
+    allowed values; ``value`` is the offending text, cut to 140 characters; ``text`` is the whole sentence. A
+    ``warning`` refuses nothing. ``suggestion`` is the value that would be right, where that is certain.
     """
 
     code: str
@@ -44,6 +46,8 @@ class Violation:
     value: str | None
     text: str
     line: int | None = None
+    severity: Literal["error", "warning"] = "error"
+    suggestion: str | None = None
 
 
 class GatewayError(Exception):

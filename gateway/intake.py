@@ -266,7 +266,17 @@ class Intake:
         if item.row is not None:  # it was held, perhaps by a request that came before it
             unit.end_wait([item.transaction])
         cause = Cause("event", event.event_id)
-        unit.move(row, state, lifecycle.headline(state), action="recorded", actor=ACTOR, cause=cause, publish=False)
+        alerts = lifecycle.warned(built.warnings)
+        unit.move(
+            row,
+            state,
+            lifecycle.headline(state),
+            action="recorded",
+            actor=ACTOR,
+            cause=cause,
+            alerts=alerts,
+            publish=bool(alerts),
+        )
         unit.add_document(
             row,
             role=item.parsed.role,
@@ -278,7 +288,7 @@ class Intake:
             channel=profile.bic,
         )
         links.state(unit, self._own_bic, row, item.parsed.links(), event.event_id, built.business_message_id)
-        alerts = tell_dropped(unit, row, built, cause=cause, actor=ACTOR)
+        alerts = (*alerts, *tell_dropped(unit, row, built, cause=cause, actor=ACTOR))
         return Recorded("instructed", event, item.transaction, profile.bic, alerts=alerts)
 
     def _request(self, unit: Unit, item: Prepared, parsed: TradeEvent, instruction_id: int | None) -> Recorded:
@@ -544,7 +554,9 @@ class IntakeLoop:
             report(result)
         for channel in {result.channel for result in results if result.channel}:
             self._signals.notify(channel)
-        if any(result.outcome in ("parked", "withdrawn", "cancelling", "requested") for result in results):
+        if any(
+            result.alerts or result.outcome in ("parked", "withdrawn", "cancelling", "requested") for result in results
+        ):
             self._signals.notify("publication")
         if any(result.outcome == "held" for result in results):
             self._signals.notify("commands")  # it may be what a request waits for

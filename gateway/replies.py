@@ -110,7 +110,7 @@ class Replies:
     ) -> None:
         self._ledger = ledger
         self._messages = messages
-        self._channel = profile.bic
+        self._channel, self._profile = profile.bic, profile
         self._receipt_codes = profile.receipt_codes
         self._allegements = Allegements(messages.own_bic, profile)
         self._statements = Statements(messages.own_bic, profile)
@@ -207,7 +207,7 @@ class Replies:
     def _read(self, waiting: WaitingReply) -> Read:
         digest = hashlib.sha256(without_header(waiting.content)).digest()
         try:
-            return Read(waiting, digest, reply=self._messages.read(waiting.content))
+            return Read(waiting, digest, reply=self._messages.read(waiting.content, self._profile))
         except MessageError as error:
             return Read(waiting, digest, failure=error)
         except Exception as error:  # a fault of ours must not stop the channel: the reply is parked with the rest
@@ -442,6 +442,7 @@ class Replies:
         references: References,
     ) -> tuple[Alert, ...]:
         """Give an instruction what a reply makes of it."""
+        alerts = (*advance.alerts, *lifecycle.warned(reply.warnings))
         unit.name_references(
             row, references.account_servicer_transaction_id, references.market_infrastructure_transaction_id
         )
@@ -453,9 +454,9 @@ class Replies:
             actor=self._channel,
             cause=Cause("message", item.message_id or f"archive-{item.waiting.archive_id}", reply.message_definition),
             changes=advance.changes,
-            alerts=advance.alerts,
+            alerts=alerts,
         )
-        return advance.alerts
+        return alerts
 
     @staticmethod
     def _evidence(unit: Unit, item: Read, reply: Reply, about: str, names: str | None) -> lifecycle.Evidence:

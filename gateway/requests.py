@@ -50,6 +50,7 @@ def ask(
         **unit.references_of(row),
     )
     built = messages.build(event, profile, identity, instructed=in_force)
+    alerts = (*advance.alerts, *lifecycle.warned(built.warnings))
     unit.move(
         row,
         advance.state,
@@ -58,7 +59,7 @@ def ask(
         actor=actor,
         cause=cause,
         changes=advance.changes,
-        alerts=advance.alerts,
+        alerts=alerts,
     )
     unit.add_document(
         row,
@@ -71,7 +72,7 @@ def ask(
         channel=profile.bic,
     )
     links.state(unit, messages.own_bic, row, event.links(), event.event_id, message_id)
-    return (*advance.alerts, *tell_dropped(unit, row, built, cause=cause, actor=actor))
+    return (*alerts, *tell_dropped(unit, row, built, cause=cause, actor=actor))
 
 
 def tell_dropped(

@@ -28,7 +28,8 @@ from gateway.config import Settings, load_settings
 from gateway.errors import GatewayError
 from gateway.intake import Intake
 from gateway.messages import Messages
-from gateway.messages.schema_files import load_catalogue
+from gateway.messages.rules.rule_files import parse_pack
+from gateway.messages.schema_files import load_catalogue, load_rulebook
 from gateway.model.events import EVENT_KINDS, parse_event
 from gateway.model.reports import EXCEPTION_SCHEMA, STATUS_SCHEMA, ExceptionEvent, StatusEvent
 from gateway.pace import Signals, system_clock
@@ -307,6 +308,10 @@ def test_commands_of_a_page_work_one_after_the_other(
     (tmp_path / "gateway.toml").write_text(CONFIGURATION)
     (tmp_path / "reply.xml").write_bytes(REPLY.read_bytes().replace(b"<TxId>", b"<TxIdx>", 1))
     asyncio.run(_fill(load_settings(None, tomllib.loads(CONFIGURATION))))
+    for block in blocks(path):
+        if block.language == "rules":
+            (tmp_path / "rules").mkdir(exist_ok=True)
+            (tmp_path / "rules" / f"{parse_pack(block.text, _name(path)).name}.rules").write_text(block.text)
     (tmp_path / "backup.db").write_bytes((tmp_path / "ledger.db").read_bytes())
     started_again = ADDED if path.name == "howto-add-a-counterparty.md" else CONFIGURATION
     wrong = asyncio.run(_run(shell, load_settings(None, tomllib.loads(started_again))))
@@ -362,6 +367,13 @@ def test_toml_examples_load(text: str, tmp_path: Path) -> None:
         assert read_scenarios(path)
         return
     load_settings(None, {**tomllib.loads(CONFIGURATION), **values})
+
+
+@pytest.mark.parametrize("text", _of("rules"))
+def test_rule_files_have_no_mistakes(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "example.rules"
+    path.write_text(text)
+    assert parse_pack(text, "example").name in load_rulebook(load_catalogue(), path).packs
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------

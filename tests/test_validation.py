@@ -427,7 +427,7 @@ def test_command_writes_one_object_a_line(tmp_path: Path) -> None:
     assert code == 1
     assert [line["valid"] for line in lines] == [True, False, False, False]
     assert set(lines[0]) == {"file", "message_definition", "valid", "violations"}
-    assert set(lines[1]["violations"][0]) == {"code", "path", "line", "rule", "value", "text"}
+    assert set(lines[1]["violations"][0]) == {"code", "path", "line", "rule", "value", "text", "severity", "suggestion"}
     assert [line["message_definition"] for line in lines] == [
         "sese.024.001.13",
         "sese.024.001.13",

@@ -44,6 +44,7 @@ _ROOMS = {
     "read": ("read", "read"),
     "events": ("events", "app"),
     "schemas": ("schemas", "app"),
+    "rules": ("rules", "app"),
     "instructions": ("operators", "instructions"),
     "parked": ("operators", "parked"),
     "allegements": ("operators", "allegements"),

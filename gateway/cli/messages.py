@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -18,7 +18,9 @@ import typer
 from gateway.errors import Violation
 
 if TYPE_CHECKING:
-    from gateway.messages.validation import Validator, Verdict
+    from gateway.messages.judging import Judge, Standard
+    from gateway.messages.rules import Direction
+    from gateway.messages.validation import Verdict
 
 _MANY: Final = 400  # files from which on starting a process for each core pays
 _CHUNK: Final = 50  # files a process takes at a time
@@ -31,15 +33,28 @@ def validate(
     paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="message files; folders: every .xml in them")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
     max_bytes: Annotated[int, typer.Option(min=1, help="the largest message accepted")] = _MAX_BYTES,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="judge by rules too: a pack (gateway rules list), or the BIC of a counterparty of --config; "
+            "may be repeated",
+        ),
+    ] = None,
+    direction: Annotated[
+        str, typer.Option(help="whose messages they are, for the rules: outgoing (ours) or incoming (theirs)")
+    ] = "outgoing",
+    config: Annotated[Path | None, typer.Option(envvar="GATEWAY_CONFIG", help="the configuration file")] = None,
     user_directory: Annotated[
         Path | None,
         typer.Option(envvar="GATEWAY_SCHEMAS__DIRECTORY", help="the folder of your own schemas"),
     ] = None,
 ) -> None:
-    """Validate message files against their schemas; exit 0 only if all are valid."""
+    """Validate message files against their schemas, and against rules where asked; exit 0 only if all are valid."""
     files = [file for path in paths for file in _files(path)]
+    court = _court(profile or [], direction, config, user_directory, max_bytes)
     invalid = 0
-    for number, (file, verdict) in enumerate(_judge_all(files, max_bytes, user_directory), 1):
+    for number, (file, verdict) in enumerate(_judge_all(files, court), 1):
         invalid += not verdict.valid
         _show_json(file, verdict) if as_json else _show(file, verdict)
         _progress(number, len(files), invalid)
@@ -57,18 +72,69 @@ def _files(path: Path) -> Iterable[Path]:
     return found or [path]
 
 
-def _judge_all(files: Sequence[Path], max_bytes: int, user_directory: Path | None) -> Iterator[_Judged]:
+@dataclass(frozen=True)
+class _Court:
+    """What the files are judged by, as a process of the pool can be told."""
+
+    max_bytes: int
+    user_directory: Path | None
+    rules_directory: Path | None
+    standard: Standard | None
+
+    def open(self) -> Judge:
+        from gateway.messages.judging import Judge
+        from gateway.messages.schema_files import load_catalogue, load_rulebook
+        from gateway.messages.validation import Validator
+
+        catalogue = load_catalogue(self.user_directory)
+        validator = Validator(catalogue, max_bytes=self.max_bytes)
+        judge = Judge(catalogue, load_rulebook(catalogue, self.rules_directory), validator)
+        if self.standard is not None:
+            judge.require(self.standard, "--profile: ")
+        return judge
+
+
+def _court(
+    names: list[str], direction: str, config: Path | None, user_directory: Path | None, max_bytes: int
+) -> _Court:
+    """Say what is asked of the files: a name is a counterparty of the configuration, or a pack of rules."""
+    whose: Direction = "incoming" if direction == "incoming" else "outgoing"
+    if direction != whose:
+        raise typer.BadParameter(f"--direction is outgoing or incoming, not {direction}")
+    if not names:
+        return _Court(max_bytes, user_directory, None, None)
+    from gateway.config import load_settings
+    from gateway.messages.judging import Standard, standard
+
+    settings = load_settings(config) if config is not None else None
+    packs: list[str] = []
+    guideline = None
+    for name in names:
+        profile = settings.profile(name) if settings is not None else None
+        if profile is None:
+            packs.append(name)
+            continue
+        asked = standard(profile, whose)
+        packs += asked.packs
+        guideline = asked.guideline
+    directory = settings.rules.directory if settings is not None else os.environ.get("GATEWAY_RULES__DIRECTORY")
+    schemas = user_directory or (settings.schemas.directory if settings is not None else None)
+    by = Standard(tuple(dict.fromkeys(packs)), guideline, whose)
+    return _Court(max_bytes, schemas, Path(directory) if directory else None, by)
+
+
+def _judge_all(files: Sequence[Path], court: _Court) -> Iterator[_Judged]:
     """Judge files in their order, in this process or, when there are many, in one for each core."""
     cores = os.cpu_count() or 1
     if len(files) < _MANY or cores == 1:
-        validator = _validator(max_bytes, user_directory)
+        judge = court.open()
         for file in files:
-            yield _judge(validator, file, max_bytes)
+            yield _judge(judge, file, court)
         return
-    _validator(max_bytes, user_directory)  # what is imported now is there after the fork
+    court.open()  # what is imported now is there after the fork
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     context = multiprocessing.get_context(_start_method())
-    with ProcessPoolExecutor(cores, context, _start, (max_bytes, user_directory)) as pool:
+    with ProcessPoolExecutor(cores, context, _start, (court,)) as pool:
         for judged in pool.map(_judge_chunk, chunks):
             yield from judged
 
@@ -79,26 +145,19 @@ def _start_method() -> str:
     return "fork" if can_fork and threading.active_count() == 1 else "spawn"
 
 
-_process: dict[str, tuple[Validator, int]] = {}  # the validator of a process of the pool
+_process: dict[str, tuple[Judge, _Court]] = {}  # the judge of a process of the pool
 
 
-def _start(max_bytes: int, user_directory: Path | None) -> None:
-    _process["validator"] = _validator(max_bytes, user_directory), max_bytes
+def _start(court: _Court) -> None:
+    _process["judge"] = court.open(), court
 
 
 def _judge_chunk(files: Sequence[Path]) -> list[_Judged]:
-    validator, max_bytes = _process["validator"]
-    return [_judge(validator, file, max_bytes) for file in files]
+    judge, court = _process["judge"]
+    return [_judge(judge, file, court) for file in files]
 
 
-def _validator(max_bytes: int, user_directory: Path | None) -> Validator:
-    from gateway.messages.schema_files import load_catalogue
-    from gateway.messages.validation import Validator
-
-    return Validator(load_catalogue(user_directory), max_bytes=max_bytes)
-
-
-def _judge(validator: Validator, file: Path, max_bytes: int) -> _Judged:
+def _judge(judge: Judge, file: Path, court: _Court) -> _Judged:
     from gateway.messages.validation import Verdict
 
     try:
@@ -106,8 +165,8 @@ def _judge(validator: Validator, file: Path, max_bytes: int) -> _Judged:
             violation = _unreadable("no .xml file in this folder", "a folder with .xml files")
             return str(file), Verdict(None, None, (violation,))
         with file.open("rb") as opened:
-            content = opened.read(max_bytes + 1)  # one more shows that it is too large, without reading the rest
-        return str(file), validator.check(content)
+            content = opened.read(court.max_bytes + 1)  # one more shows that it is too large, without reading the rest
+        return str(file), judge.check(content, court.standard)
     except OSError as error:
         violation = _unreadable(error.strerror or str(error), "a file that can be read")
         return str(file), Verdict(None, None, (violation,))
@@ -137,7 +196,8 @@ def _show(file: str, verdict: Verdict) -> None:
     print(f"{file}: {'valid' if verdict.valid else 'NOT VALID'} ({definition})")
     for violation in verdict.violations:
         line = f"line {violation.line}, " if violation.line is not None else ""
-        print(f"    {line}{violation.code}: {violation.text}")
+        warning = "warning, " if violation.severity == "warning" else ""
+        print(f"    {line}{warning}{violation.code}: {violation.text}")
 
 
 def _progress(done: int, total: int, invalid: int) -> None:

@@ -80,15 +80,24 @@ def show(
 @app.command("import")
 def import_paths(
     paths: Annotated[list[Path], typer.Argument(help="XSD files, folders of them, or zip archives")],
+    guideline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="keep them as a usage guideline of this name, for the profiles that name it, instead of for everyone",
+        ),
+    ] = None,
     user_directory: _UserDirectory = None,
     as_json: _AsJson = False,
 ) -> None:
     """Check official or usage-guideline XSDs and keep them in your own folder, as they are."""
-    from gateway.messages.schema_files import import_schemas
+    from gateway.messages.schema_files import guideline_directory, import_schemas
 
     failed, kept = 0, 0
     directory = _directory(user_directory)
     with _refusals():
+        if guideline is not None:
+            directory = guideline_directory(directory, guideline)
         for imported in import_schemas(paths, directory):
             failed += imported.definition is None
             kept += imported.definition is not None

@@ -29,6 +29,7 @@ from gateway.lifecycle.step import (
     crossing_of,
     illegal,
     terms_in_force,
+    warned,
 )
 from gateway.model.facts import (
     Asked,
@@ -82,6 +83,7 @@ __all__ = [
     "tell",
     "terms_confirmed",
     "terms_in_force",
+    "warned",
     "withdraw",
 ]
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from gateway.errors import IllegalTransition
+from gateway.errors import IllegalTransition, Violation
 from gateway.model.facts import (
     Alert,
     Asked,
@@ -96,6 +96,11 @@ def illegal(state: State, axis: str, before: str, after: str, *, code: str | Non
 
 def alert(code: str, detail: str = "") -> Alert:
     return Alert(code, f"{ALERTS[code]} {detail}".rstrip())
+
+
+def warned(warnings: Sequence[Violation]) -> tuple[Alert, ...]:
+    """Return the alert of the rules that a message goes against and that refuse nothing, if there are any."""
+    return (alert("rule_warning", "; ".join(warning.text for warning in warnings)),) if warnings else ()
 
 
 def newer(asserted_at: datetime | None, archive_id: int, held: Axis | Part | Asked) -> bool:

@@ -1,4 +1,4 @@
-"""Messages: everything that knows XML. ``Messages`` builds, validates, marks and reads whole messages.
+"""Messages: everything that knows XML. ``Messages`` builds, judges, marks and reads whole messages.
 
 The rest of the gateway sees trade events, facts and exact bytes.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from gateway import lifecycle
@@ -16,16 +17,21 @@ from gateway.errors import ConfigError, Violation
 from gateway.messages import header
 from gateway.messages.building import MessageWriter, containing
 from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition
+from gateway.messages.judging import Judge, standard
 from gateway.messages.mapping import Table, elements_below
 from gateway.messages.mapping import parse_table as parse_mapping
-from gateway.messages.reading import Reader, invalid
+from gateway.messages.reading import Reader
 from gateway.messages.reading import parse_table as parse_reading
-from gateway.messages.schema_files import read_tables
+from gateway.messages.rules import Direction, Rulebook
+from gateway.messages.schema_files import load_rulebook, read_tables
 from gateway.messages.validation import Validator
 from gateway.messages.writing import instant
 from gateway.model.events import EVENT_KINDS, TradeEvent
 from gateway.model.facts import Reply, Terms
 from gateway.model.profile import Profile
+
+if TYPE_CHECKING:
+    from gateway.messages.parsing import ParsedMessage
 
 _HEADER = "header"
 _NO_TERMS = Terms()
@@ -63,6 +69,7 @@ class BuiltMessage:
     """A valid message: the exact bytes to send, what they are, and the terms that replies are compared with.
 
     ``dropped`` are the fields of the event that it leaves out, since the version has no element and the profile agrees.
+    ``warnings`` are the rules that it goes against and that refuse nothing.
     """
 
     content: bytes
@@ -70,6 +77,7 @@ class BuiltMessage:
     business_message_id: str
     terms: Terms
     dropped: tuple[str, ...] = ()
+    warnings: tuple[Violation, ...] = ()
 
 
 def terms_of(event: TradeEvent) -> Terms:
@@ -81,13 +89,16 @@ class Messages:
     """Build, validate, mark and read messages in the versions that the profiles name.
 
     Compiles the mapping tables for these versions. Raises ``ConfigError`` where a profile names a version that the
-    dictionary lacks or of another message.
+    dictionary lacks or of another message, a pack of rules that is not there, or a guideline that was not imported.
     """
 
-    def __init__(self, catalogue: Catalogue, profiles: Iterable[Profile], own_bic: str) -> None:
+    def __init__(
+        self, catalogue: Catalogue, profiles: Iterable[Profile], own_bic: str, rulebook: Rulebook | None = None
+    ) -> None:
         profiles = tuple(profiles)
         self._catalogue, self._own_bic = catalogue, own_bic
         self._validator = Validator(catalogue)
+        self._judge = Judge(catalogue, load_rulebook(catalogue) if rulebook is None else rulebook, self._validator)
         readings = [parse_reading(text, name) for name, text in read_tables("reading", ".read").items()]
         self._reader = Reader(self._validator, catalogue, readings)
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
@@ -99,6 +110,7 @@ class Messages:
         for profile in profiles:
             self._check_keys(profile)
             self._check_drops(profile)
+            self._judge.prepare(profile)
             for table in mappings:
                 self._writer(table, profile)
 
@@ -122,7 +134,7 @@ class Messages:
         """Write, parse and validate the message of an event; ``instructed`` are the terms of what it cancels.
 
         Raises ``BuildError`` with every field that the counterparty's version cannot carry, or ``InvalidMessage`` with
-        every violation of its schema.
+        every violation of its schema, of the counterparty's guideline, or of the rules that refuse a message.
         """
         table = self._tables[event.kind]
         definition = _version(profile, table)
@@ -136,8 +148,8 @@ class Messages:
             instant(identity.created_at),
         )
         content = header.envelope(heading, f"{opening}{document}{closing}")
-        self._validate(content)
-        return BuiltMessage(content, definition, identity.business_message_id, event.terms(), dropped)
+        _, warnings = self._accept(content, profile, "outgoing")
+        return BuiltMessage(content, definition, identity.business_message_id, event.terms(), dropped, warnings)
 
     def mark_possible_duplicate(self, content: bytes) -> bytes:
         """Return a message of ours with the possible-duplicate mark in its header, validated again.
@@ -147,23 +159,28 @@ class Messages:
         parsed = self._validator.parse(content)
         fields = header.fields_of_header(parsed, possible_duplicate=True)
         marked = header.replace_header(content, self._write_header(fields, parsed.header_definition or ""))
-        self._validate(marked)
+        self._judge.accept(marked, None)
         return marked
 
-    def read(self, content: bytes) -> Reply:
-        """Parse, validate and extract an incoming message. Raises ``UnreadableMessage`` or ``InvalidMessage``."""
-        return self._reader.read(content)
+    def read(self, content: bytes, profile: Profile | None = None) -> Reply:
+        """Parse, validate, judge and extract an incoming message; without a profile, by the standard rules.
+
+        Raises ``UnreadableMessage`` or ``InvalidMessage``. What rules only warn of is in the reply.
+        """
+        parsed, warnings = self._accept(content, profile, "incoming")
+        reply = self._reader.say(content, parsed)
+        return replace(reply, warnings=warnings) if warnings else reply
+
+    def _accept(
+        self, content: bytes, profile: Profile | None, direction: Direction
+    ) -> tuple[ParsedMessage, tuple[Violation, ...]]:
+        return self._judge.accept(content, standard(profile, direction))
 
     def belonging(self, dialogue: str) -> list[str]:
         """List the message families that belong in a dialogue."""
         return sorted(
             family for family, kind, request in self._reader.families() if lifecycle.takes(dialogue, kind, request)
         )
-
-    def _validate(self, content: bytes) -> None:
-        parsed = self._validator.parse(content)
-        if not self._validator.is_valid(parsed):
-            raise invalid(parsed, self._validator)
 
     def _heading(self, profile: Profile, definition: str) -> str:
         """Return the header that all messages of one definition to one counterparty share, as a text template."""

@@ -186,7 +186,8 @@ class Catalogue:
     ``definition_unknown``) for an identifier that no source has.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], guidelines: Mapping[str, Source] | None = None) -> None:
+        self._guidelines = guidelines or {}
         self._source: dict[str, Source] = {}
         for source in reversed(sources):
             self._source.update(dict.fromkeys(source.identifiers(), source))
@@ -207,6 +208,14 @@ class Catalogue:
     def message_name(self, definition_id: str) -> str:
         """Return the name of a message with its version: ``SecuritiesSettlementTransactionInstructionV12``."""
         return self._of(definition_id).message_name(definition_id)
+
+    def guidelines(self) -> list[str]:
+        """Return the names of the usage guidelines that were imported."""
+        return sorted(self._guidelines)
+
+    def guideline(self, name: str) -> Catalogue | None:
+        """Return the definitions of a usage guideline, or None where there is none of that name."""
+        return Catalogue([self._guidelines[name]]) if name in self._guidelines else None
 
     def origin(self, definition_id: str) -> str:
         """Say where a definition comes from: ``dictionary``, or ``user`` for one that was imported."""

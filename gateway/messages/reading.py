@@ -189,6 +189,10 @@ class Reader:
         parsed = self._validator.parse(content)
         if not self._validator.is_valid(parsed):
             raise invalid(parsed, self._validator)
+        return self.say(content, parsed)
+
+    def say(self, content: bytes, parsed: ParsedMessage) -> Reply:
+        """Return what a valid message says, from its bytes where its shape is known."""
         return self._shapes.read(content, parsed)
 
     def extract(self, parsed: ParsedMessage) -> Reply:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import stat
 import tempfile
 import zipfile
@@ -18,8 +19,9 @@ from functools import cache
 from pathlib import Path
 
 from gateway.calendar import Calendars
-from gateway.errors import GatewayError
+from gateway.errors import ConfigError, GatewayError
 from gateway.messages.catalogue import Catalogue, ComplexType, ElementDefinition, MessageDefinition
+from gateway.messages.rules import Rulebook
 from gateway.messages.schema_text import (
     DefinitionEntry,
     Dictionary,
@@ -32,6 +34,8 @@ from gateway.messages.schema_tree import Difference, compare
 from gateway.messages.xsd_text import MAXIMUM_SIZE, SchemaRefused, compile_schema, read_xsd
 
 _DEFINITIONS = "definitions"
+_RULES = ".rules"
+_GUIDELINES = "guidelines"  # folder of the user's directory: a folder for each
 _MAXIMUM_FILES = 5_000
 _MAXIMUM_ARCHIVE = 512 * 1024 * 1024
 _USER_DIRECTORY = "GATEWAY_SCHEMAS__DIRECTORY"
@@ -70,7 +74,34 @@ def load_catalogue(user_directory: Path | None = None) -> Catalogue:
     ``user_directory`` may be absent on disk; None means ``default_user_directory()``.
     """
     directory = default_user_directory() if user_directory is None else user_directory
-    return Catalogue([UserSchemas(directory), open_dictionary()])
+    folders = sorted((directory / _GUIDELINES).glob("*/"))
+    guidelines = {folder.name: UserSchemas(folder) for folder in folders}
+    return Catalogue([UserSchemas(directory), open_dictionary()], guidelines)
+
+
+def guideline_directory(user_directory: Path, name: str) -> Path:
+    """Return where the XSDs of a usage guideline are kept. Raises ``SchemaRefused`` for a name that is no file name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise SchemaRefused(f"{name!r} is no name of a guideline: letters, digits, points, dashes, underscores")
+    return user_directory / _GUIDELINES / name
+
+
+def load_rulebook(catalogue: Catalogue, directory: Path | None = None, calendars: Calendars | None = None) -> Rulebook:
+    """Open the packs of rules that come with the gateway, and those of the user's directory, or one file (``*.rules``).
+
+    Raises ``ConfigError`` for a directory that cannot be read, and with every mistake in a rule file: file and line.
+    """
+    own: dict[str, str] = {}
+    if directory is not None:
+        try:
+            files = [directory] if directory.is_file() else sorted(directory.iterdir())
+            own = {str(path): path.read_text(encoding="utf-8") for path in files if path.suffix == _RULES}
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"rules.directory {directory}: cannot be read: {error}", code="rules_unreadable"
+            ) from error
+    codes = read_tables("codes", ".txt")
+    return Rulebook(catalogue, read_tables("rules", _RULES), own, codes, calendars or load_calendars())
 
 
 def open_dictionary(directory: Path | None = None) -> Dictionary:

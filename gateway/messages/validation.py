@@ -33,10 +33,12 @@ class SchemaSource(Protocol):
         """Return the XML Schema of a definition."""
         ...
 
+    def __contains__(self, definition_id: object) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found in some bytes; valid when there are no violations, and bytes that are no message have one."""
+    """What was found in some bytes; bytes that are no message have a violation too."""
 
     message_definition: str | None
     header_definition: str | None
@@ -44,8 +46,8 @@ class Verdict:
 
     @property
     def valid(self) -> bool:
-        """Say whether header and document satisfy their schemas."""
-        return not self.violations
+        """Say whether nothing refuses the message; a warning does not."""
+        return all(violation.severity != "error" for violation in self.violations)
 
 
 class Validator:
@@ -65,6 +67,10 @@ class Validator:
     def catalogue(self) -> SchemaSource:
         """Return the catalogue whose definitions are accepted."""
         return self._catalogue
+
+    def knows(self, definition_id: str) -> bool:
+        """Say whether there is a schema for a definition."""
+        return definition_id in self._catalogue
 
     def parse(self, content: bytes) -> ParsedMessage:
         """Parse one message and find its header and document.

@@ -69,6 +69,13 @@ class Chasing(_Strict):
     asks: bool = Field(default=True, description="false: tell operators, and send no query")
 
 
+class Guidelines(_Strict):
+    """Usage guidelines of the counterparty: imported XSDs that its messages must satisfy besides the standard's own."""
+
+    outgoing: str | None = Field(default=None, description="name of the guideline for our messages")
+    incoming: str | None = Field(default=None, description="name of the guideline for theirs")
+
+
 class Profile(_Strict):
     """One counterparty. ``bic`` is 8 or 11 characters, and names its channel in the ledger."""
 
@@ -84,6 +91,11 @@ class Profile(_Strict):
         description="what may be left out where the version has no element for it: fields by kind of event or message; "
         "every drop is an alert, and what is not listed is refused",
     )
+    rules: tuple[str, ...] = Field(
+        default=(),
+        description="packs of rules besides the standard one, which is always applied: `gateway rules list` names them",
+    )
+    guidelines: Guidelines = Guidelines()
     limits: Limits = Limits()
     tolerances: Tolerances = Tolerances()
     chasing: Chasing | None = Field(default=None, description="absent: silence is not watched")

@@ -40,7 +40,13 @@ def _harmless(text: str | None) -> str | None:
 
 def _harmless_parking(parking: Parking) -> Parking:
     violations = tuple(
-        replace(v, path=_harmless(v.path) or "", value=_harmless(v.value), text=_harmless(v.text) or "")
+        replace(
+            v,
+            path=_harmless(v.path) or "",
+            value=_harmless(v.value),
+            text=_harmless(v.text) or "",
+            suggestion=_harmless(v.suggestion),
+        )
         for v in parking.violations
     )
     return replace(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from gateway.errors import Violation
 from gateway.model.facts.administration import MessageRejection, MessageWithdrawal, Receipt, SystemEvent
 from gateway.model.facts.allegement import Alleged, AllegementAdvice
 from gateway.model.facts.confirmation import ConfirmationAnswer, ConfirmationStatus
@@ -123,7 +124,8 @@ class Reply:
     """What one incoming message says: its envelope and one fact for each transaction it speaks of.
 
     ``created_at`` is the header's creation time (aware), or None where there is no header. ``supplementary`` counts the
-    supplementary data blocks that stay in the archived bytes.
+    supplementary data blocks that stay in the archived bytes. ``warnings`` are the rules that the message goes against
+    and that refuse nothing.
     """
 
     message_definition: str
@@ -136,3 +138,4 @@ class Reply:
     header_definition: str | None = None
     stated_definition: str | None = None  # what the header says that the document is
     supplementary: int = 0
+    warnings: tuple[Violation, ...] = ()

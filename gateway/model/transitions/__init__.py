@@ -113,6 +113,7 @@ _COMMON_ALERTS: Final = {
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",
     "receipt_unclear": "A message was acknowledged with a code that the counterparty's profile does not explain.",
     "status_code_unknown": "The counterparty states a status that no code set here has; it is kept as proprietary.",
+    "rule_warning": "The message goes against a rule that warns.",
     "request_not_made": "The counterparty answers a request that this ledger did not make.",
 }
 ALERTS: Final[Mapping[str, str]] = {
