@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -584,6 +585,8 @@ def settled(
     """Return a settlement confirmation; ``reverses`` makes it the reversal of that one."""
     part = f"<AddtlParams><PrtlSttlm>{partial}</PrtlSttlm></AddtlParams>" if partial else ""
     undone = f"<ConfRef>{reverses}</ConfRef>" if reverses else ""
+    remaining = Decimal(500) - Decimal(quantity)
+    left = f"<RmngToBeSttldQty><Unit>{remaining}</Unit></RmngToBeSttldQty>" if partial == "PAIN" else ""
     money = f'<SttldAmt><Amt Ccy="EUR">{amount}</Amt><CdtDbtInd>CRDT</CdtDbtInd></SttldAmt>' if amount else ""
     root, definition = (
         ("SctiesSttlmTxRvslAdvc", "sese.026.001.12") if reverses else ("SctiesSttlmTxConf", "sese.025.001.13")
@@ -594,7 +597,7 @@ def settled(
         f"{undone}{part}<TradDtls><SttlmDt><Dt><Dt>{settlement_date}</Dt></Dt></SttlmDt>"
         "<FctvSttlmDt><Dt><Dt>2026-03-04</Dt></Dt></FctvSttlmDt></TradDtls>"
         "<FinInstrmId><ISIN>DE0007164600</ISIN></FinInstrmId>"
-        f"<QtyAndAcctDtls><SttldQty><Qty><Unit>{quantity}</Unit></Qty></SttldQty>"
+        f"<QtyAndAcctDtls><SttldQty><Qty><Unit>{quantity}</Unit></Qty></SttldQty>{left}"
         f"<SfkpgAcct><Id>{account}</Id></SfkpgAcct></QtyAndAcctDtls>"
         f"<SttlmParams><SctiesTxTp><Cd>TRAD</Cd></SctiesTxTp></SttlmParams>{money}"
     )

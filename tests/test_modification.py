@@ -121,9 +121,12 @@ async def test_a_technical_rejection_of_the_request_is_not_one_of_the_instructio
     assert story.state.axes["modification"].status.value == "rejected"
 
 
-async def test_a_modification_of_what_is_not_there_is_parked(loops: Loops) -> None:
+async def test_a_modification_of_what_is_not_there_waits_and_is_then_parked(loops: Loops) -> None:
     [result] = await loops.take_in(modify(settlement_amount=NEW_AMOUNT))
-    assert (result.outcome, result.code) == ("parked", "request_unknown_instruction")
+    assert (result.outcome, result.code) == ("waiting", "request_unknown_instruction")
+    loops.time.move(loops.settings.loops.instruction_wait_seconds + 1)
+    await loops.work_off()
+    assert (await loops.only_parked()).summary.code == "request_unknown_instruction"
 
 
 @pytest.mark.parametrize(

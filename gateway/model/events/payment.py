@@ -34,6 +34,13 @@ from gateway.model.references import uetr
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import Amount, Event, Instant, PriceValue, Rule, Some, Text35, Text140
 
+_CLEARING: Final = Rule(
+    "clearing_system",
+    ("settlement_method", "clearing_system"),
+    "the clearing system, since the payment settles through one",
+    lambda event: event.settlement_method == "clearing" and event.clearing_system is None,
+)
+
 
 class _Transfer(Event):
     """What every payment of ours says; ``settlement_amount`` is the interbank amount.
@@ -84,6 +91,7 @@ class TransferBetweenInstitutions(_Transfer):
     underlying: UnderlyingTransfer | None = None
 
     rules = (
+        _CLEARING,
         Rule(
             "settlement_method",
             ("settlement_method",),
@@ -120,6 +128,7 @@ class TransferForCustomer(_Transfer):
     structured_remittance: Some[StructuredRemittance] = ()
 
     rules = (
+        _CLEARING,
         Rule(
             "instructing_reimbursement_agent",
             ("settlement_method", "instructing_reimbursement_agent", "instructed_reimbursement_agent"),
