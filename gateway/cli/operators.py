@@ -24,6 +24,7 @@ from gateway.cli.asking import console as _console
 from gateway.cli.asking import print_json as _print_json
 from gateway.cli.store import AsJson, ConfigFile, StoreUrl, ledger_url
 from gateway.errors import ConfigError
+from gateway.model.transitions import Dialogue
 from gateway.store import Ledger, alleged, queries, statement_queries
 from gateway.store.queries import Snapshot
 from gateway.store.verification import verify_history, verify_witness
@@ -66,7 +67,7 @@ def list_instructions(
     config: ConfigFile = None,
     url: StoreUrl = None,
     headline: Annotated[str | None, typer.Option("--headline", help="Only these, such as unmatched.")] = None,
-    dialogue: Annotated[str | None, typer.Option("--dialogue", help="settlement or confirmation.")] = None,
+    dialogue: Annotated[str | None, typer.Option("--dialogue", help=f"One of {', '.join(Dialogue)}.")] = None,
     counterparty: Counterparty = None,
     trade: Trade = None,
     since: Annotated[datetime | None, typer.Option("--since", help="Changed since then (UTC).")] = None,

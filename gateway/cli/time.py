@@ -96,7 +96,7 @@ def set_cutoff(
         int, typer.Option("--days-before", help="Business days before the intended settlement date.")
     ] = 0,
     warn_minutes: Annotated[int, typer.Option("--warn-minutes", help="How long before to warn; 0: not at all.")] = 30,
-    dialogue: Annotated[str, typer.Option("--dialogue", help="settlement or confirmation.")] = "settlement",
+    dialogue: Annotated[str, typer.Option("--dialogue", help="the dialogue that the cut-off is of")] = "settlement",
     counterparty: Annotated[str | None, typer.Option("--counterparty", help="Only for this BIC.")] = None,
     place: Annotated[str | None, typer.Option("--place", help="Only at this place of settlement (BIC).")] = None,
     currency: Annotated[str | None, typer.Option("--currency", help="Only in this currency.")] = None,
