@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 from gateway.messages.mapping import NUMBERED, Row, Table
@@ -13,6 +14,7 @@ _POSITION: Final = re.compile(r"\[[0-9]*\]")
 _GROUP: Final = "group "
 
 _Schema = dict[str, Any]
+_Found = dict[int, tuple[_Schema, list[str]]]  # by the identity of the property: what is said of it
 
 
 def describe_fields(schema: _Schema, tables: Iterable[Table]) -> None:
@@ -22,13 +24,17 @@ def describe_fields(schema: _Schema, tables: Iterable[Table]) -> None:
     """
     kinds = {event: table for table in tables for event in table.events}
     definitions: Mapping[str, _Schema] = schema.get("$defs", {})
-    found: dict[int, tuple[_Schema, list[str]]] = {}
+    found: _Found = {}
+    around: _Found = {}
     for part in (schema, *definitions.values()):
         kind = part.get("properties", {}).get("schema", {}).get("const")
         if (table := kinds.get(kind)) is not None:
-            _describe(part, table.rows, table, definitions, found)
+            _describe(part, table.rows, table, definitions, found, around)
     for described, texts in found.values():
         described["description"] = "; ".join(dict.fromkeys(texts))
+    for key, (described, paths) in around.items():
+        if key not in found and (path := _above_all(paths)):
+            described["description"] = path
 
 
 def _describe(
@@ -36,13 +42,18 @@ def _describe(
     rows: Sequence[Row],
     table: Table,
     definitions: Mapping[str, _Schema],
-    found: dict[int, tuple[_Schema, list[str]]],
+    found: _Found,
+    around: _Found,
 ) -> None:
     for row in rows:
         *outer, last = ["schema" if name == "event_schema" else name for name in _INDEX.sub("", row.field).split(".")]
         owners = [part]
         for name in outer:
-            owners = [inner for owner in owners for inner in _inner(owner.get("properties", {}).get(name), definitions)]
+            passed = [owner["properties"][name] for owner in owners if name in owner.get("properties", {})]
+            if row.elements != ("-",):
+                for described in passed:
+                    around.setdefault(id(described), (described, []))[1].append(row.elements[0])
+            owners = [inner for described in passed for inner in _inner(described, definitions)]
         for owner in owners:
             described = owner.get("properties", {}).get(last)
             if described is None:
@@ -51,13 +62,20 @@ def _describe(
                 found.setdefault(id(described), (described, []))[1].append(text)
             if row.conversion.startswith(_GROUP):
                 for inner in _inner(described, definitions):
-                    _describe(inner, table.groups[row.conversion.removeprefix(_GROUP)], table, definitions, found)
+                    _describe(
+                        inner, table.groups[row.conversion.removeprefix(_GROUP)], table, definitions, found, around
+                    )
 
 
-def _inner(described: _Schema | None, definitions: Mapping[str, _Schema]) -> Iterator[_Schema]:
+def _above_all(paths: Sequence[str]) -> str:
+    """Give the element that has all these in it; of a single one the element above it."""
+    steps = [_POSITION.sub("", path).split("/")[:-1] for path in paths]
+    shared = takewhile(lambda level: len(set(level)) == 1, zip(*steps, strict=False))
+    return "/".join(level[0] for level in shared)
+
+
+def _inner(described: _Schema, definitions: Mapping[str, _Schema]) -> Iterator[_Schema]:
     """Yield the objects that a property is, refers to, or has as its items."""
-    if described is None:
-        return
     if (reference := described.get("$ref")) is not None:
         yield definitions[reference.rpartition("/")[2]]
     for inner in (*described.get("anyOf", ()), described.get("items")):
