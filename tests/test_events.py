@@ -336,6 +336,32 @@ def test_events_schema_describes_all_kinds_or_one() -> None:
     assert one["additionalProperties"] is False
 
 
+def test_events_schema_says_where_each_field_travels() -> None:
+    described = json.loads(CliRunner().invoke(app, ["schema", INSTRUCT]).stdout)
+    fields, party = described["properties"], described["$defs"]["Party"]["properties"]
+    assert fields["event_id"]["description"] == "makes the event unique together with its source"
+    assert fields["trade_date"]["description"] == "TradDtls/TradDt/Dt/Dt"
+    assert "DlvrgSttlmPties/Pty1 to 5" in fields["delivering_parties"]["description"]
+    assert fields["place_of_settlement"]["description"] == (
+        "DlvrgSttlmPties/Dpstry/Id/AnyBIC; RcvgSttlmPties/Dpstry/Id/AnyBIC"
+    )
+    assert party["bic"]["description"] == "Id/AnyBIC"
+    assert fields["linkages"]["description"] == "Lnkgs"
+    assert fields["other_amounts"]["description"] == "OthrAmts"
+
+
+@pytest.mark.parametrize("kind", EVENT_KINDS)
+def test_events_schema_describes_every_field_of_a_kind(kind: str) -> None:
+    described = json.loads(CliRunner().invoke(app, ["schema", kind]).stdout)
+    whole = json.loads(CliRunner().invoke(app, ["schema"]).stdout)
+    [definition] = [
+        part for part in whole["$defs"].values() if part["properties"].get("schema", {}).get("const") == kind
+    ]
+    for fields in (described["properties"], definition["properties"]):
+        bare = {name for name, field in fields.items() if "description" not in field}
+        assert bare <= {"settlement_of", "quantity", "opening_amount"}  # their own fields say it
+
+
 def test_an_unknown_kind_is_refused_with_the_nearest() -> None:
     result = CliRunner().invoke(app, ["example", "cancel_setlement/1"])
     assert result.exit_code != 0

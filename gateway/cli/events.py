@@ -25,10 +25,17 @@ _KindName = Annotated[str, typer.Argument(metavar="KIND", help="a kind of event,
 
 @app.command()
 def schema(kind: Annotated[str | None, typer.Argument(help="a kind of event  [default: all]")] = None) -> None:
-    """Print the JSON Schema of one kind of event, or of all that the topic carries."""
+    """Print the JSON Schema of one kind of event, or of all that the topic carries.
+
+    A field's description says which element of the message it fills.
+    """
+    from gateway.messages.describing import describe_fields
+    from gateway.messages.mapping import parse_table
+    from gateway.messages.schema_files import read_tables
     from gateway.model.events import TRADE_EVENT
 
     described = TRADE_EVENT.json_schema() if kind is None else _kind(kind).model.model_json_schema()
+    describe_fields(described, [parse_table(text, name) for name, text in read_tables("mapping", "map").items()])
     print(json.dumps(described, indent=2, ensure_ascii=False))
 
 
