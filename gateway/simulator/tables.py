@@ -69,6 +69,7 @@ class Dialogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps_of: str | None = None
     tells: tuple[str, ...] = ()
     legs: dict[str, Leg] = {}
+    named_by: str | None = None
 
 
 def dialogues(answers: Mapping[str, Any]) -> dict[str, Dialogue]:
