@@ -14,7 +14,6 @@ from gateway.messages.validation import Validator
 from gateway.model.transitions import Dialogue
 from gateway.simulator.answers import Answer, Writer
 from gateway.simulator.arrival import Reader
-from gateway.simulator.book import Repeat
 from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.desk import Desk
 from gateway.simulator.tables import read_tables
@@ -65,7 +64,6 @@ class Custodian:
         self._desk = Desk(self._writer, read_scenarios(), scenarios)
         self._taken = 0
         self._now = START + timedelta(minutes=1)
-        self.repeats: list[Repeat | None] = []
         self.chosen: list[str | None] = []
         self.said: list[Answer] = []
 
