@@ -271,6 +271,21 @@ async def test_what_was_settled_before_a_modification_counts_towards_the_new_ter
     assert (story.instruction.headline, story.state.breaks) == ("settled", ())
 
 
+async def test_what_is_modified_on_hold_settles_with_its_new_terms_once_released(loops: Loops) -> None:
+    custodian = Custodian(loops, "settled", "modification-done")
+    await sent(loops, instruct(hold=True))
+    await custodian.take()
+    await sent(loops, event("modify_settlement/1", modification={"settlement_amount": NEW_AMOUNT}))
+    await custodian.take()
+    assert "settlement" not in custodian.book()
+    await sent(loops, event("change_settlement_conditions/1", hold=False))
+    await custodian.take()
+    await custodian.go_on()
+    assert custodian.said[-1].values["settled_amount"] == "61300.00"
+    story = await loops.story()
+    assert (story.instruction.headline, story.state.breaks) == ("settled", ())
+
+
 # Messages about messages ----------------------------------------------------------------------------------------------
 
 

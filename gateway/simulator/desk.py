@@ -258,11 +258,8 @@ class Desk:
     def _amend(self, transaction: _Transaction, modified: Answer, taken: Taken) -> None:
         """Let what is said after a modification is done say the changed terms."""
         transaction.amended |= self._writer.amended(modified)
-        to_come = {
-            key: pair
-            for key, pair in (transaction.open | transaction.held).items()
-            if pair[0].said_at > modified.said_at
-        }
+        to_come = {key: pair for key, pair in transaction.open.items() if pair[0].said_at > modified.said_at}
+        to_come |= transaction.held  # said after its release, whatever was planned before the hold
         if not to_come:
             return
         first, arrival = next(iter(to_come.values()))
@@ -282,7 +279,8 @@ class Desk:
                 taken.changed.append((AnswerState.HELD, changed))
             else:
                 self._push(changed, arrival, transaction)
-                transaction.said[key] = changed
+                if changed.axis is not None:
+                    transaction.said[key] = changed
                 taken.changed.append((AnswerState.PLANNED, changed))
 
     def _hold(self, transaction: _Transaction, at: datetime, taken: Taken) -> None:
