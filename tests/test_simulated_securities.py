@@ -268,7 +268,7 @@ async def test_what_was_settled_before_a_modification_counts_towards_the_new_ter
     part, rest = [one.values["settled_amount"] for one in custodian.said if "settled_amount" in one.values]
     assert (part, rest) == ("24493.82", "36806.18")
     story = await loops.story()
-    assert (story.instruction.headline, story.state.breaks) == ("settled", ())
+    assert (story.instruction.headline, story.state.breaks, alerts(story)) == ("settled", (), [])
 
 
 async def test_what_is_modified_on_hold_settles_with_its_new_terms_once_released(loops: Loops) -> None:
