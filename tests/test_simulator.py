@@ -69,6 +69,11 @@ OLD_VERSIONS = (
     "setr.029.001.02",
     "semt.014.001.07",
     "semt.015.001.09",
+    "sese.034.001.09",
+    "sese.035.001.11",
+    "sese.039.001.06",
+    "semt.020.001.07",
+    "semt.001.001.03",
     "head.001.001.01",
 )
 
@@ -125,6 +130,21 @@ def cancellation(transaction: str, *, message: str | None = None) -> bytes:
     return envelope("sese.020.001.08", body, message or f"C{transaction}")
 
 
+def modification(transaction: str, amount: str) -> bytes:
+    """Ask for another amount."""
+    body = (
+        f"<SctiesSttlmTxModReq><ModfdTxDtls><AcctOwnrTxId><TxId>{transaction}</TxId><SctiesMvmntTp>RECE</SctiesMvmntTp>"
+        "<Pmt>APMT</Pmt></AcctOwnrTxId></ModfdTxDtls>"
+        f'<UpdTp><Mod><SttlmAmt><Amt Ccy="EUR">{amount}</Amt></SttlmAmt></Mod></UpdTp></SctiesSttlmTxModReq>'
+    )
+    return envelope("sese.038.001.11", body, f"MOD{transaction}")
+
+
+def withdrawal(message: str) -> bytes:
+    body = f"<SctiesMsgCxlAdvc><Ref><OthrMsgId>{message}</OthrMsgId></Ref></SctiesMsgCxlAdvc>"
+    return envelope("semt.020.001.07", body, f"W{message}")
+
+
 def confirmation(transaction: str, *, text: str = "", definition: str = "setr.027.001.05") -> bytes:
     note = f"<AddtlTradInstrPrcgInf>{text}</AddtlTradInstrPrcgInf>" if text else ""
     body = (
@@ -147,8 +167,9 @@ def movement(transaction: str, *, definition: str = "semt.013.001.07", to: str =
 
 
 def golden(name: str) -> bytes:
-    """Return a message as the gateway writes it."""
-    return (Path(__file__).parent / "golden" / f"{name}.xml").read_bytes()
+    """Return a message as the gateway writes it, from us to them."""
+    content = (Path(__file__).parent / "golden" / f"{name}.xml").read_bytes()
+    return content.replace(b"OWNRDEFFXXX", US.encode()).replace(b"CUSTGB2LXXX", THEM.encode())
 
 
 def condition(transaction: str, change: str = "hold", *, message: str | None = None) -> bytes:
@@ -233,6 +254,13 @@ ARRIVALS: dict[str, list[bytes | Arrival]] = {
     "confirmation": [confirmation("T5"), confirmation("T6", definition="setr.027.001.04")],
     "payment": [golden("pacs.009.001.08.minimal"), golden("pacs.008.001.13.complete")],
     "notice": [golden("camt.057.001.08.complete"), golden("camt.057.001.08.minimal")],
+    "modification": [golden("sese.038.001.11.complete"), golden("sese.038.001.09.minimal")],
+    "withdrawal": [golden("semt.020.001.07.minimal")],
+    "message_rejection": [golden("semt.001.001.04.complete"), golden("semt.001.001.03.minimal")],
+    "financing": [golden("sese.033.001.13.complete"), golden("sese.033.001.11.minimal")],
+    "financing_modification": [golden("sese.036.001.10.complete"), golden("sese.036.001.08.minimal")],
+    "financing_cancellation": [golden("sese.020.001.08.cancel_securities_financing.minimal")],
+    "movement_cancellation": [golden("sese.020.001.08.cancel_intra_position_movement.minimal")],
     "movement": [
         movement("T7"),
         movement("T8", definition="semt.013.001.06", to="<Prtry><Id>LOCL</Id><Issr>MARKET</Issr></Prtry>"),
@@ -368,7 +396,7 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
     }
     expected |= {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
     expected |= {"pacs.002", "pacs.004", "camt.054"}
-    expected |= {"semt.014", "semt.015"}
+    expected |= {"semt.014", "semt.015", "sese.034", "sese.035", "sese.039", "semt.020", "semt.001"}
     assert families == expected
     assert set(versions) - {"head.001.001.01"} <= written
 
@@ -696,6 +724,31 @@ async def test_a_partly_settled_instruction_is_cancelled_for_its_remainder(tmp_p
     assert outcome.axes["settlement"] == "partially_settled"
     assert (outcome.axes["processing"], outcome.axes["cancellation"]) == ("cancelled", "cancelled")
     assert outcome.settled_quantity == 40
+
+
+async def test_a_modification_and_a_withdrawal_find_their_instruction_in_the_book_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    pipe, book = Pipe(), tmp_path / "b"
+    pipe.put(instruction("T1", text="SIM:partial-waiting,modification-done,withdrawal-noted"))
+    await run_until(Counterparty(settings(book), pipe, load_catalogue()), 3)
+    pipe.put(modification("T1", "1300.00"), key="next")
+    await run_until(Counterparty(settings(book), pipe, load_catalogue()), 2)
+    rest = read_book(book)[0].answers[-1]
+    assert (rest.state, rest.values["settled_amount"]) == (AnswerState.PLANNED, "806.18")
+    (*_, withdrawn) = await play(book, pipe, withdrawal("MT1"), key="last")
+    assert (withdrawn.transaction_id, withdrawn.scenario) == ("T1", "withdrawal-noted")
+    entry = read_book(book)[0]
+    assert entry.answers[-1].state is AnswerState.DROPPED
+    assert entry.outcome is not None
+    assert (entry.outcome.axes["modification"], entry.outcome.settled_amount) == ("modified", Decimal("493.82"))
+
+
+async def test_a_modification_confirms_nothing_new_where_the_instruction_is_settled(tmp_path: Path) -> None:
+    entries = await play(tmp_path / "b", Pipe(), instruction("T1"), modification("T1", "1300.00"), withdrawal("NEVER"))
+    assert [entry.scenario for entry in entries] == ["settled", "modification-done", "withdrawal-refused"]
+    assert entries[0].outcome is not None
+    assert entries[0].outcome.settled_amount == Decimal("1234.56")
 
 
 async def test_bilateral_cancellation_waits_until_the_other_side_agrees_or_refuses(tmp_path: Path) -> None:

@@ -80,6 +80,13 @@ async def test_a_withdrawal_finds_a_status_of_theirs_on_each_ledger(both_loops: 
     await both_loops.prove()
 
 
+async def test_a_message_and_its_withdrawal_may_come_together(loops: Loops) -> None:
+    await begun(loops)
+    await loops.hear(status(REJECTED), withdrawal("STATUS1"))
+    assert alerts(await loops.story()) == ["message_withdrawn"]
+    assert await loops.parked() == []
+
+
 async def test_a_withdrawal_of_what_never_came_is_parked(loops: Loops) -> None:
     await begun(loops)
     await loops.hear(withdrawal("NOBODYS"))

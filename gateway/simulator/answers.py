@@ -112,7 +112,7 @@ class Writer:
         ``after`` seconds pass before the first; ``standing`` are the steps by which its transaction stands where it
         does, for an answer that tells it; ``about`` are the transaction's own terms, for an answer that restates them.
         """
-        plan = _Plan(number, at + timedelta(seconds=after), arrival, scenario.dialogue, tuple(standing), about or {})
+        plan = _Plan(arrival, number, at + timedelta(seconds=after), scenario.dialogue, tuple(standing), about or {})
         course = schedule(scenario, self._delays, self.draw("delays", scenario.dialogue, *plan.about))
         ranks = {item.position: rank for rank, item in enumerate(course)}
         for item in sorted(course, key=lambda item: item.position):
@@ -139,18 +139,23 @@ class Writer:
         row: Mapping[str, Any] = {} if item.step.name == GARBAGE else self._steps[plan.dialogue][item.step.name]
         document: str | None = row.get("document")
         if "settles" in row:
-            values = plan.account.settle(row["settles"], item.step.argument, plan.at)
-            if values is None:
+            account, leg = self._account(plan, row.get("leg", ""))
+            settled = account.settle(row["settles"], item.step.argument, plan.at)
+            if settled is None:
                 return None
+            values = leg | settled
             if row["settles"] != "none":
-                plan.account.last_confirmation = identifier
+                account.last_confirmation = identifier
         elif document == "rejection" and plan.arrival.violations:
             values = _refusal(plan.arrival)
         else:
             values = _reasons(row, item.step.argument) if row else {}
         values |= {name: plan.restated[name] for name in row.get("restates", ()) if name in plan.restated}
+        values |= {name: plan.arrival.terms[name] for name in row.get("amends", ()) if name in plan.arrival.terms}
         if row.get("tells"):
             values["told"] = ",".join(plan.standing)
+        if row.get("withdraws") and plan.said:
+            values["withdrawn_message"] = plan.said[-1].business_message_id
         if row.get("applies") and "hold" in plan.arrival.terms:
             values["hold"] = plan.arrival.terms["hold"]
         axis = row.get("axis")
@@ -176,6 +181,54 @@ class Writer:
             values=values,
         )
 
+    def amended(self, answer: Answer) -> dict[str, str]:
+        """Return the terms of the transaction that an answer says are changed."""
+        return {name: answer.values[name] for name in self._row(answer).get("amends", ()) if name in answer.values}
+
+    def replan(
+        self, arrival: Arrival, said: Sequence[Answer], to_come: Sequence[Answer], amended: Mapping[str, str]
+    ) -> list[tuple[Answer, Answer | None]]:
+        """Return what each answer to come becomes under changed terms, after what was said; None where nothing is left.
+
+        Only what settles changes: a duplicate is that of the changed answer, and every identifier and time stays.
+        """
+        plan = _Plan(arrival, to_come[0].number, to_come[0].said_at, to_come[0].dialogue, (), {})
+        plan.terms = {**plan.terms, **amended}
+        become: list[tuple[Answer, Answer | None]] = []
+        for answer in sorted((*said, *to_come), key=lambda answer: answer.position):
+            changed: Answer | None = answer
+            row = self._row(answer)
+            if answer.duplicate and become and become[-1][0].business_message_id == answer.business_message_id:
+                last = become[-1][1]
+                changed = replace(answer, values=last.values) if last is not None else None
+            elif "settles" in row and not answer.duplicate:
+                account, leg = self._account(plan, row.get("leg", ""))
+                if answer not in to_come and row["settles"] != "none":
+                    account.count(answer.values, answer.business_message_id)
+                    continue
+                settled = account.settle(row["settles"], Step.parse(answer.step).argument, answer.said_at)
+                if row["settles"] != "none":
+                    account.last_confirmation = answer.business_message_id
+                changed = None if settled is None else replace(answer, values={**amended, **leg, **settled})
+            if answer in to_come:
+                become.append((answer, changed))
+        return become
+
+    def _row(self, answer: Answer) -> Mapping[str, Any]:
+        return self._steps[answer.dialogue].get(Step.parse(answer.step).name, {})
+
+    def _account(self, plan: _Plan, leg: str) -> tuple[Account, dict[str, str]]:
+        """Return the account of a leg, and its terms where they are not those of the transaction."""
+        terms, own = plan.terms, {}
+        if leg:
+            terms = self.dialogues[plan.dialogue].legs[leg].terms(plan.terms)
+            # A leg without an agreed date settles when it is said to.
+            terms.setdefault("settlement_date", plan.at.date().isoformat())
+            own = {name: text for name, text in terms.items() if plan.terms.get(name) != text}
+        if leg not in plan.accounts:
+            plan.accounts[leg] = Account(terms)
+        return plan.accounts[leg], own
+
     def _render(
         self, arrival: Arrival, answer: Answer, document: str, step: str, definition: str | None = None
     ) -> bytes:
@@ -197,7 +250,7 @@ class Writer:
         }
         if arrival.message_definition:
             values["related_definition_text"] = arrival.message_definition
-        if described.get("related") and arrival.business_message_id and arrival.message_definition:
+        if row.get("related", described.get("related")) and arrival.business_message_id and arrival.message_definition:
             related = _normalised(arrival.created_at)
             if related:
                 values |= {
@@ -235,8 +288,7 @@ class Writer:
 
     def settles(self, answer: Answer) -> bool:
         """Tell whether an answer confirms that something has settled."""
-        row = self._steps[answer.dialogue].get(Step.parse(answer.step).name, {})
-        return not answer.duplicate and row.get("settles", "none") != "none"
+        return not answer.duplicate and self._row(answer).get("settles", "none") != "none"
 
     def _template(self, document: str, definition: str, status: str, from_bic: str) -> Template:
         key = (document, definition, status, from_bic)
@@ -297,9 +349,9 @@ class _Plan:
 
     def __init__(
         self,
+        arrival: Arrival,
         number: int,
         at: datetime,
-        arrival: Arrival,
         dialogue: str,
         standing: tuple[str, ...],
         restated: Mapping[str, str],
@@ -312,12 +364,13 @@ class _Plan:
         self.dialogue = dialogue
         self.about = (arrival.transaction_id or "", arrival.business_message_id or arrival.sha256)
         # What is not valid is refused, never settled; its quantity may be no number.
-        self.account = Account(arrival.terms if arrival.valid else {})
+        self.terms = arrival.terms if arrival.valid else {}
+        self.accounts: dict[str, Account] = {}  # of each leg; "" where there is only one
         self.said: list[Answer] = []
 
 
 def _definitions(documents: Mapping[str, Mapping[str, Any]], versions: Sequence[str]) -> dict[str, str]:
-    families = {row["family"]: name for name, row in documents.items()}
+    families = {row["family"] for row in documents.values()}
     chosen = {name: str(row["default"]) for name, row in documents.items()}
     for version in versions:
         if version[:8] == _HEADER_FAMILY:
@@ -325,7 +378,7 @@ def _definitions(documents: Mapping[str, Mapping[str, Any]], versions: Sequence[
         if version[:8] not in families:
             known = ", ".join(sorted((*families, _HEADER_FAMILY)))
             raise ConfigError(f"the simulator never answers with '{version}'; it writes versions of {known}")
-        chosen[families[version[:8]]] = version
+        chosen |= {name: version for name, row in documents.items() if row["family"] == version[:8]}
     return chosen
 
 
