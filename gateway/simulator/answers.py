@@ -137,6 +137,8 @@ class Writer:
             )
         identifier = self.identifier("answer", plan.dialogue, *plan.about, str(item.position))
         row: Mapping[str, Any] = {} if item.step.name == GARBAGE else self._steps[plan.dialogue][item.step.name]
+        if row.get("own_reference"):
+            identifier = plan.arrival.transaction_id or identifier
         document: str | None = row.get("document")
         if "settles" in row:
             values = plan.account.settle(row["settles"], item.step.argument, plan.at)
