@@ -74,12 +74,14 @@ class Instructed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Begun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An act of the counterparty: the dialogue that it begins, with the terms of a settlement, of a trade, or these.
 
-    The ``counterparty`` is the one named here, or that of the trade.
+    The ``counterparty`` is the one named here, or that of the trade. ``named`` is what the gateway derives the
+    transaction identification from, where that is more than the counterparty's reference.
     """
 
     dialogue: Dialogue
     terms: Literal["settlement", "trade"] | dict[str, str]
     counterparty: str | None = None
+    named: str = "{reference}"
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

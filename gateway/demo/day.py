@@ -131,7 +131,9 @@ class _Maker:
         self._payment = course.payment or ("free" if draw.random() < _FREE_SHARE else "against")
         self._receives = draw.random() < _RECEIVE_SHARE
         self._agent = draw.choice(self._market.agents)
-        self._account = f"{self._counterparty[:4]}-{draw.randrange(1000, 9999)}"
+        # What theirs is compared with is an odd lot on an account of its own: another trade like it would be found too.
+        odd = number if any(act.do in tables.begins for act in course.acts) else 0
+        self._account = f"{self._counterparty[:4]}-{f'S{odd}' if odd else draw.randrange(1000, 9999)}"
         self._dates = {
             "trade_date": today.isoformat(),
             "settlement_date": _business_days_after(today, self._market.days).isoformat(),
@@ -140,8 +142,6 @@ class _Maker:
         moved = usual * Decimal(str(round(draw.uniform(0.97, 1.03), 4)))
         self._price = moved.quantize(usual if usual == usual.to_integral_value() else Decimal("0.0001"))
         self._accrued = Decimal(0)
-        # What theirs is compared with is an odd lot of its own: another trade like it would be found as well.
-        odd = number if any(act.do in tables.begins for act in course.acts) else 0
         if self._security.bond:
             self._quantity = Decimal(draw.randrange(50, 5_000) * 1_000 + odd)
             self._days_accrued = draw.randrange(1, 180)
@@ -175,6 +175,7 @@ class _Maker:
 
     def _event(self, act: Act, place: int, events: list[dict[str, Any]]) -> dict[str, Any]:
         instructed = self._tables.instructs.get(act.do)
+        event: dict[str, Any]
         if instructed is not None:
             event = _filled(instructed.event, self._values(act))
         else:
@@ -200,7 +201,8 @@ class _Maker:
         own_bic, counterparty = self._tables.own_bic, self._tables.counterparty(act) or self._counterparty
         if isinstance(happening, Initiative):
             reference, event, dialogue = happening.reference, None, self._tables.begins[act.do].dialogue
-            identity = transaction_id(own_bic, counterparty, reference, dialogue, 1)
+            named = self._tables.begins[act.do].named.format_map(self._values(act) | {"reference": reference})
+            identity = transaction_id(own_bic, counterparty, named, dialogue, 1)
         else:
             instructed = self._tables.instructs.get(act.do)
             event, dialogue = happening, instructed.dialogue if instructed else _DIALOGUES[act.do]

@@ -198,7 +198,7 @@ class Stage:
             share = self._share(item)
             channel = {"carrier": "folder", "outbound": str(share / "out"), "inbound": str(share / "in")}
             channel["poll_seconds"] = 0.1
-        profile = {"bic": item.bic, "name": item.name, "channel": channel, "versions": item.versions}
+        profile: dict[str, Any] = {"bic": item.bic, "name": item.name, "channel": channel, "versions": item.versions}
         profile |= {"answers_agreed_trades": True} if item.answers_agreed_trades else {}
         return profile | ({"chasing": item.chasing} if item.chasing else {})
 
