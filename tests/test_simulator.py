@@ -69,6 +69,8 @@ OLD_VERSIONS = (
     "setr.029.001.02",
     "semt.014.001.07",
     "semt.015.001.09",
+    "sese.034.001.09",
+    "sese.035.001.11",
     "head.001.001.01",
 )
 
@@ -147,8 +149,9 @@ def movement(transaction: str, *, definition: str = "semt.013.001.07", to: str =
 
 
 def golden(name: str) -> bytes:
-    """Return a message as the gateway writes it."""
-    return (Path(__file__).parent / "golden" / f"{name}.xml").read_bytes()
+    """Return a message as the gateway writes it, from us to them."""
+    content = (Path(__file__).parent / "golden" / f"{name}.xml").read_bytes()
+    return content.replace(b"OWNRDEFFXXX", US.encode()).replace(b"CUSTGB2LXXX", THEM.encode())
 
 
 def condition(transaction: str, change: str = "hold", *, message: str | None = None) -> bytes:
@@ -233,6 +236,10 @@ ARRIVALS: dict[str, list[bytes | Arrival]] = {
     "confirmation": [confirmation("T5"), confirmation("T6", definition="setr.027.001.04")],
     "payment": [golden("pacs.009.001.08.minimal"), golden("pacs.008.001.13.complete")],
     "notice": [golden("camt.057.001.08.complete"), golden("camt.057.001.08.minimal")],
+    "financing": [golden("sese.033.001.13.complete"), golden("sese.033.001.11.minimal")],
+    "financing_modification": [golden("sese.036.001.10.complete"), golden("sese.036.001.08.minimal")],
+    "financing_cancellation": [golden("sese.020.001.08.cancel_securities_financing.minimal")],
+    "movement_cancellation": [golden("sese.020.001.08.cancel_intra_position_movement.minimal")],
     "movement": [
         movement("T7"),
         movement("T8", definition="semt.013.001.06", to="<Prtry><Id>LOCL</Id><Issr>MARKET</Issr></Prtry>"),
@@ -368,7 +375,7 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
     }
     expected |= {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
     expected |= {"pacs.002", "pacs.004", "camt.054"}
-    expected |= {"semt.014", "semt.015"}
+    expected |= {"semt.014", "semt.015", "sese.034", "sese.035"}
     assert families == expected
     assert set(versions) - {"head.001.001.01"} <= written
 

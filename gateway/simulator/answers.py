@@ -145,11 +145,13 @@ class Writer:
             identifier = plan.arrival.transaction_id or identifier
         document: str | None = row.get("document")
         if "settles" in row:
-            values = plan.account.settle(row["settles"], item.step.argument, plan.at)
-            if values is None:
+            account, leg = self._account(plan, row.get("leg", ""))
+            settled = account.settle(row["settles"], item.step.argument, plan.at)
+            if settled is None:
                 return None
+            values = leg | settled
             if row["settles"] != "none":
-                plan.account.last_confirmation = identifier
+                account.last_confirmation = identifier
         elif document == "rejection" and plan.arrival.violations:
             values = _refusal(plan.arrival)
         else:
@@ -182,6 +184,18 @@ class Writer:
             values=values,
         )
 
+    def _account(self, plan: _Plan, leg: str) -> tuple[Account, dict[str, str]]:
+        """Return the account of a leg, and its terms where they are not those of the transaction."""
+        terms, own = plan.terms, {}
+        if leg:
+            terms = self.dialogues[plan.dialogue].legs[leg].terms(plan.terms)
+            # A leg without an agreed date settles when it is said to.
+            terms.setdefault("settlement_date", plan.at.date().isoformat())
+            own = {name: text for name, text in terms.items() if plan.terms.get(name) != text}
+        if leg not in plan.accounts:
+            plan.accounts[leg] = Account(terms)
+        return plan.accounts[leg], own
+
     def _render(
         self, arrival: Arrival, answer: Answer, document: str, step: str, definition: str | None = None
     ) -> bytes:
@@ -203,7 +217,7 @@ class Writer:
         }
         if arrival.message_definition:
             values["related_definition_text"] = arrival.message_definition
-        if described.get("related") and arrival.business_message_id and arrival.message_definition:
+        if row.get("related", described.get("related")) and arrival.business_message_id and arrival.message_definition:
             related = _normalised(arrival.created_at)
             if related:
                 values |= {
@@ -334,12 +348,13 @@ class _Plan:
         self.dialogue = dialogue
         self.about = (arrival.transaction_id or "", arrival.business_message_id or arrival.sha256)
         # What is not valid is refused, never settled; its quantity may be no number.
-        self.account = Account(arrival.terms if arrival.valid else {})
+        self.terms = arrival.terms if arrival.valid else {}
+        self.accounts: dict[str, Account] = {}  # of each leg; "" where there is only one
         self.said: list[Answer] = []
 
 
 def _definitions(documents: Mapping[str, Mapping[str, Any]], versions: Sequence[str]) -> dict[str, str]:
-    families = {row["family"]: name for name, row in documents.items()}
+    families = {row["family"] for row in documents.values()}
     chosen = {name: str(row["default"]) for name, row in documents.items()}
     for version in versions:
         if version[:8] == _HEADER_FAMILY:
@@ -347,7 +362,7 @@ def _definitions(documents: Mapping[str, Mapping[str, Any]], versions: Sequence[
         if version[:8] not in families:
             known = ", ".join(sorted((*families, _HEADER_FAMILY)))
             raise ConfigError(f"the simulator never answers with '{version}'; it writes versions of {known}")
-        chosen[families[version[:8]]] = version
+        chosen |= {name: version for name, row in documents.items() if row["family"] == version[:8]}
     return chosen
 
 

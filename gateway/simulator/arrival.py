@@ -73,14 +73,15 @@ class Reader:
             violations += self._address(header)
         if family is None:
             violations += (_unsupported(definition, self._families),)
-        terms = self._terms(_texts(parsed.document), family) if family else {}
+        texts = _texts(parsed.document)
+        terms = self._terms(texts, family) if family else {}
         return Arrival(
             carrier_key=carrier_key,
             sha256=digest,
             message_definition=parsed.message_definition,
             business_message_id=header.get(self._header["business_message_id"]),
             transaction_id=terms.get("transaction_id"),
-            dialogue=family["dialogue"] if family else None,
+            dialogue=_dialogue(texts, family) if family else None,
             possible_duplicate=header.get(self._header["possible_duplicate"]) in ("true", "1"),
             valid=not violations,
             created_at=header.get(self._header["created_at"]),
@@ -125,6 +126,12 @@ class Reader:
             for role, bic in expected.items()
             if _branch(found := header.get(self._header[role], "")) != bic
         )
+
+
+def _dialogue(texts: Mapping[str, str], family: Mapping[str, Any]) -> str:
+    """Say in which dialogue a message is; the same request may be made about different transactions."""
+    others: Mapping[str, str] = family.get("dialogues", {})
+    return next((name for path, name in others.items() if path in texts), str(family["dialogue"]))
 
 
 def _branch(bic: str) -> str:

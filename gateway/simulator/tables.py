@@ -42,6 +42,19 @@ def read_tables(directory: Path | None = None) -> Tables:
     return tables
 
 
+class Leg(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A leg of a transaction: its terms are under other names (``takes``), and some go the other way (``turned``)."""
+
+    takes: dict[str, str] = {}
+    turned: dict[str, dict[str, str]] = {}
+
+    def terms(self, terms: Mapping[str, str]) -> dict[str, str]:
+        """Return the terms of this leg, out of those of the whole transaction; what is not agreed yet is left out."""
+        own = {name: text for name, text in terms.items() if name not in self.takes}
+        own |= {name: terms[taken] for name, taken in self.takes.items() if taken in terms}
+        return own | {name: words.get(own[name], own[name]) for name, words in self.turned.items() if name in own}
+
+
 class Dialogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What tells a dialogue from that of a plain instruction; the head of ``answers.toml`` explains the fields."""
 
@@ -56,6 +69,7 @@ class Dialogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps_of: str | None = None
     lists: str | None = None
     tells: tuple[str, ...] = ()
+    legs: dict[str, Leg] = {}
 
 
 def dialogues(answers: Mapping[str, Any]) -> dict[str, Dialogue]:
