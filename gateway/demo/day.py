@@ -26,6 +26,7 @@ from gateway.simulator import Initiative
 _DIALOGUES = {"instruct": Dialogue.SETTLEMENT, "confirm": Dialogue.CONFIRMATION}
 _FREE_SHARE = 0.15
 _RECEIVE_SHARE = 0.5
+_REPO_FACTOR = Decimal("1.0004")  # a week of interest
 _RATE_PLACES = Decimal("0.00001")
 
 
@@ -175,9 +176,8 @@ class _Maker:
 
     def _event(self, act: Act, place: int, events: list[dict[str, Any]]) -> dict[str, Any]:
         instructed = self._tables.instructs.get(act.do)
-        event: dict[str, Any]
         if instructed is not None:
-            event = _filled(instructed.event, self._values(act))
+            event: dict[str, Any] = _filled(instructed.event, self._values(act))
         else:
             event = _WRITERS[act.do](self, act, events)
         event |= {} if act.do in ("repeat", "conflict", "bytes") else self._head(act, place)
@@ -185,7 +185,7 @@ class _Maker:
 
     def _asking(self, act: Act, place: int, request: Request, expected: Sequence[Expected]) -> dict[str, Any]:
         """Ask or answer something, and note that the counterparty has to be asked it."""
-        event = self._head(act, place) | _filled(request.event, self._values(act))
+        event: dict[str, Any] = self._head(act, place) | _filled(request.event, self._values(act))
         if act.wrong:
             return _MISTAKES[act.wrong](self, event)
         for item in expected:
@@ -281,14 +281,19 @@ class _Maker:
             "place": self._market.place,
             "amount": str(self._net()),
             "currency": self._market.currency,
+            "closing_amount": str(self._money(self._net() * _REPO_FACTOR)),
             "other_amount": str(sold),
             "other_currency": self._other_currency,
             "rate": str(self._rate),
             "script": f"SIM:{act.script}",
             **self._dates,
-            "day_after": _business_days_after(date.fromisoformat(self._dates["settlement_date"]), 1).isoformat(),
-            "week_after": _business_days_after(date.fromisoformat(self._dates["settlement_date"]), 5).isoformat(),
+            "day_after": self._later(1),
+            "week_after": self._later(5),
+            "fortnight_after": self._later(10),
         }
+
+    def _later(self, days: int) -> str:
+        return _business_days_after(date.fromisoformat(self._dates["settlement_date"]), days).isoformat()
 
     def _instruct(self, act: Act, _: list[dict[str, Any]]) -> dict[str, Any]:
         event: dict[str, Any] = {

@@ -19,7 +19,7 @@ _AXES = ("matching", "settlement")
 
 
 def open_transactions(entries: Iterable[BookEntry], dialogue: str, account: str | None) -> list[dict[str, str]]:
-    """Return the terms of what is open on an account (None: on any); ``standing`` are the steps that say where it is."""
+    """Return the terms of what is open on an account, or on any, with ``standing``: the steps that say where it is."""
     steps: dict[str, dict[str, str]] = {}
     axes: dict[str, dict[str, str]] = {}
     terms: dict[str, dict[str, str]] = {}
