@@ -71,6 +71,9 @@ OLD_VERSIONS = (
     "semt.015.001.09",
     "sese.034.001.09",
     "sese.035.001.11",
+    "sese.039.001.06",
+    "semt.020.001.07",
+    "semt.001.001.03",
     "head.001.001.01",
 )
 
@@ -236,6 +239,9 @@ ARRIVALS: dict[str, list[bytes | Arrival]] = {
     "confirmation": [confirmation("T5"), confirmation("T6", definition="setr.027.001.04")],
     "payment": [golden("pacs.009.001.08.minimal"), golden("pacs.008.001.13.complete")],
     "notice": [golden("camt.057.001.08.complete"), golden("camt.057.001.08.minimal")],
+    "modification": [golden("sese.038.001.11.complete"), golden("sese.038.001.09.minimal")],
+    "withdrawal": [golden("semt.020.001.07.minimal")],
+    "message_rejection": [golden("semt.001.001.04.complete"), golden("semt.001.001.03.minimal")],
     "financing": [golden("sese.033.001.13.complete"), golden("sese.033.001.11.minimal")],
     "financing_modification": [golden("sese.036.001.10.complete"), golden("sese.036.001.08.minimal")],
     "financing_cancellation": [golden("sese.020.001.08.cancel_securities_financing.minimal")],
@@ -375,7 +381,7 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
     }
     expected |= {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
     expected |= {"pacs.002", "pacs.004", "camt.054"}
-    expected |= {"semt.014", "semt.015", "sese.034", "sese.035"}
+    expected |= {"semt.014", "semt.015", "sese.034", "sese.035", "sese.039", "semt.020", "semt.001"}
     assert families == expected
     assert set(versions) - {"head.001.001.01"} <= written
 

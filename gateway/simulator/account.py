@@ -29,6 +29,12 @@ class Account:
             case _:
                 return self._all(values, argument)
 
+    def count(self, values: Mapping[str, str], confirmation: str) -> None:
+        """Take a confirmation that was given already."""
+        self._settled_quantity += Decimal(values["settled_quantity"])
+        self._settled_amount += Decimal(values.get("settled_amount", "0"))
+        self.last_confirmation = confirmation
+
     def _part(self, values: dict[str, str], argument: str | None) -> dict[str, str] | None:
         share = Decimal(argument or "50") / 100
         quantity = _share(self._quantity, share)

@@ -116,7 +116,7 @@ class Writer:
         ``after`` seconds pass before the first; ``standing`` are the steps by which its transaction stands where it
         does, for an answer that tells it; ``about`` are the transaction's own terms, for an answer that restates them.
         """
-        plan = _Plan(number, at + timedelta(seconds=after), arrival, scenario.dialogue, tuple(standing), about or {})
+        plan = _Plan(arrival, number, at + timedelta(seconds=after), scenario.dialogue, tuple(standing), about or {})
         course = schedule(scenario, self._delays, self.draw("delays", scenario.dialogue, *plan.about))
         ranks = {item.position: rank for rank, item in enumerate(course)}
         for item in sorted(course, key=lambda item: item.position):
@@ -157,8 +157,11 @@ class Writer:
         else:
             values = _reasons(row, item.step.argument) if row else {}
         values |= {name: plan.restated[name] for name in row.get("restates", ()) if name in plan.restated}
+        values |= {name: plan.arrival.terms[name] for name in row.get("amends", ()) if name in plan.arrival.terms}
         if row.get("tells"):
             values["told"] = ",".join(plan.standing)
+        if row.get("withdraws") and plan.said:
+            values["withdrawn_message"] = plan.said[-1].business_message_id
         if row.get("applies") and "hold" in plan.arrival.terms:
             values["hold"] = plan.arrival.terms["hold"]
         axis = row.get("axis")
@@ -183,6 +186,42 @@ class Writer:
             final=row.get("final", False),
             values=values,
         )
+
+    def amended(self, answer: Answer) -> dict[str, str]:
+        """Return the terms of the transaction that an answer says are changed."""
+        return {name: answer.values[name] for name in self._row(answer).get("amends", ()) if name in answer.values}
+
+    def replan(
+        self, arrival: Arrival, said: Sequence[Answer], to_come: Sequence[Answer], amended: Mapping[str, str]
+    ) -> list[tuple[Answer, Answer | None]]:
+        """Return what each answer to come becomes under changed terms, after what was said; None where nothing is left.
+
+        Only what settles changes: a duplicate is that of the changed answer, and every identifier and time stays.
+        """
+        plan = _Plan(arrival, to_come[0].number, to_come[0].said_at, to_come[0].dialogue, (), {})
+        plan.terms = {**plan.terms, **amended}
+        become: list[tuple[Answer, Answer | None]] = []
+        for answer in sorted((*said, *to_come), key=lambda answer: answer.position):
+            changed: Answer | None = answer
+            row = self._row(answer)
+            if answer.duplicate and become and become[-1][0].business_message_id == answer.business_message_id:
+                last = become[-1][1]
+                changed = replace(answer, values=last.values) if last is not None else None
+            elif "settles" in row and not answer.duplicate:
+                account, leg = self._account(plan, row.get("leg", ""))
+                if answer not in to_come and row["settles"] != "none":
+                    account.count(answer.values, answer.business_message_id)
+                    continue
+                settled = account.settle(row["settles"], Step.parse(answer.step).argument, answer.said_at)
+                if row["settles"] != "none":
+                    account.last_confirmation = answer.business_message_id
+                changed = None if settled is None else replace(answer, values={**amended, **leg, **settled})
+            if answer in to_come:
+                become.append((answer, changed))
+        return become
+
+    def _row(self, answer: Answer) -> Mapping[str, Any]:
+        return self._steps[answer.dialogue].get(Step.parse(answer.step).name, {})
 
     def _account(self, plan: _Plan, leg: str) -> tuple[Account, dict[str, str]]:
         """Return the account of a leg, and its terms where they are not those of the transaction."""
@@ -271,8 +310,7 @@ class Writer:
 
     def settles(self, answer: Answer) -> bool:
         """Tell whether an answer confirms that something has settled."""
-        row = self._steps[answer.dialogue].get(Step.parse(answer.step).name, {})
-        return not answer.duplicate and row.get("settles", "none") != "none"
+        return not answer.duplicate and self._row(answer).get("settles", "none") != "none"
 
     def _template(self, document: str, definition: str, status: str, from_bic: str) -> Template:
         key = (document, definition, status, from_bic)
@@ -333,9 +371,9 @@ class _Plan:
 
     def __init__(
         self,
+        arrival: Arrival,
         number: int,
         at: datetime,
-        arrival: Arrival,
         dialogue: str,
         standing: tuple[str, ...],
         restated: Mapping[str, str],

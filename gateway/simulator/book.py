@@ -172,7 +172,7 @@ class Book:
         self._connection.close()
 
     def record(self, batch: Sequence[Recorded], changed: Iterable[tuple[AnswerState, Answer]] = ()) -> None:
-        """Write arrivals with their plans, and the answers that are dropped, held or released, in one transaction."""
+        """Write arrivals with their plans, and what became of answers that were planned before, in one transaction."""
         answers = [_answer_row(answer) for recorded in batch for answer in recorded.answers]
         with self._transaction() as connection:
             connection.executemany(
@@ -180,12 +180,14 @@ class Book:
             )
             connection.executemany(f"INSERT INTO answer ({_ANSWER}) VALUES ({_marks(_ANSWER)})", answers)
             connection.executemany(
-                "UPDATE answer SET state = ?, said_at = ?, due_at = ? WHERE number = ? AND position = ?",
+                "UPDATE answer SET state = ?, said_at = ?, due_at = ?, answer_values = ? "
+                "WHERE number = ? AND position = ?",
                 [
                     (
                         state.value,
                         _microseconds(answer.said_at),
                         _microseconds(answer.due_at),
+                        msgspec.json.encode(answer.values).decode(),
                         answer.number,
                         answer.position,
                     )

@@ -38,6 +38,7 @@ class _Transaction:
 
     ``terms`` are kept of what the counterparty began: what is answered to it does not repeat them. ``said`` are the
     answers that move an axis, also those to come; ``held`` those that wait for a release, since ``held_at``.
+    ``amended`` are terms that a modification changed.
     """
 
     dialogue: str
@@ -49,6 +50,7 @@ class _Transaction:
     held: dict[_Key, tuple[Answer, Arrival]] = field(default_factory=dict)
     held_at: datetime | None = None
     asked: Counter[str] = field(default_factory=Counter)
+    amended: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Desk:
         self._carried: set[tuple[str, str]] = set()
         self._messages: dict[str, int] = {}  # business message -> digest of its terms
         self._transactions: dict[str, _Transaction] = {}
+        self._named: dict[str, str] = {}  # business message, ours or theirs -> transaction
         self._queue: list[tuple[datetime, int, int, int, Answer, Arrival]] = []
         self._live: dict[_Key, Answer] = {}  # what is queued; whatever else the queue has was dropped or moved
         self._pushed = 0
@@ -85,12 +88,15 @@ class Desk:
         }
         arrivals: dict[int, Arrival] = {}
         about: dict[int, tuple[_Transaction, datetime, bool]] = {}
+        named: dict[int, str] = {}
         for number, at, arrival, _, repeat in book.arrivals():
             self._remember(arrival, repeat)
             self._next_number = number + 1
             self._last_at = at
             if number in waiting:
                 arrivals[number] = arrival
+            if arrival.transaction_id and repeat is None:
+                named[number] = arrival.transaction_id
             transaction = self._find(arrival)
             if transaction is not None and arrival.valid and repeat is None:
                 about[number] = (transaction, at, bool(self._dialogue(arrival).about))
@@ -100,6 +106,8 @@ class Desk:
                     transaction.held_at = at
         for answer, state in book.answers():
             transaction, at, asks = about.get(answer.number, (None, now, False))
+            if answer.number in named:
+                self._named[answer.business_message_id] = named[answer.number]
             if transaction is not None and answer.dialogue != _REFUSAL:
                 self._recall(transaction, answer, state, at, asks=asks)
             if state is AnswerState.HELD and transaction is not None:
@@ -164,6 +172,9 @@ class Desk:
 
     def _take(self, arrival: Arrival, now: datetime, taken: Taken) -> None:
         number, at = self._number(now)
+        if by := self._dialogue(arrival).named_by:
+            # It names a message, not the transaction that the message is about.
+            arrival = replace(arrival, transaction_id=self._named.get(arrival.terms.get(by, "")))
         repeat = self._repeat(arrival)
         self._remember(arrival, repeat)
         if repeat in (Repeat.MARKED, Repeat.UNMARKED, Repeat.CHANGED):
@@ -178,11 +189,15 @@ class Desk:
             number, at, arrival, scenario, standing=standing, about=transaction.terms if transaction else None
         )
         taken.recorded.append(Recorded(number, at, arrival, scenario.name, repeat, answers))
+        if repeat is None:
+            self._name(arrival, answers)
         if transaction is None or scenario.dialogue == _REFUSAL:
             for answer in answers:
                 self._push(answer, arrival, None)
         elif self._dialogue(arrival).about:
             transaction.asked[arrival.dialogue or ""] += 1
+            if scenario.drops:
+                self._drop(transaction, taken, arrival.terms.get(self._dialogue(arrival).named_by or ""))
             self._answer_request(transaction, arrival, answers, at, taken)
         else:
             self._follow(transaction, arrival, answers, at, taken)
@@ -195,6 +210,7 @@ class Desk:
         transaction = self._transactions[arrival.transaction_id or ""]
         answers = self._writer.plan(number, at, arrival, scenario, after=after)
         taken.recorded.append(Recorded(number, at, arrival, scenario.name, None, answers))
+        self._name(arrival, answers)
         self._follow(transaction, arrival, answers, at, taken)
 
     def _follow(
@@ -217,18 +233,57 @@ class Desk:
                 self._hold(transaction, at, taken)
             elif hold == "released":
                 self._release(transaction, answer.said_at, taken)
+            if self._writer.amended(answer):
+                self._amend(transaction, answer, taken)
         if any(answer.final for answer in answers):
-            for key, (answer, _) in sorted((transaction.open | transaction.held).items()):
-                taken.changed.append((AnswerState.DROPPED, answer))
-                self._live.pop(key, None)
-                transaction.said.pop(key, None)
-            transaction.open.clear()
-            transaction.held.clear()
+            self._drop(transaction, taken)
             transaction.final = True
         for answer in answers:
             # What answers a request is not stopped by another one.
             self._push(answer, arrival, None)
             self._recall(transaction, answer, AnswerState.PLANNED, at, asks=True)
+
+    def _drop(self, transaction: _Transaction, taken: Taken, message: str | None = None) -> None:
+        """Drop what is still to be said of a transaction, or only what answers one message of ours."""
+        for key, (answer, arrival) in sorted((transaction.open | transaction.held).items()):
+            if message is None or arrival.business_message_id == message:
+                taken.changed.append((AnswerState.DROPPED, answer))
+                self._forget(transaction, key)
+
+    def _forget(self, transaction: _Transaction, key: _Key) -> None:
+        self._live.pop(key, None)
+        for kept in (transaction.open, transaction.held, transaction.said):
+            kept.pop(key, None)
+
+    def _amend(self, transaction: _Transaction, modified: Answer, taken: Taken) -> None:
+        """Let what is said after a modification is done say the changed terms."""
+        transaction.amended |= self._writer.amended(modified)
+        to_come = {
+            key: pair
+            for key, pair in (transaction.open | transaction.held).items()
+            if pair[0].said_at > modified.said_at
+        }
+        if not to_come:
+            return
+        first, arrival = next(iter(to_come.values()))
+        # What answers a request is said of the transaction too; only its own answers settle it.
+        said = [answer for key, answer in transaction.said.items() if key not in to_come and key[0] == first.number]
+        answers = [answer for answer, _ in to_come.values()]
+        for answer, changed in self._writer.replan(arrival, said, answers, transaction.amended):
+            key = (answer.number, answer.position)
+            held = key in transaction.held
+            if changed == answer:
+                continue
+            self._forget(transaction, key)
+            if changed is None:
+                taken.changed.append((AnswerState.DROPPED, answer))
+            elif held:
+                transaction.held[key] = (changed, arrival)
+                taken.changed.append((AnswerState.HELD, changed))
+            else:
+                self._push(changed, arrival, transaction)
+                transaction.said[key] = changed
+                taken.changed.append((AnswerState.PLANNED, changed))
 
     def _hold(self, transaction: _Transaction, at: datetime, taken: Taken) -> None:
         """Let wait what settles, and everything after it."""
@@ -264,6 +319,8 @@ class Desk:
             transaction.said[answer.number, answer.position] = answer
         if answer.final and (state is AnswerState.SENT or asks):
             transaction.final = True
+        if state in (AnswerState.PLANNED, AnswerState.SENT):
+            transaction.amended |= self._writer.amended(answer)
         if answer.values.get("hold"):
             transaction.held_at = at if answer.values["hold"] == "held" else None
 
@@ -341,10 +398,17 @@ class Desk:
         self._carried.add((arrival.carrier_key, arrival.sha256))
         if arrival.business_message_id:
             self._messages.setdefault(arrival.business_message_id, _digest(arrival))
+            if arrival.valid and repeat is None and arrival.transaction_id:
+                self._named.setdefault(arrival.business_message_id, arrival.transaction_id)
         if arrival.valid and repeat is None and arrival.transaction_id and not self._dialogue(arrival).about:
             terms = arrival.terms if self._dialogue(arrival).begins else {}
             transaction = _Transaction(arrival.dialogue or "", arrival.scripted, terms)
             self._transactions.setdefault(arrival.transaction_id, transaction)
+
+    def _name(self, arrival: Arrival, answers: Sequence[Answer]) -> None:
+        """Remember which transaction the messages that answer something are about."""
+        if arrival.transaction_id:
+            self._named |= {answer.business_message_id: arrival.transaction_id for answer in answers}
 
     def _find(self, arrival: Arrival | None) -> _Transaction | None:
         return self._transactions.get(arrival.transaction_id) if arrival and arrival.transaction_id else None

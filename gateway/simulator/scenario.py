@@ -36,7 +36,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A named course of answers in one dialogue; ``weight`` is its share when the choice is random."""
+    """A named course of answers in one dialogue; ``weight`` is its share when the choice is random.
+
+    What ``drops`` takes back what is still to be answered to the message that was withdrawn.
+    """
 
     dialogue: str
     name: str
@@ -44,6 +47,7 @@ class Scenario:
     weight: int
     out_of_order: bool = False
     text: str = ""
+    drops: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +217,15 @@ def _scenario(dialogue: str, name: str, row: Mapping[str, Any], known_steps: Seq
         raise ConfigError(f"scenarios: {dialogue}.{name}.weight is {weight!r}; it has to be a whole number from 0")
     if any(step.name == "late" and step.argument and not _SECONDS.fullmatch(step.argument) for step in steps):
         raise ConfigError(f"scenarios: {dialogue}.{name}: 'late' takes seconds, as in late:30")
-    return Scenario(dialogue, name, steps, weight, bool(row.get("out_of_order", False)), str(row.get("text", "")))
+    return Scenario(
+        dialogue,
+        name,
+        steps,
+        weight,
+        bool(row.get("out_of_order", False)),
+        str(row.get("text", "")),
+        bool(row.get("drops", False)),
+    )
 
 
 def _weighted(scenarios: Sequence[Scenario], point: float) -> Scenario:

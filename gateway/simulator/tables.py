@@ -70,6 +70,7 @@ class Dialogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lists: str | None = None
     tells: tuple[str, ...] = ()
     legs: dict[str, Leg] = {}
+    named_by: str | None = None
 
 
 def dialogues(answers: Mapping[str, Any]) -> dict[str, Dialogue]:
