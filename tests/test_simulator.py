@@ -246,6 +246,11 @@ ARRIVALS: dict[str, list[bytes | Arrival]] = {
     "financing_modification": [golden("sese.036.001.10.complete"), golden("sese.036.001.08.minimal")],
     "financing_cancellation": [golden("sese.020.001.08.cancel_securities_financing.minimal")],
     "movement_cancellation": [golden("sese.020.001.08.cancel_intra_position_movement.minimal")],
+    "system_event": [Initiative("E1", ("system-event",), {"event_code": "CLSD"}).arrival("system_event")],
+    "pending_statement": [
+        Initiative("P1", ("pending-stated",), {"listed": listed}).arrival("pending_statement")
+        for listed in ("[]", json.dumps([TERMS | {"transaction_id": "T1", "standing": "matched,failing:LACK"}]))
+    ],
     "movement": [
         movement("T7"),
         movement("T8", definition="semt.013.001.06", to="<Prtry><Id>LOCL</Id><Issr>MARKET</Issr></Prtry>"),
@@ -382,6 +387,7 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
     expected |= {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
     expected |= {"pacs.002", "pacs.004", "camt.054"}
     expected |= {"semt.014", "semt.015", "sese.034", "sese.035", "sese.039", "semt.020", "semt.001"}
+    expected |= {"semt.018", "admi.004"}
     assert families == expected
     assert set(versions) - {"head.001.001.01"} <= written
 

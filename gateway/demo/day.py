@@ -19,7 +19,7 @@ import msgspec
 
 from gateway.demo.course import Act, Course, Request, Tables
 from gateway.model.currencies import DECIMALS
-from gateway.model.references import transaction_id
+from gateway.model.references import business_message_id, transaction_id
 from gateway.model.transitions import Dialogue
 from gateway.simulator import Initiative
 
@@ -273,6 +273,7 @@ class _Maker:
             "agent": self._agent,
             "source": self._source,
             "trade_id": self._trade_id,
+            "first_message_id": self._first_message_id(),
             "isin": self._security.isin,
             "security": self._security.name,
             "quantity": str(self._quantity),
@@ -291,6 +292,13 @@ class _Maker:
             "week_after": self._later(5),
             "fortnight_after": self._later(10),
         }
+
+    def _first_message_id(self) -> str:
+        """Return the identifier of the message that the first event becomes, where that instructs a settlement."""
+        names = (self._tables.own_bic, self._source, self._trade_id)
+        versions = next(one.versions for one in self._tables.counterparties if one.bic == self._counterparty)
+        identity = transaction_id(*names, Dialogue.SETTLEMENT, 1)
+        return business_message_id(identity, f"{self._trade_id}-1", versions["settlement_instruction"])
 
     def _later(self, days: int) -> str:
         return _business_days_after(date.fromisoformat(self._dates["settlement_date"]), days).isoformat()
