@@ -160,7 +160,9 @@ def _counterparties(progress: Progress) -> RenderableType:
     for name in summary.COLUMNS:
         total = sum(row[name] for row in found.values())
         colour = _COLUMN_COLOURS.get(name)
-        table.add_column(name, f"{total:,}", justify="right", footer_style="bold", style=colour, no_wrap=True)
+        table.add_column(
+            name, f"{total:,}", justify="right", footer_style="bold", style=colour, no_wrap=True, min_width=len(name)
+        )
     for bic, row in found.items():
         table.add_row(
             known[bic].name, known[bic].carrier, *(f"{count:,}" if count else "[dim]·[/]" for count in row.values())
