@@ -381,6 +381,10 @@ class Replies:
             alerts += self._move(unit, item, reply, row, advance, references)
         row = steps[0][0]
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
+        candidate = candidates[row.id]
+        if item.message_id:  # a withdrawal of it may come in the same batch
+            received = candidate.received_message_ids | {item.message_id}
+            candidates[row.id] = replace(candidate, received_message_ids=received)
         return Applied("applied", item, row.transaction_id, row.headline, alerts=tuple(alerts))
 
     def _begin(self, unit: Unit, item: Read, reply: Reply, candidates: dict[int, matching.Candidate]) -> Applied:

@@ -130,6 +130,21 @@ def cancellation(transaction: str, *, message: str | None = None) -> bytes:
     return envelope("sese.020.001.08", body, message or f"C{transaction}")
 
 
+def modification(transaction: str, amount: str) -> bytes:
+    """Ask for another amount."""
+    body = (
+        f"<SctiesSttlmTxModReq><ModfdTxDtls><AcctOwnrTxId><TxId>{transaction}</TxId><SctiesMvmntTp>RECE</SctiesMvmntTp>"
+        "<Pmt>APMT</Pmt></AcctOwnrTxId></ModfdTxDtls>"
+        f'<UpdTp><Mod><SttlmAmt><Amt Ccy="EUR">{amount}</Amt></SttlmAmt></Mod></UpdTp></SctiesSttlmTxModReq>'
+    )
+    return envelope("sese.038.001.11", body, f"MOD{transaction}")
+
+
+def withdrawal(message: str) -> bytes:
+    body = f"<SctiesMsgCxlAdvc><Ref><OthrMsgId>{message}</OthrMsgId></Ref></SctiesMsgCxlAdvc>"
+    return envelope("semt.020.001.07", body, f"W{message}")
+
+
 def confirmation(transaction: str, *, text: str = "", definition: str = "setr.027.001.05") -> bytes:
     note = f"<AddtlTradInstrPrcgInf>{text}</AddtlTradInstrPrcgInf>" if text else ""
     body = (
@@ -715,6 +730,31 @@ async def test_a_partly_settled_instruction_is_cancelled_for_its_remainder(tmp_p
     assert outcome.axes["settlement"] == "partially_settled"
     assert (outcome.axes["processing"], outcome.axes["cancellation"]) == ("cancelled", "cancelled")
     assert outcome.settled_quantity == 40
+
+
+async def test_a_modification_and_a_withdrawal_find_their_instruction_in_the_book_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    pipe, book = Pipe(), tmp_path / "b"
+    pipe.put(instruction("T1", text="SIM:partial-waiting,modification-done,withdrawal-noted"))
+    await run_until(Counterparty(settings(book), pipe, load_catalogue()), 3)
+    pipe.put(modification("T1", "1300.00"), key="next")
+    await run_until(Counterparty(settings(book), pipe, load_catalogue()), 2)
+    rest = read_book(book)[0].answers[-1]
+    assert (rest.state, rest.values["settled_amount"]) == (AnswerState.PLANNED, "806.18")
+    (*_, withdrawn) = await play(book, pipe, withdrawal("MT1"), key="last")
+    assert (withdrawn.transaction_id, withdrawn.scenario) == ("T1", "withdrawal-noted")
+    entry = read_book(book)[0]
+    assert entry.answers[-1].state is AnswerState.DROPPED
+    assert entry.outcome is not None
+    assert (entry.outcome.axes["modification"], entry.outcome.settled_amount) == ("modified", Decimal("493.82"))
+
+
+async def test_a_modification_confirms_nothing_new_where_the_instruction_is_settled(tmp_path: Path) -> None:
+    entries = await play(tmp_path / "b", Pipe(), instruction("T1"), modification("T1", "1300.00"), withdrawal("NEVER"))
+    assert [entry.scenario for entry in entries] == ["settled", "modification-done", "withdrawal-refused"]
+    assert entries[0].outcome is not None
+    assert entries[0].outcome.settled_amount == Decimal("1234.56")
 
 
 async def test_bilateral_cancellation_waits_until_the_other_side_agrees_or_refuses(tmp_path: Path) -> None:
