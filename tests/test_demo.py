@@ -210,6 +210,52 @@ def test_what_is_lost_doubled_changed_or_invented_is_found(
     assert text in found(upstream, *entries)
 
 
+def test_what_is_withdrawn_must_not_have_arrived_unless_it_was_theirs() -> None:
+    withdrawn = replace(SETTLED, headline="withdrawn", axes={}, settled_quantity=(), settled_amount=())
+    assert "was withdrawn, and reached" in found(heard(withdrawn), ARRIVED)
+
+
+def test_what_an_act_names_goes_to_its_own_counterparty_with_the_amounts_of_the_trade() -> None:
+    course = next(one for one in TABLES.courses if one.name == "delivered free, paid when it has settled")
+    day = make_day(msgspec.structs.replace(TABLES, courses=(course,)), 1, 1, TODAY)
+    (trade,) = day.trades
+    settlement, payment = trade.expected
+    assert (settlement.counterparty, payment.counterparty) == (trade.counterparty, "CORRGB2LXXX")
+    assert settlement.event is not None
+    assert payment.event is not None
+    assert payment.event["settlement_date"] == settlement.event["settlement_date"]
+    assert payment.event["remittance"] == ["SIM:payment-booked"]
+    entry = replace(
+        ARRIVED,
+        transaction_id=payment.reference,
+        dialogue="payment",
+        scenario="payment-booked",
+        terms={
+            "amount": payment.event["settlement_amount"]["value"],
+            "currency": payment.event["settlement_amount"]["currency"],
+            "settlement_date": payment.event["settlement_date"],
+        },
+        outcome=Outcome({"booking": "booked"}),
+    )
+    told = replace(
+        SETTLED,
+        transaction_id=payment.transaction_id,
+        dialogue="payment",
+        headline="booked",
+        axes={"booking": AxisReport("booked", NOW)},
+        settled_quantity=(),
+        settled_amount=(),
+    )
+
+    def judged(entry: BookEntry, bic: str = "CORRGB2LXXX") -> list[str]:
+        findings = audit(day, {trade.trade_id: len(trade.events)}, heard(told), {bic: [entry]})
+        return [finding.text for finding in findings if finding.text != "upstream was told nothing"]
+
+    assert judged(entry) == []
+    assert judged(replace(entry, terms=entry.terms | {"amount": "1"})) == ["arrived with other terms: amount"]
+    assert judged(entry, trade.counterparty) == [f"reached {trade.counterparty}, not CORRGB2LXXX"]
+
+
 def test_a_message_in_the_hands_of_another_counterparty_is_found() -> None:
     assert f"reached OTHRDEFFXXX, not {TRADE.counterparty}" in found(heard(SETTLED), ARRIVED, bic="OTHRDEFFXXX")
 
