@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -261,6 +262,11 @@ ARRIVALS: dict[str, list[bytes | Arrival]] = {
     "financing_modification": [golden("sese.036.001.10.complete"), golden("sese.036.001.08.minimal")],
     "financing_cancellation": [golden("sese.020.001.08.cancel_securities_financing.minimal")],
     "movement_cancellation": [golden("sese.020.001.08.cancel_intra_position_movement.minimal")],
+    "system_event": [Initiative("E1", ("system-event",), {"event_code": "CLSD"}).arrival("system_event")],
+    "pending_statement": [
+        Initiative("P1", ("pending-stated",), {"listed": listed}).arrival("pending_statement")
+        for listed in ("[]", json.dumps([TERMS | {"transaction_id": "T1", "standing": "matched,failing:LACK"}]))
+    ],
     "movement": [
         movement("T7"),
         movement("T8", definition="semt.013.001.06", to="<Prtry><Id>LOCL</Id><Issr>MARKET</Issr></Prtry>"),
@@ -397,6 +403,7 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
     expected |= {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
     expected |= {"pacs.002", "pacs.004", "camt.054"}
     expected |= {"semt.014", "semt.015", "sese.034", "sese.035", "sese.039", "semt.020", "semt.001"}
+    expected |= {"semt.018", "admi.004"}
     assert families == expected
     assert set(versions) - {"head.001.001.01"} <= written
 
@@ -912,6 +919,45 @@ async def test_what_is_begun_is_the_same_bytes_after_a_kill(tmp_path: Path) -> N
     after = Pipe()
     await play(tmp_path / "b", after, initiatives=path, idle=0.4)
     assert [item.content for item in after.sent] == [item.content for item in pipe.sent]
+
+
+async def test_a_statement_lists_what_is_open_on_the_account_as_its_own_book_has_it(tmp_path: Path) -> None:
+    book, path = tmp_path / "b", tmp_path / "initiatives"
+    instructions = [
+        instruction("OPEN", text="SIM:failing"),
+        instruction("PART", text="SIM:partial-open", quantity="10"),
+        instruction("OVER", text="SIM:settled"),
+        instruction("REJECTED", text="SIM:rejected"),
+    ]
+    await play(book, Pipe(), *instructions, idle=0.4)
+    account = read_book(book)[0].terms["safekeeping_account"]
+    write_initiatives(
+        path,
+        Initiative("P1", ("pending-stated",), {"safekeeping_account": account}),
+        Initiative("P2", ("pending-stated-without-one",), {"safekeeping_account": account}),
+        Initiative("P3", ("pending-stated",), {"safekeeping_account": "ANOTHER"}),
+    )
+    pipe = Pipe()
+    await play(book, pipe, initiatives=path, idle=0.4)
+    assert [validator().check(item.content).violations for item in pipe.sent] == [(), (), ()]
+    stated = {item.key: item.content.decode() for item in pipe.sent}
+    names = {key: re.findall("<AcctOwnrTxId>(.*?)</AcctOwnrTxId>", content) for key, content in stated.items()}
+    assert names == {"P1": ["OPEN", "PART"], "P2": ["OPEN"], "P3": []}
+    assert stated["P1"].count("<MtchgSts><Mtchd/></MtchgSts>") == 2
+    assert stated["P1"].count("<SttlmSts><Flng>") == 2
+    assert "<ActvtyInd>false</ActvtyInd>" in stated["P3"]
+    begun = next(entry for entry in read_book(book) if entry.transaction_id == "P1")
+    assert begun.outcome is not None
+    assert begun.outcome.axes == {"statement": "complete"}
+
+
+async def test_an_event_of_their_system_is_known_by_its_own_reference(tmp_path: Path) -> None:
+    path = write_initiatives(tmp_path / "initiatives", Initiative("EVENT-1", ("system-event-twice",)))
+    pipe = Pipe()
+    await play(tmp_path / "b", pipe, initiatives=path, idle=0.4)
+    first, again = [item.content for item in pipe.sent]
+    assert first == again
+    assert b"<BizMsgIdr>EVENT-1</BizMsgIdr>" in first
 
 
 async def test_initiatives_are_read_as_their_file_grows_and_a_wrong_one_is_named(tmp_path: Path) -> None:

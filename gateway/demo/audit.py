@@ -68,13 +68,19 @@ def has_ended(expected: Expected, heard: Heard | None) -> bool:
     return heard is not None and heard.headline in expected.ends
 
 
+def _was_withdrawn(expected: Expected, heard: Heard) -> bool:
+    """Tell whether an instruction of ours was withdrawn before it was sent; what is theirs ends with the same word."""
+    return expected.event is not None and heard.headline == "withdrawn"
+
+
 def is_over(expected: Expected, heard: Heard, arrived: Sequence[tuple[str, BookEntry]]) -> bool:
     """Tell whether the counterparty was asked everything, has said everything, and upstream was told all of it."""
-    if heard.headline == "withdrawn":
+    if _was_withdrawn(expected, heard):
         return True
     firsts = [entry for _, entry in arrived if entry.repeat is None]
     return (
-        _asked(firsts) == expected.asked
+        expected.alerts <= heard.alerts
+        and _asked(firsts) == expected.asked
         and not any(answer.state is AnswerState.PLANNED for entry in firsts for answer in entry.answers)
         and all(is_taken_in(heard, entry.outcome) for entry in firsts if entry.outcome is not None)
     )
@@ -127,7 +133,7 @@ def _judge(expected: Expected, heard: Heard | None, arrived: Sequence[tuple[str,
     if heard.alerts != expected.alerts:
         yield f"alerts {sorted(heard.alerts)}, expected {sorted(expected.alerts)}"
     firsts = [(bic, entry) for bic, entry in arrived if entry.dialogue not in _REQUESTS and entry.repeat is None]
-    if heard.headline == "withdrawn":
+    if _was_withdrawn(expected, heard):
         if arrived:
             yield "was withdrawn, and reached the counterparty all the same"
         return
@@ -149,40 +155,56 @@ def _judge(expected: Expected, heard: Heard | None, arrived: Sequence[tuple[str,
 
 
 def _compare_terms(expected: Expected, event: Mapping[str, Any], entry: BookEntry) -> Iterator[str]:
-    stated = {name: value for name, value in entry.terms.items() if name in _COMPARED}
-    wanted = _terms(expected.dialogue, event)
+    compared = _COMPARED[expected.dialogue]
+    stated = {name: value for name, value in entry.terms.items() if name in compared}
+    wanted = {name: text for name, path in compared.items() if (text := _at(event, path)) is not None}
     differing = sorted(name for name in wanted.keys() | stated.keys() if not _same(wanted.get(name), stated.get(name)))
     if differing:
         yield f"arrived with other terms: {', '.join(differing)}"
 
 
-_COMPARED = (
-    "movement",
-    "side",
-    "payment",
-    "isin",
-    "quantity",
-    "quantity_type",
-    "amount",
-    "currency",
-    "trade_date",
-    "settlement_date",
-    "safekeeping_account",
-)
+def _paths(*same: str, **others: str) -> dict[str, str]:
+    return {name: name for name in same} | others
+
+
+_QUANTITY = {"quantity": "quantity.value", "quantity_type": "quantity.type"}
+_SETTLEMENT = _paths("movement", "payment", "isin", "trade_date", "settlement_date", "safekeeping_account", **_QUANTITY)
+_PAID = {"amount": "settlement_amount.value", "currency": "settlement_amount.currency"}
+# What the counterparty has to have read, and where the published event has it.
+_COMPARED: Mapping[Dialogue, Mapping[str, str]] = {
+    Dialogue.SETTLEMENT: _SETTLEMENT | _PAID,
+    Dialogue.CONFIRMATION: _paths("side", "payment", "isin", "trade_date", "settlement_date", **_QUANTITY)
+    | {"amount": "net_amount.value", "currency": "net_amount.currency"},
+    Dialogue.PAYMENT: _paths("settlement_date", **_PAID),
+    Dialogue.NOTICE: {"settlement_date": "value_date", "amount": "amount.value", "currency": "amount.currency"},
+    Dialogue.FOREIGN_EXCHANGE: _paths(
+        "trade_date",
+        "settlement_date",
+        bought="bought_amount.value",
+        bought_currency="bought_amount.currency",
+        sold="sold_amount.value",
+        sold_currency="sold_amount.currency",
+        rate="rate.value",
+        other_side="counterparty_side.submitting_party.bic",
+    ),
+    Dialogue.INTRA_POSITION_MOVEMENT: _paths(
+        "isin", "settlement_date", "safekeeping_account", "balance_from", "balance_to", **_QUANTITY
+    ),
+    Dialogue.FINANCING: _SETTLEMENT
+    | {
+        "settlement_date": "opening_date",
+        "amount": "opening_amount.value",
+        "currency": "opening_amount.currency",
+    },
+}
 _SIDES = {"buy": "BUYI", "sell": "SELL"}
 
 
-def _terms(dialogue: Dialogue, event: Mapping[str, Any]) -> dict[str, str]:
-    """State what the counterparty has to have read, out of the published event."""
-    confirms = dialogue is Dialogue.CONFIRMATION
-    amount = event.get("net_amount" if confirms else "settlement_amount")
-    terms = {name: str(event[name]) for name in _COMPARED if isinstance(event.get(name), str)}
-    if confirms:
-        terms["side"] = _SIDES[event["side"]]
-    terms |= {"quantity": event["quantity"]["value"], "quantity_type": event["quantity"]["type"]}
-    if amount is not None:
-        terms |= {"amount": amount["value"], "currency": amount["currency"]}
-    return terms
+def _at(event: Mapping[str, Any], path: str) -> str | None:
+    value: Any = event
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return _SIDES.get(value, value) if isinstance(value, str) else None
 
 
 def _same(one: str | None, other: str | None) -> bool:

@@ -28,6 +28,10 @@ _SHOWN_FINDINGS = 40
 
 _COLOURS = {
     "settled": "green",
+    "booked": "green",
+    "credited": "green",
+    "opened": "cyan",
+    "closed": "green",
     "affirmed": "green",
     "matched": "cyan",
     "sent": "blue",
@@ -46,6 +50,9 @@ _COLOURS = {
     "agrees": "cyan",
     "differs": "yellow",
     "answered": "green",
+    "returned": "magenta",
+    "expected": "blue",
+    "notified": "yellow",
     "removed": "magenta",
     "cancellation_requested": "magenta",
     "cancellation_pending": "magenta",
@@ -127,11 +134,9 @@ def _head(progress: Progress) -> RenderableType:
         ("at their end", progress.ended, expected, f"{rates[2]:.0f} status events a second"),
     ):
         grid.add_row(f"{name} [bold]{done:,}[/] of {whole:,}", ProgressBar(whole, min(done, whole)), f"[dim]{rate}[/]")
+    spoken = _spread({_words(name): count for name, count in summary.dialogues(progress).items()})
     title = f"[bold]gateway demo[/]  {trades:,} trades  {progress.seconds:.0f} s  [cyan]{progress.phase}[/]"
-    spoken = "  ".join(f"{count:,} {_words(name)}" for name, count in summary.dialogues(progress).items())
-    return Panel(
-        grid, title=title, title_align="left", subtitle=f"[dim]{spoken}[/]", subtitle_align="left", box=box.ROUNDED
-    )
+    return Panel(Group(grid, spoken), title=title, title_align="left", box=box.ROUNDED)
 
 
 def _rates(progress: Progress) -> tuple[float, float, float]:
@@ -151,15 +156,17 @@ def _counterparties(progress: Progress) -> RenderableType:
     known = {item.bic: item for item in progress.day.tables.counterparties}
     found = summary.by_counterparty(progress)
     table.add_column("counterparty", "all", footer_style="bold", no_wrap=True, min_width=12)
-    table.add_column("sese.023", style="dim", no_wrap=True, min_width=13)
+    table.add_column("over", style="dim", no_wrap=True)
     for name in summary.COLUMNS:
         total = sum(row[name] for row in found.values())
         colour = _COLUMN_COLOURS.get(name)
-        table.add_column(name, f"{total:,}", justify="right", footer_style="bold", style=colour, no_wrap=True)
+        table.add_column(
+            name, f"{total:,}", justify="right", footer_style="bold", style=colour, no_wrap=True, min_width=len(name)
+        )
     for bic, row in found.items():
-        item = known[bic]
-        speaks = f"{item.versions['settlement_instruction'].removeprefix('sese.023.')} {item.carrier}"
-        table.add_row(item.name, speaks, *(f"{count:,}" if count else "[dim]·[/]" for count in row.values()))
+        table.add_row(
+            known[bic].name, known[bic].carrier, *(f"{count:,}" if count else "[dim]·[/]" for count in row.values())
+        )
     return table
 
 

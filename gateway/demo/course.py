@@ -15,7 +15,8 @@ from gateway.model.transitions import Dialogue
 class Counterparty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A simulated counterparty: its carrier, the versions it expects, and those it answers with.
 
-    ``answers_agreed_trades`` lets the gateway affirm by itself what of theirs agrees with ours.
+    ``answers_agreed_trades`` lets the gateway affirm by itself what of theirs agrees with ours; ``chasing`` is what it
+    does of its own accord about silence, as its profile says it.
     """
 
     bic: str
@@ -24,6 +25,7 @@ class Counterparty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     versions: dict[str, str]
     answers: tuple[str, ...] = ()
     answers_agreed_trades: bool = False
+    chasing: dict[str, Any] | None = None
 
 
 class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,7 +51,8 @@ class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An act that asks or answers: its event, the dialogue it is ``about``, and how the counterparty's book says it.
 
-    ``asks`` is the simulator's dialogue and the word that tells the request from others like it.
+    ``asks`` is the simulator's dialogue and the word that tells the request from others like it. ``{names}`` in the
+    event are values of the trade.
     """
 
     about: Dialogue
@@ -57,15 +60,32 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event: dict[str, Any]
 
 
-class Begun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An act of the counterparty: the dialogue that it begins, with the terms of a settlement or of a trade."""
+class Instructed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An act that instructs: the dialogue that it begins, its event with ``{names}`` of values of the trade.
+
+    It goes to the ``counterparty`` named here, or to that of the trade.
+    """
 
     dialogue: Dialogue
-    terms: Literal["settlement", "trade"]
+    event: dict[str, Any]
+    counterparty: str | None = None
+
+
+class Begun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An act of the counterparty: the dialogue that it begins, with the terms of a settlement, of a trade, or these.
+
+    The ``counterparty`` is the one named here, or that of the trade. ``named`` is what the gateway derives the
+    transaction identification from, where that is more than the counterparty's reference.
+    """
+
+    dialogue: Dialogue
+    terms: Literal["settlement", "trade"] | dict[str, str]
+    counterparty: str | None = None
+    named: str = "{reference}"
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One event of a trade, or one thing that the counterparty begins; see ``Request`` and ``Begun`` for ``do``.
+    """One event of a trade, or one thing that the counterparty begins: see ``Instructed``, ``Request``, ``Begun``.
 
     It is done ``after`` seconds and once the trade had the headline ``when``, or an axis stood so (``hold:held``);
     without either, with the last one. ``script`` is what the simulator plays, ``wrong`` the mistake made on purpose.
@@ -99,15 +119,22 @@ class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole of ``schemas/demo/day.toml``."""
+    """The whole of ``schemas/demo/day.toml``; ``dollars`` are what one unit of a currency costs."""
 
     own_bic: str
     counterparties: tuple[Counterparty, ...]
     markets: dict[str, Market]
     securities: dict[str, tuple[Security, ...]]
+    dollars: dict[str, str]
+    instructs: dict[str, Instructed]
     requests: dict[str, Request]
     begins: dict[str, Begun]
     courses: tuple[Course, ...]
+
+    def counterparty(self, act: Act) -> str | None:
+        """Return the counterparty that an act names by what it does; None where it is that of the trade."""
+        named = self.instructs.get(act.do) or self.begins.get(act.do)
+        return named.counterparty if named else None
 
 
 def read_tables(path: Path | None = None) -> Tables:

@@ -19,13 +19,15 @@ import msgspec
 
 from gateway.demo.course import Act, Course, Request, Tables
 from gateway.model.currencies import DECIMALS
-from gateway.model.references import transaction_id
+from gateway.model.references import business_message_id, transaction_id
 from gateway.model.transitions import Dialogue
 from gateway.simulator import Initiative
 
 _DIALOGUES = {"instruct": Dialogue.SETTLEMENT, "confirm": Dialogue.CONFIRMATION}
 _FREE_SHARE = 0.15
 _RECEIVE_SHARE = 0.5
+_REPO_FACTOR = Decimal("1.0004")  # a week of interest
+_RATE_PLACES = Decimal("0.00001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,9 @@ class _Maker:
         self._payment = course.payment or ("free" if draw.random() < _FREE_SHARE else "against")
         self._receives = draw.random() < _RECEIVE_SHARE
         self._agent = draw.choice(self._market.agents)
-        self._account = f"{self._counterparty[:4]}-{draw.randrange(1000, 9999)}"
+        # What theirs is compared with is an odd lot on an account of its own: another trade like it would be found too.
+        odd = number if any(act.do in tables.begins for act in course.acts) else 0
+        self._account = f"{self._counterparty[:4]}-{f'S{odd}' if odd else draw.randrange(1000, 9999)}"
         self._dates = {
             "trade_date": today.isoformat(),
             "settlement_date": _business_days_after(today, self._market.days).isoformat(),
@@ -140,14 +144,20 @@ class _Maker:
         self._price = moved.quantize(usual if usual == usual.to_integral_value() else Decimal("0.0001"))
         self._accrued = Decimal(0)
         if self._security.bond:
-            self._quantity = Decimal(draw.randrange(50, 5_000) * 1_000)
+            self._quantity = Decimal(draw.randrange(50, 5_000) * 1_000 + odd)
             self._days_accrued = draw.randrange(1, 180)
             self._accrued = self._money(self._quantity * Decimal("0.03") * self._days_accrued / 365)
             self._gross = self._money(self._quantity * self._price / 100)
         else:
-            self._quantity = Decimal(draw.choice((50, 100, 250, 400, 750, 1_000, 2_500, 6_000, 12_000)))
+            self._quantity = Decimal(draw.choice((50, 100, 250, 400, 750, 1_000, 2_500, 6_000, 12_000)) + odd)
             self._gross = self._money(self._quantity * self._price)
         self._commission = self._money(self._gross * Decimal("0.0005"))
+
+        # Money is exchanged for dollars, and dollars for euros.
+        self._other_currency = "EUR" if self._market.currency == "USD" else "USD"
+        dollars = {currency: Decimal(value) for currency, value in tables.dollars.items()}
+        rate = dollars[self._market.currency] / dollars[self._other_currency]
+        self._rate = (rate * Decimal(str(round(draw.uniform(0.99, 1.01), 4)))).quantize(_RATE_PLACES)
 
     def trade(self) -> Trade:
         happenings: list[dict[str, Any] | Initiative] = []
@@ -165,30 +175,37 @@ class _Maker:
         return Trade(self._trade_id, self._source, self._counterparty, self._course, tuple(happenings), tuple(expected))
 
     def _event(self, act: Act, place: int, events: list[dict[str, Any]]) -> dict[str, Any]:
-        event = _WRITERS[act.do](self, act, events)
+        instructed = self._tables.instructs.get(act.do)
+        if instructed is not None:
+            event: dict[str, Any] = _filled(instructed.event, self._values(act))
+        else:
+            event = _WRITERS[act.do](self, act, events)
         event |= {} if act.do in ("repeat", "conflict", "bytes") else self._head(act, place)
         return _MISTAKES[act.wrong](self, event) if act.wrong else event
 
     def _asking(self, act: Act, place: int, request: Request, expected: Sequence[Expected]) -> dict[str, Any]:
         """Ask or answer something, and note that the counterparty has to be asked it."""
-        event = self._head(act, place) | request.event
+        event: dict[str, Any] = self._head(act, place) | _filled(request.event, self._values(act))
         if act.wrong:
             return _MISTAKES[act.wrong](self, event)
         for item in expected:
             number = 1 if item.event is None else item.event["instruction_number"]
             if item.dialogue is request.about and number == act.number:
                 item.asked[request.asks] += 1
+                event["counterparty"] = item.counterparty
                 if item.event is None:  # an answer names what the counterparty calls its trade
                     event["trade_id"] = item.reference
         return event
 
     def _expect(self, act: Act, happening: dict[str, Any] | Initiative) -> Expected:
-        own_bic, counterparty = self._tables.own_bic, self._counterparty
+        own_bic, counterparty = self._tables.own_bic, self._tables.counterparty(act) or self._counterparty
         if isinstance(happening, Initiative):
             reference, event, dialogue = happening.reference, None, self._tables.begins[act.do].dialogue
-            identity = transaction_id(own_bic, counterparty, reference, dialogue, 1)
+            named = self._tables.begins[act.do].named.format_map(self._values(act) | {"reference": reference})
+            identity = transaction_id(own_bic, counterparty, named, dialogue, 1)
         else:
-            event, dialogue = happening, _DIALOGUES[act.do]
+            instructed = self._tables.instructs.get(act.do)
+            event, dialogue = happening, instructed.dialogue if instructed else _DIALOGUES[act.do]
             reference = identity = transaction_id(own_bic, self._source, self._trade_id, dialogue, act.number)
         alerts, asked = frozenset(act.alerts), Counter(act.asked)
         return Expected(identity, reference, dialogue, counterparty, act.script, act.ends, alerts, event, asked)
@@ -196,8 +213,13 @@ class _Maker:
     # What the counterparty begins -----------------------------------------------------------------------------------
 
     def _begin(self, act: Act) -> Initiative:
-        about_trade = self._tables.begins[act.do].terms == "trade"
-        terms = self._terms_of_trade() if about_trade else self._terms_of_settlement()
+        match self._tables.begins[act.do].terms:
+            case "trade":
+                terms = self._terms_of_trade()
+            case "settlement":
+                terms = self._terms_of_settlement()
+            case template:
+                terms = _filled(template, self._values(act))
         terms = _DIFFERENCES[act.wrong](terms) if act.wrong else terms
         return Initiative(f"{self._trade_id}-{act.do[0].upper()}", tuple(act.script.split(",")), terms)
 
@@ -240,8 +262,46 @@ class _Maker:
             "source": self._source,
             "trade_id": self._trade_id,
             "instruction_number": act.number,
-            "counterparty": self._counterparty,
+            "counterparty": self._tables.counterparty(act) or self._counterparty,
         }
+
+    def _values(self, act: Act) -> dict[str, str]:
+        """Return what an event of the tables may name of the trade."""
+        sold = (self._net() * self._rate).quantize(Decimal(1).scaleb(-DECIMALS[self._other_currency]))
+        return {
+            "own_bic": self._tables.own_bic,
+            "agent": self._agent,
+            "source": self._source,
+            "trade_id": self._trade_id,
+            "first_message_id": self._first_message_id(),
+            "isin": self._security.isin,
+            "security": self._security.name,
+            "quantity": str(self._quantity),
+            "quantity_type": "face_amount" if self._security.bond else "unit",
+            "account": self._account,
+            "place": self._market.place,
+            "amount": str(self._net()),
+            "currency": self._market.currency,
+            "closing_amount": str(self._money(self._net() * _REPO_FACTOR)),
+            "other_amount": str(sold),
+            "other_currency": self._other_currency,
+            "rate": str(self._rate),
+            "script": f"SIM:{act.script}",
+            **self._dates,
+            "day_after": self._later(1),
+            "week_after": self._later(5),
+            "fortnight_after": self._later(10),
+        }
+
+    def _first_message_id(self) -> str:
+        """Return the identifier of the message that the first event becomes, where that instructs a settlement."""
+        names = (self._tables.own_bic, self._source, self._trade_id)
+        versions = next(one.versions for one in self._tables.counterparties if one.bic == self._counterparty)
+        identity = transaction_id(*names, Dialogue.SETTLEMENT, 1)
+        return business_message_id(identity, f"{self._trade_id}-1", versions["settlement_instruction"])
+
+    def _later(self, days: int) -> str:
+        return _business_days_after(date.fromisoformat(self._dates["settlement_date"]), days).isoformat()
 
     def _instruct(self, act: Act, _: list[dict[str, Any]]) -> dict[str, Any]:
         event: dict[str, Any] = {
@@ -376,7 +436,8 @@ def _one_more(terms: dict[str, str]) -> dict[str, str]:
 
 def _unlike_any(terms: dict[str, str]) -> dict[str, str]:
     """Make a trade that nothing of ours is like: no drawn quantity ends so, and no amount is so small."""
-    return terms | {"quantity": str(Decimal(terms["quantity"]) + 7), "amount": "7"}
+    quantity = {"quantity": str(Decimal(terms["quantity"]) + 7)} if "quantity" in terms else {}
+    return terms | quantity | {name: "7" for name in ("amount", "bought", "sold") if name in terms}
 
 
 # What of theirs differs from ours on purpose.
@@ -384,6 +445,19 @@ _DIFFERENCES: Mapping[str, Callable[[dict[str, str]], dict[str, str]]] = {
     "amount": _one_more,
     "everything": _unlike_any,
 }
+
+
+def _filled(template: Any, values: Mapping[str, str]) -> Any:
+    """Write the values into the texts of a template."""
+    match template:
+        case str():
+            return template.format_map(values)
+        case dict():
+            return {name: _filled(item, values) for name, item in template.items()}
+        case list():
+            return [_filled(item, values) for item in template]
+        case _:
+            return template
 
 
 def content_of(event: Mapping[str, Any], now: datetime) -> bytes:

@@ -167,7 +167,7 @@ class Play:
                     break
                 happening = trade.happenings[place]
                 if isinstance(happening, Initiative):
-                    self._stage.begin(trade.counterparty, happening)
+                    self._stage.begin(self._day.tables.counterparty(act) or trade.counterparty, happening)
                 else:
                     messages.append((trade, self._content(trade, place, happening)))
         self.progress.published.update(trade.trade_id for trade, _ in messages)

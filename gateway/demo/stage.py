@@ -186,6 +186,7 @@ class Stage:
             "logging": {"format": "json", "file": str(self.folder / "gateway.jsonl")},
             "console": {"host": "127.0.0.1", "port": self.console_port},
             "loops": {"retry_maximum_seconds": 2.0, "instruction_wait_seconds": 1.0},
+            "deadlines": {"poll_seconds": 0.5},
             "counterparties": [self._profile(item) for item in self.tables.counterparties],
         }
 
@@ -197,8 +198,9 @@ class Stage:
             share = self._share(item)
             channel = {"carrier": "folder", "outbound": str(share / "out"), "inbound": str(share / "in")}
             channel["poll_seconds"] = 0.1
-        profile = {"bic": item.bic, "name": item.name, "channel": channel, "versions": item.versions}
-        return profile | ({"answers_agreed_trades": True} if item.answers_agreed_trades else {})
+        profile: dict[str, Any] = {"bic": item.bic, "name": item.name, "channel": channel, "versions": item.versions}
+        profile |= {"answers_agreed_trades": True} if item.answers_agreed_trades else {}
+        return profile | ({"chasing": item.chasing} if item.chasing else {})
 
     async def _simulate(self, item: Counterparty) -> None:
         arguments = ["simulate", "--config", str(self.config), "--bic", item.bic, "--book", str(self.book(item.bic))]

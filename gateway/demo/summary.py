@@ -9,28 +9,27 @@ from typing import Any
 from gateway.demo.play import Progress, Verdict
 from gateway.demo.stage import Stage
 from gateway.demo.upstream import Heard
-from gateway.model.transitions import Dialogue
+from gateway.model.transitions import FINISHED, Dialogue
 from gateway.simulator import Repeat, request_dialogues
 
-_CLOSED = {"settled", "rejected", "cancelled", "withdrawn", "affirmed", "disaffirmed", "answered", "removed"}
+_SETTLED = {"settled", "booked", "credited", "closed"}
 
-# What is counted of the instructions and confirmations: of how many it holds.
+# What is counted of everything heard of: of how many it holds.
 COLUMNS: dict[str, Callable[[Heard], bool]] = {
-    "instructed": lambda heard: heard.dialogue == Dialogue.SETTLEMENT and heard.sent_at is not None,
-    "confirmed": lambda heard: heard.dialogue == Dialogue.CONFIRMATION and heard.sent_at is not None,
+    "sent": lambda heard: heard.sent_at is not None,
     "matched": lambda heard: ("matching", "matched") in heard.ever,
-    "settled": lambda heard: heard.headline == "settled",
+    "settled": lambda heard: heard.headline in _SETTLED,
     "partial": lambda heard: "partially_settled" in heard.headlines,
     "affirmed": lambda heard: heard.headline == "affirmed",
     "rejected": lambda heard: heard.headline in ("rejected", "disaffirmed"),
     "cancelled": lambda heard: heard.headline in ("cancelled", "withdrawn"),
-    "open": lambda heard: heard.headline not in _CLOSED,
+    "open": lambda heard: heard.headline not in FINISHED[heard.dialogue],
     "alerted": lambda heard: bool(heard.alerts),
 }
 
 
 def counts(instructions: Iterable[Heard]) -> dict[str, int]:
-    """Count instructions and confirmations by what became of them; one may count in several columns."""
+    """Count what was heard of by what became of it; one may count in several columns."""
     known = list(instructions)
     return {name: sum(map(holds, known)) for name, holds in COLUMNS.items()}
 
@@ -111,6 +110,9 @@ def summary(progress: Progress, verdict: Verdict, stage: Stage, seed: int) -> di
         "broker": "embedded" if stage.embedded else stage.kafka.bootstrap_servers,
         "folder": str(stage.folder),
         **counts(upstream.instructions.values()),
+        "withdrawn": sum(
+            heard.headline == "withdrawn" and not heard.theirs for heard in upstream.instructions.values()
+        ),
         "theirs": sum(heard.theirs for heard in upstream.instructions.values()),
         "dialogues": dialogues(progress),
         "requests": dict(Counter(entry.dialogue for entry in entries if entry.dialogue in requests).most_common()),

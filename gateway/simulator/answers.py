@@ -13,6 +13,8 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
+import msgspec
+
 from gateway.errors import ConfigError
 from gateway.simulator.account import Account
 from gateway.simulator.arrival import Arrival
@@ -26,6 +28,8 @@ _EVERYWHERE = (GARBAGE, DUPLICATE, "late")
 _HEADER_FAMILY = "head.001"
 _NAMESPACES = "urn:iso:std:iso:20022:tech:xsd:"
 _NO_VERSION = "99"
+LISTED = "listed"
+"""The term of an arrival under which the transactions that its answers list are kept, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,8 @@ class Writer:
             )
         identifier = self.identifier("answer", plan.dialogue, *plan.about, str(item.position))
         row: Mapping[str, Any] = {} if item.step.name == GARBAGE else self._steps[plan.dialogue][item.step.name]
+        if row.get("own_reference"):
+            identifier = plan.arrival.transaction_id or identifier
         document: str | None = row.get("document")
         if "settles" in row:
             account, leg = self._account(plan, row.get("leg", ""))
@@ -261,6 +267,8 @@ class Writer:
         if row.get("unknown"):
             values["transaction_id"] = self.identifier("nobody", answer.business_message_id)
         values |= {name: text for name, text in answer.values.items() if name not in self._coded}
+        if self.dialogues[answer.dialogue].lists:
+            values |= self._listed(described, arrival, row.get("omits", 0))
         status = str(row.get("status", ""))
         if row.get("tells"):
             status = self._told(answer.values["told"].split(","), values)
@@ -280,6 +288,20 @@ class Writer:
             reason = self._table["fragments"]["reason"].replace("{reason}", f"{{{name}}}")
             statuses.append(row["status"].replace("{>reason}", reason))
         return "".join(statuses)
+
+    def _listed(self, described: Mapping[str, Any], arrival: Arrival, omits: int) -> dict[str, str]:
+        """Write the transactions that a statement lists, and say whether there are any."""
+        transactions = msgspec.json.decode(arrival.terms.get(LISTED, "[]"), type=list[dict[str, str]])
+        template = Template(described["fragments"][LISTED])
+        written = []
+        for terms in transactions[: len(transactions) - omits]:
+            values = {name: self._coded.get(name, {}).get(text, text) for name, text in terms.items()}
+            values["element"] = self._table["elements"].get(terms.get("quantity_type", ""), "Unit")
+            steps_said = [step for step in terms["standing"].split(",") if step and self.status_step(Step.parse(step))]
+            told = [self._told([step], values) for step in steps_said]
+            statuses = "".join(f"<StsAndRsn>{status}</StsAndRsn>" for status in told)
+            written.append(template.render(values | {"statuses": Template(statuses).render(values)}))
+        return {LISTED: "".join(written), "listed_any": "true" if written else "false"}
 
     def status_step(self, step: Step) -> Mapping[str, Any] | None:
         """Return the row of a settlement's step that a status advice can state, or None."""

@@ -19,6 +19,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gateway.bus import Bus
 from gateway.errors import BusUnavailable, ConfigError, GatewayError, Refused, TransportError
 from gateway.messages.catalogue import Catalogue
@@ -26,12 +28,13 @@ from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.connections import KafkaSettings
 from gateway.model.profile import Carrier, FolderCarrier, KafkaCarrier, Profile
-from gateway.simulator.answers import Answer, Writer, known_steps
+from gateway.simulator.answers import LISTED, Answer, Writer, known_steps
 from gateway.simulator.arrival import Arrival, Reader
-from gateway.simulator.book import AnswerState, Book
+from gateway.simulator.book import AnswerState, Book, read_book
 from gateway.simulator.desk import Desk, Taken
 from gateway.simulator.initiative import Initiative, InitiativeFile
 from gateway.simulator.scenario import RANDOM, Delays, Scenarios
+from gateway.simulator.statement import open_transactions
 from gateway.simulator.tables import dialogues, read_table, read_tables
 from gateway.transports import Incoming, Outgoing, Sent, Transport, open_transport
 
@@ -134,11 +137,12 @@ class Counterparty:
             delays=settings.delays,
         )
         _check_definitions(catalogue, (*self._writer.definitions.values(), self._writer.header))
-        scenarios = read_scenarios(settings.scenario_file)
+        self._scenarios = scenarios = read_scenarios(settings.scenario_file)
         self._reader = Reader(self._validator, tables.reading, settings.bic, settings.gateway_bic)
         self._desk = Desk(self._writer, scenarios, settings.scenarios)
         # What planned answers are written with later on, so that they are the same bytes after a restart.
         identity = {"bic": settings.bic, "gateway_bic": settings.gateway_bic, "header": self._writer.header}
+        self._book_path = settings.book
         self._book = Book(settings.book, {**identity, "seed": str(settings.seed)})
         self._desk.restore(self._book, self._clock())
         self._initiatives = InitiativeFile(settings.initiatives) if settings.initiatives else None
@@ -231,7 +235,19 @@ class Counterparty:
             await asyncio.sleep(_LOOK_SECONDS)
 
     def _begin_now(self, initiatives: Sequence[Initiative]) -> Taken:
-        return self._desk.begin(initiatives, self._clock())
+        return self._desk.begin([self._with_list(one) for one in initiatives], self._clock())
+
+    def _with_list(self, initiative: Initiative) -> Initiative:
+        """Add to a statement what it lists: the book's own transactions, as they stand now."""
+        dialogue = self._scenarios.begun(initiative.play).dialogue
+        lists = self._writer.dialogues[dialogue].lists
+        if lists is None:
+            return initiative
+        account = initiative.terms.get("safekeeping_account")
+        listed = open_transactions(read_book(self._book_path), lists, account)
+        return msgspec.structs.replace(
+            initiative, terms=initiative.terms | {LISTED: msgspec.json.encode(listed).decode()}
+        )
 
     async def _decide(self, decide: Callable[[], Taken]) -> None:
         """Decide, and write it to the book before anything of it is answered or the carrier may forget it."""

@@ -67,6 +67,7 @@ class Dialogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mirrors: str | None = None
     turned: dict[str, dict[str, str]] = {}
     steps_of: str | None = None
+    lists: str | None = None
     tells: tuple[str, ...] = ()
     legs: dict[str, Leg] = {}
     named_by: str | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gateway.errors import BuildError, ConfigError
 
-_SIGNS = re.compile(r"(\[\[|\]\]|\|\||\{>?[a-z_]+\})")
+_SIGNS = re.compile(r"(\[\[|\]\]|\|\||\{[>*]?[a-z_]+\})")
 _BREAK = re.compile(r"\s*\n\s*")
 _SPECIAL = re.compile('[&<>"\r]')
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;"}
@@ -20,6 +20,7 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#13;"
 @dataclass(frozen=True, slots=True)
 class _Value:
     name: str
+    written: bool = False  # it is XML already
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def _compile(text: str, constants: Mapping[str, str]) -> _Parts:
             open_groups.pop()
             parts = _innermost(open_groups, top)
         elif token.startswith("{") and token.endswith("}") and token[1:-1] not in constants:
-            parts.append(_Value(token[1:-1]))
+            parts.append(_Value(token[1:-1].removeprefix("*"), token.startswith("{*")))
         elif token:
             constant = constants.get(token[1:-1]) if token.startswith("{") else None
             fixed = token if constant is None else escape(constant)
@@ -112,7 +113,7 @@ def _render(parts: _Parts, values: Mapping[str, str], out: list[str]) -> str | N
             value = values.get(part.name)
             if value is None:
                 return part.name
-            out.append(escape(value))
+            out.append(value if part.written else escape(value))
         else:
             mark = len(out)
             if _render(part.first, values, out) is not None:
