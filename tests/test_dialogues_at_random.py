@@ -12,7 +12,6 @@ import asyncio
 import os
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +24,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from gateway.messages.schema_files import data_directory, load_catalogue
+from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.facts import State
 from gateway.model.reports import settled_sums
@@ -35,6 +34,7 @@ from gateway.simulator.book import AnswerState, Book, Outcome, outcomes, read_bo
 from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.desk import Desk
 from gateway.simulator.scenario import RANDOM
+from gateway.simulator.tables import Tables, read_tables
 from gateway.store import Ledger, tables
 from gateway.store.migration import upgrade
 from tests import loops as under_test
@@ -55,8 +55,8 @@ def empty_ledger() -> Path:
 
 
 @cache
-def table(name: str) -> dict[str, Any]:
-    return tomllib.loads((data_directory() / "simulator" / name).read_text(encoding="utf-8"))
+def simulated() -> Tables:
+    return read_tables()
 
 
 @cache
@@ -90,9 +90,9 @@ class Desktop:
 
     @classmethod
     def open(cls, folder: Path, seed: int) -> Desktop:
-        reading = table("reading.toml")
+        reading = simulated().reading
         writer = Writer(
-            table("answers.toml"),
+            simulated().answers,
             reading["codes"],
             load_catalogue().namespace,
             bic=CHANNEL,
@@ -113,7 +113,7 @@ class Desktop:
         arrivals = [self.reader.read(f"wire/{self.read + number}", content) for number, content in enumerate(contents)]
         self.read += len(contents)
         taken = self.desk.take(arrivals, now)
-        self.book.record(taken.recorded, taken.dropped)
+        self.book.record(taken.recorded, taken.changed)
         while due := self.desk.due(self.desk.next_due() or now, 100):
             self.on_the_way += [(answer, arrival, self.writer.write(arrival, answer)) for answer, arrival in due]
 

@@ -122,6 +122,14 @@ def value(state: State, axis: str) -> str | None:
     return state.axes[axis].status.value if state.axes and axis in state.axes else None
 
 
+# Where confirmations of parts settle, and a status only speaks beside them.
+SETTLED_BY_PARTS = {
+    (dialogue, axis)
+    for (dialogue, axis), rows in TRANSITIONS.items()
+    if axis == "settlement" and any(row.cause == CONFIRMATION for row in rows)
+}
+
+
 def standing_at(dialogue: Dialogue, axis: str, at: str) -> State:
     """Make a sent instruction whose axis holds a value, as the facts that lead there leave it."""
     if at == NOTHING and axis == CLOSING:
@@ -131,7 +139,7 @@ def standing_at(dialogue: Dialogue, axis: str, at: str) -> State:
     held = Axis(StatusValue(at), NOON, 0)
     if axis == CLOSING:
         return State(dialogue, Delivery.SENT, {OPENING: Axis(StatusValue("settled"), NOON, 0), axis: held})
-    of_parts = axis == "settlement" and dialogue is not Dialogue.FOREIGN_EXCHANGE
+    of_parts = (dialogue, axis) in SETTLED_BY_PARTS
     if not of_parts or at in ("pending", "failing", "proprietary"):
         return State(dialogue, Delivery.SENT, {axis: held}, advised=held if of_parts else None)
     quantity = Quantity(Decimal(40 if at == "partially_settled" else 100), "unit")
@@ -198,7 +206,7 @@ NO_WAYS = [
     and not (place in ENTRIES and (after != "invented" or before.endswith(("booked", "credited"))))
     # While a part stands a status of settlement is kept beside it and moves nothing.
     and not (
-        place == (Dialogue.SETTLEMENT, "settlement")
+        place in SETTLED_BY_PARTS
         and before in ("settled", "partially_settled")
         and after in ("pending", "failing", "proprietary")
     )
