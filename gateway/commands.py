@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gateway.commands")
 
 LEASE = "commands"
+_CHECKS = 200  # instructions looked at again in one transaction
 _BEGINNINGS = tuple(name for name, kind in EVENT_KINDS.items() if kind.model.role not in REQUESTS)
 
 
@@ -208,9 +209,9 @@ class Commands:
             return 0
 
         def run(unit: Unit) -> list[tuple[InstructionRow, str]]:
-            checks = unit.rechecks(50)
+            checks = unit.rechecks(_CHECKS)
             numbers = {number for _, number in checks}
-            pairs = links.pairs_of(unit, numbers)
+            pairs = unit.parted(numbers)
             alleged = around(unit, numbers)
             unit.lock(sorted({*alleged, *(number for pair in pairs for number in pair)}))
             told = links.mark(unit, pairs)

@@ -35,6 +35,13 @@ from gateway.store.tables import microseconds
 
 _STATE = msgspec.json.Decoder(State)
 _TERMS = msgspec.json.Decoder(Terms)
+_ALLEGED = select(
+    tables.instruction.c.id,
+    tables.instruction.c.counterparty,
+    tables.instruction.c.settlement_date,
+    tables.instruction.c.quantity,
+    tables.instruction.c.amount,
+).where(text(tables.OPEN_ALLEGEMENT))
 _NO_REFERENCES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -131,9 +138,14 @@ class Instructions(Pending):
 
     def open_allegements(self, counterparties: Iterable[str]) -> list[Alleged]:
         """Return what these counterparties alleged or confirmed and nobody has answered, in short."""
-        table = tables.instruction
-        columns = (table.c.id, table.c.counterparty, table.c.settlement_date, table.c.quantity, table.c.amount)
-        query = select(*columns).where(text(tables.OPEN_ALLEGEMENT), table.c.counterparty.in_(set(counterparties)))
+        query = _ALLEGED.where(tables.instruction.c.counterparty.in_(set(counterparties)))
+        return [Alleged(*row) for row in self.connection.execute(query)]
+
+    def allegements_around(self, ids: Iterable[int]) -> list[Alleged]:
+        """Return what the counterparties of these instructions alleged or confirmed and nobody has answered."""
+        other = tables.instruction.alias("other")
+        theirs = select(other.c.counterparty).where(other.c.id.in_(set(ids)))
+        query = _ALLEGED.where(tables.instruction.c.counterparty.in_(theirs))
         return [Alleged(*row) for row in self.connection.execute(query)]
 
     def add_instruction(

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from gateway.model.facts import OWN_NAMES, State
+from gateway.model.transitions import GIVEN_UP
 from gateway.store import tables
 from gateway.store.pending import Pending
 from gateway.store.rows import InstructionRow, Linked
@@ -112,9 +113,62 @@ class Links(Pending):
         """Forget checks that were done; in the transaction that did them."""
         self.connection.execute(delete(tables.recheck).where(tables.recheck.c.id.in_(numbers)))
 
-    def linked(self, instruction_id: int) -> list[Linked]:
-        """Return what an instruction goes with; before this transaction's own changes."""
-        return linked_with(self.connection, instruction_id)
+    def parted(self, instruction_ids: Iterable[int]) -> dict[tuple[int, int], str]:
+        """Return which of these go with an instruction where only one of the two was given up, and how (relation).
+
+        All are asked together, and of a group only the members that matter are read: a block may have thousands.
+        """
+        link, table = tables.link, tables.instruction
+        own = [table.c[name] for name in OWN_NAMES]
+        query = select(table.c.id, table.c.counterparty, table.c.headline, *own).where(table.c.id.in_(instruction_ids))
+        these = {row["id"]: row for row in self.connection.execute(query).mappings()}
+        found: dict[tuple[int, int], str] = {}
+
+        def note(number: int, relation: str, names: str, other: int, counterparty: str, headline: str) -> None:
+            row = these[number]
+            if number == other or (row["headline"] in GIVEN_UP) == (headline in GIVEN_UP):
+                return
+            if names not in _OF_ITS_CHANNEL or row["counterparty"] == counterparty:
+                found[number, other] = relation
+
+        stated: dict[str, dict[str, list[tuple[int, str]]]] = {}
+        for number, relation, names, value, _, _, ended_by in self.connection.execute(
+            select(link).where(link.c.instruction_id.in_(these))
+        ):
+            if not _ended(self.connection, number, ended_by):
+                stated.setdefault(names, {}).setdefault(value, []).append((number, relation))
+        for names, by_value in stated.items():
+            if names in OWN_NAMES:
+                name = table.c[names]
+                query = select(name, table.c.id, table.c.counterparty, table.c.headline).where(name.in_(by_value))
+            else:
+                query = (
+                    select(link.c.value, table.c.id, table.c.counterparty, table.c.headline)
+                    .join(table, table.c.id == link.c.instruction_id)
+                    .where(link.c.value.in_(by_value), link.c.names == names, link.c.ended_by.is_(None))
+                )
+            if all(these[number]["headline"] not in GIVEN_UP for said in by_value.values() for number, _ in said):
+                query = query.where(table.c.headline.in_(GIVEN_UP))
+            for value, other, counterparty, headline in self.connection.execute(query):
+                for number, relation in by_value[value]:
+                    note(number, relation, names, other, counterparty, headline)
+        for names in OWN_NAMES:
+            named: dict[str, list[int]] = {}
+            for number, row in these.items():
+                if row[names] is not None:
+                    named.setdefault(row[names], []).append(number)
+            if not named:
+                continue
+            query = (
+                select(link, table.c.counterparty, table.c.headline)
+                .join(table, table.c.id == link.c.instruction_id)
+                .where(link.c.value.in_(named), link.c.names == names)
+            )
+            for other, relation, _, value, _, _, ended_by, counterparty, headline in self.connection.execute(query):
+                if not _ended(self.connection, other, ended_by):
+                    for number in named[value]:
+                        note(number, relation, names, other, counterparty, headline)
+        return found
 
     def causes(self, instruction_ids: Iterable[int], kind: str) -> set[tuple[int, str]]:
         """Return (instruction, identifier) of the causes of one kind in the history of instructions."""
