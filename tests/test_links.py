@@ -16,8 +16,8 @@ from gateway.model.facts import InstructionName, Link
 from gateway.model.transitions import Dialogue
 from gateway.store import Ledger, tables
 from gateway.store.links import Links, linked_with
-from gateway.store.statements import Statements
 from gateway.store.migration import upgrade
+from gateway.store.statements import Statements
 from gateway.store.views import LinkView, Story
 from tests.examples import document, encode
 from tests.loops import (
