@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from sqlalchemy import Connection, and_, delete, or_, select, update
@@ -83,11 +83,14 @@ def _ended(connection: Connection, instruction_id: int, ended_by: str | None) ->
 class Links(Pending):
     """State links, and look at those of instructions whose partners must be told."""
 
+    _stated: set[tuple[int, str, str, str]] = field(default_factory=set)
+
     def add_link(self, row: InstructionRow, relation: str, names: str, value: str, cause: str) -> None:
         """Keep what an instruction goes with; said again it changes nothing, but that an ended link holds again."""
         table, key = tables.link, (row.id, relation, names, value)
-        if any(added[:4] == key for added in self._rows[table]):
+        if key in self._stated:
             return
+        self._stated.add(key)
         if row.id not in self._fresh:
             this = and_(*(column == part for column, part in zip(table.primary_key.columns, key, strict=True)))
             if self.connection.execute(update(table).where(this).values(ended_by=None)).rowcount:
@@ -121,14 +124,14 @@ class Links(Pending):
         link, table = tables.link, tables.instruction
         own = [table.c[name] for name in OWN_NAMES]
         query = select(table.c.id, table.c.counterparty, table.c.headline, *own).where(table.c.id.in_(instruction_ids))
-        these = {row["id"]: row for row in self.connection.execute(query).mappings()}
+        these = {row[0]: tuple(row) for row in self.connection.execute(query)}
+        kept = {number for number, row in these.items() if row[2] not in GIVEN_UP}
         found: dict[tuple[int, int], str] = {}
 
         def note(number: int, relation: str, names: str, other: int, counterparty: str, headline: str) -> None:
-            row = these[number]
-            if number == other or (row["headline"] in GIVEN_UP) == (headline in GIVEN_UP):
+            if number == other or (number in kept) == (headline not in GIVEN_UP):
                 return
-            if names not in _OF_ITS_CHANNEL or row["counterparty"] == counterparty:
+            if names not in _OF_ITS_CHANNEL or these[number][1] == counterparty:
                 found[number, other] = relation
 
         stated: dict[str, dict[str, list[tuple[int, str]]]] = {}
@@ -147,16 +150,16 @@ class Links(Pending):
                     .join(table, table.c.id == link.c.instruction_id)
                     .where(link.c.value.in_(by_value), link.c.names == names, link.c.ended_by.is_(None))
                 )
-            if all(these[number]["headline"] not in GIVEN_UP for said in by_value.values() for number, _ in said):
+            if all(number in kept for said in by_value.values() for number, _ in said):
                 query = query.where(table.c.headline.in_(GIVEN_UP))
             for value, other, counterparty, headline in self.connection.execute(query):
                 for number, relation in by_value[value]:
                     note(number, relation, names, other, counterparty, headline)
-        for names in OWN_NAMES:
+        for place, names in enumerate(OWN_NAMES, 3):
             named: dict[str, list[int]] = {}
             for number, row in these.items():
-                if row[names] is not None:
-                    named.setdefault(row[names], []).append(number)
+                if row[place] is not None:
+                    named.setdefault(row[place], []).append(number)
             if not named:
                 continue
             query = (
