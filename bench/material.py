@@ -18,6 +18,7 @@ SOURCE = "equities-desk"
 # Dates to come, whenever it is measured: what is past its date has a further entry in its history each day.
 TRADED = datetime.now(UTC).date()
 SETTLES = TRADED + timedelta(days=7)
+_ALLOCATIONS = 7  # of a block
 CONFIRMATION, STATUS_ADVICE = "sese.025.001.12", "sese.024.001.13"
 
 
@@ -34,11 +35,17 @@ def event() -> dict[str, Any]:
 
 
 def events(count: int, prefix: str, counterparties: tuple[str, ...] = (CUSTODIAN,)) -> Iterator[bytes]:
-    """Give events of distinct trades, quantities and amounts untouched so that one confirmation fits them all."""
-    template = json.dumps(event() | {"event_id": "@EVENT@", "trade_id": "@TRADE@", "counterparty": "@TO@"})
+    """Give events of distinct trades, quantities and amounts untouched so that one confirmation fits them all.
+
+    Seven after each other are the allocations of one block.
+    """
+    linkages = [{"position": "WITH", "pool_id": "@BLOCK@"}]
+    own = {"event_id": "@EVENT@", "trade_id": "@TRADE@", "counterparty": "@TO@", "linkages": linkages}
+    template = json.dumps(event() | own).replace("@BLOCK@", f"{prefix}-@BLOCK@")
     for number in range(count):
         trade = f"{prefix}-{number:06d}"
         text = template.replace("@EVENT@", f"E-{trade}").replace("@TRADE@", trade)
+        text = text.replace("@BLOCK@", f"{number // _ALLOCATIONS:06d}")
         yield text.replace("@TO@", counterparties[number % len(counterparties)]).encode()
 
 

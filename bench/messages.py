@@ -18,7 +18,8 @@ from bench import material
 from bench.floor import Judge
 from gateway.messages import Identity, Messages
 from gateway.messages.parsing import ParsedMessage
-from gateway.messages.schema_files import load_catalogue, load_rulebook
+from gateway.messages.rules import Rulebook
+from gateway.messages.schema_files import load_calendars, load_catalogue, load_rulebook
 from gateway.model.events import TradeEvent, parse_event
 from gateway.model.profile import Profile
 
@@ -42,8 +43,10 @@ def measure(slices: int, only: str | None = None) -> dict[str, Any]:
     """Return each comparison, or one: microseconds of both sides, the ratio of every round, and its bound."""
     catalogue = load_catalogue()
     profile = material.profile()
-    messages = Messages(catalogue, [profile], material.OWN_BIC)
-    unvalidated = _Unvalidated(catalogue, [profile], material.OWN_BIC)
+    rulebook = load_rulebook(catalogue)
+    no_rules = Rulebook(catalogue, {}, {}, {}, load_calendars())  # they have a comparison of their own
+    messages = Messages(catalogue, [profile], material.OWN_BIC, no_rules)
+    unvalidated = _Unvalidated(catalogue, [profile], material.OWN_BIC, no_rules)
     judge = Judge()
     now = datetime(2026, 3, 2, 9, 15, 1, 250_000, tzinfo=UTC)
     instructed: list[tuple[TradeEvent, Identity]] = []
@@ -64,7 +67,6 @@ def measure(slices: int, only: str | None = None) -> dict[str, Any]:
     advices = [_reply(material.STATUS_ADVICE, identity) for _, identity in instructed]
     for content in (*outgoing, *confirmations, *advices):
         judge(content)
-    rulebook = load_rulebook(catalogue)
     judged = [messages.validator.parse(content) for content in outgoing]
     for message in judged:
         assert not rulebook.judge(message, PACKS, "outgoing")

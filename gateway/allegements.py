@@ -253,8 +253,8 @@ def may_be(alleged: Alleged, terms: Terms) -> bool:
 
 def around(unit: Unit, instruction_ids: Iterable[int]) -> list[int]:
     """List what the other side began and nobody has answered, and these instructions are or may be."""
-    rows = unit.look_up(instruction_ids).values()
-    alleged = unit.open_allegements(row.counterparty for row in rows)
+    alleged = unit.allegements_around(instruction_ids)
+    rows = unit.look_up(instruction_ids).values() if alleged else ()
     return sorted(
         {
             one.instruction_id

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gateway.commands")
 
 LEASE = "commands"
+_CHECKS = 200  # instructions looked at again in one transaction
 _BEGINNINGS = tuple(name for name, kind in EVENT_KINDS.items() if kind.model.role not in REQUESTS)
 
 
@@ -204,25 +205,26 @@ class Commands:
 
     async def _look_again(self) -> int:
         """Alert what goes with an instruction that was given up; compare what was alleged before ours came or went."""
-        if not await self._ledger.read(self._clock(), lambda unit: unit.rechecks(1)):
+        checks = await self._ledger.read(self._clock(), lambda unit: unit.rechecks(_CHECKS))
+        if not checks:
             return 0
 
-        def run(unit: Unit) -> list[tuple[InstructionRow, str]]:
-            checks = unit.rechecks(50)
+        def run(unit: Unit) -> tuple[list[tuple[InstructionRow, str]], bool]:
             numbers = {number for _, number in checks}
-            pairs = links.pairs_of(unit, numbers)
+            pairs = unit.parted(numbers)
             alleged = around(unit, numbers)
             unit.lock(sorted({*alleged, *(number for pair in pairs for number in pair)}))
             told = links.mark(unit, pairs)
             self._intake.compare_again(unit, alleged)
             unit.end_rechecks([number for number, _ in checks])
-            return told
+            return told, bool(told or alleged)
 
-        told = await self._ledger.write(self._clock(), run)
+        told, came_of_it = await self._ledger.write(self._clock(), run)
         for row, ended in told:
             log.warning("instruction.linked_ended", instruction=row.transaction_id, ended=ended)
             self._signals.notify("publication")
-        return 1
+        # Mostly nothing comes of it: what comes meanwhile is looked at together, not one by one.
+        return len(checks) if came_of_it or len(checks) == _CHECKS else 0
 
     async def _end_waits(self) -> int:
         """Park the requests whose instruction did not come in time; one whose instruction is there has its turn."""

@@ -7,7 +7,7 @@ so that a crash loses nothing, and an instruction's history says whom it was tol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway import lifecycle
@@ -34,16 +34,6 @@ def state(unit: Unit, own_bic: str, row: InstructionRow, links: Sequence[Link], 
             unit.add_link(row, link.relation, link.names, value, cause)
     if links:
         unit.recheck([row.id])
-
-
-def pairs_of(unit: Unit, numbers: Iterable[int]) -> dict[tuple[int, int], str]:
-    """Return which instructions these go with, and how."""
-    return {
-        (number, linked.instruction_id): linked.relation
-        for number in numbers
-        for linked in unit.linked(number)
-        if linked.instruction_id is not None and not linked.ended
-    }
 
 
 def mark(unit: Unit, pairs: Mapping[tuple[int, int], str]) -> list[tuple[InstructionRow, str]]:

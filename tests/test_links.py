@@ -15,8 +15,9 @@ from gateway.model.events import EVENT_KINDS, parse_event
 from gateway.model.facts import InstructionName, Link
 from gateway.model.transitions import Dialogue
 from gateway.store import Ledger, tables
-from gateway.store.links import linked_with
+from gateway.store.links import Links, linked_with
 from gateway.store.migration import upgrade
+from gateway.store.statements import Statements
 from gateway.store.views import LinkView, Story
 from tests.examples import document, encode
 from tests.loops import (
@@ -287,6 +288,8 @@ async def test_links_are_answered_from_an_index(loops: Loops) -> None:
 
         for number in (1, 2):
             linked_with(Watched(), number)  # type: ignore[arg-type]  # it watches what is asked
+        watched: Any = Watched()
+        Links(watched, Statements(connection.dialect), loops.time.now).parted([1, 2])
         steps = [step[3] for one in seen for step in connection.execute(text(f"EXPLAIN QUERY PLAN {one}"))]
         return [step for step in steps if step.startswith("SCAN")]
 

@@ -991,11 +991,11 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         original = unit.connection.execute
 
         class Watched:
-            def execute(self, statement: Any) -> Any:
-                compiled = statement.compile(
-                    dialect=unit.connection.dialect, compile_kwargs={"render_postcompile": True}
-                )
-                seen.append((str(compiled), [compiled.params[name] for name in compiled.positiontup or ()]))
+            def execute(self, statement: Any, values: dict[str, Any] | None = None) -> Any:
+                statement = statement.params(values or {})
+                compiled = statement.compile(dialect=unit.connection.dialect)
+                state = compiled.construct_expanded_state()
+                seen.append((state.statement, [state.parameters[name] for name in state.positiontup or ()]))
                 return original(statement)
 
             exec_driver_sql = unit.connection.exec_driver_sql
@@ -1003,6 +1003,10 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
 
         watched = Unit(Watched(), unit.statements, unit.now)  # type: ignore[arg-type]
         watched.eligible(CHANNEL, 10)
+        watched.has_ready(CHANNEL)
+        watched.claim_replies([1])
+        watched.lock([1])
+        watched.allegements_around([1])
         watched.open_outbox(1)
         watched.unfinished_attempts(CHANNEL, 2)
         watched.attempted([1, 2])

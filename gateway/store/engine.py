@@ -131,6 +131,7 @@ class SqliteRunner:
         self._writing = asyncio.Lock()
         self._committer = ThreadPoolExecutor(1, thread_name_prefix="ledger-commit")
         self._connection: Connection | None = None
+        self._reader: Connection | None = None
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` under BEGIN IMMEDIATE; the commit waits for the disk in a thread."""
@@ -141,7 +142,7 @@ class SqliteRunner:
                 connection = self._connection
                 with_driver = connection.connection.driver_connection
                 assert with_driver is not None
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                with_driver.execute("BEGIN IMMEDIATE").close()
                 try:
                     result = work(connection)
                     commit = asyncio.get_running_loop().run_in_executor(self._committer, with_driver.commit)
@@ -156,12 +157,24 @@ class SqliteRunner:
                 raise translate(error) from error
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` on a connection of its own: all it reads is as of one commit."""
+        """Run ``work`` on the reader's connection: all it reads is as of one commit."""
         try:
-            with self._engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN")
-                return work(connection)
+            connection = self._reader
+            if connection is None:
+                connection = self._reader = self._engine.connect()
+            with_driver = connection.connection.driver_connection
+            assert with_driver is not None
+            try:
+                with_driver.execute("BEGIN").close()
+                return work(connection)  # nothing waits in it, so that nobody else reads meanwhile
+            finally:
+                with_driver.rollback()
+                connection.rollback()
         except _FAILURES as error:
+            if self._reader is not None:
+                self._reader.invalidate()  # the next one opens the file anew
+                self._reader.close()
+                self._reader = None
             raise translate(error) from error
 
     def free_bytes(self) -> int | None:
@@ -174,8 +187,9 @@ class SqliteRunner:
     async def close(self) -> None:
         """Close the connections, then give up the process lock."""
         async with self._writing:
-            if self._connection is not None:
-                self._connection.close()
+            for connection in (self._connection, self._reader):
+                if connection is not None:
+                    connection.close()
         self._engine.dispose()
         self._committer.shutdown()
         if self._lock_file is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, false, func, or_, select, text, update
+from sqlalchemy import and_, bindparam, func, select, text, update
 
 from gateway.model.references import trade_key
 from gateway.store import tables
@@ -20,6 +20,29 @@ from gateway.store.rows import (
 _HOLDING = "parked.state IN ('open', 'waiting')"  # as the index says it
 
 
+_HOLDING_TRADES = (
+    select(
+        tables.parked.c.trade_key,
+        tables.parked.c.id,
+        tables.parked.c.stage,
+        tables.parked.c.instruction_number,
+        tables.parked.c.event_row,
+        tables.parked.c.state,
+    )
+    .where(text(_HOLDING), tables.parked.c.trade_key.in_(bindparam("keys", expanding=True)))
+    .where(tables.parked.c.stage == "event")
+    .order_by(tables.parked.c.id)
+)
+_HELD_TRADES = (
+    select(tables.event.c.trade_key)
+    .distinct()
+    .where(tables.event.c.trade_key.in_(bindparam("keys", expanding=True)), tables.event.c.disposition == "held")
+)
+_KNOWN = select(
+    tables.event.c.source, tables.event.c.event_id, tables.event.c.id, tables.event.c.digest, tables.event.c.disposition
+).where(tables.event.c.source == bindparam("of"), tables.event.c.event_id.in_(bindparam("names", expanding=True)))
+
+
 @dataclass
 class Events(Pending):
     """Read and add trade events."""
@@ -29,13 +52,11 @@ class Events(Pending):
         wanted: dict[str, set[str]] = defaultdict(set)
         for source, event_id in keys:
             wanted[source].add(event_id)
-        table = tables.event
-        found = self.connection.execute(
-            select(table.c.source, table.c.event_id, table.c.id, table.c.digest, table.c.disposition).where(
-                or_(false(), *(and_(table.c.source == name, table.c.event_id.in_(ids)) for name, ids in wanted.items()))
-            )
-        )
-        return {(row[0], row[1]): (row[2], bytes(row[3]), row[4]) for row in found}
+        return {
+            (row[0], row[1]): (row[2], bytes(row[3]), row[4])
+            for name, ids in wanted.items()
+            for row in self.connection.execute(_KNOWN, {"of": name, "names": list(ids)})
+        }
 
     def add_event(self, event: NewEvent, disposition: str, instruction_id: int | None = None) -> int:
         """Add an event row and return its number."""
@@ -111,26 +132,12 @@ class Events(Pending):
         Those are its parked events, requests that wait for their instruction, and events held behind them that have
         not had their turn (parked id 0). The stage of a request that waits is ``waiting``.
         """
-        wanted = set(keys)
-        table, events = tables.parked, tables.event
-        found = self.connection.execute(
-            select(
-                table.c.trade_key,
-                table.c.id,
-                table.c.stage,
-                table.c.instruction_number,
-                table.c.event_row,
-                table.c.state,
-            )
-            .where(text(_HOLDING), table.c.trade_key.in_(wanted), table.c.stage == "event")
-            .order_by(table.c.id)
-        )
+        wanted = list(set(keys))
+        found = self.connection.execute(_HOLDING_TRADES, {"keys": wanted})
         result: dict[int, list[tuple[int, str, int | None, int | None]]] = defaultdict(list)
         for row in found:
             result[row[0]].append((row[1], row[2] if row[5] == "open" else "waiting", row[3], row[4]))
-        held = self.connection.execute(
-            select(events.c.trade_key).distinct().where(events.c.trade_key.in_(wanted), events.c.disposition == "held")
-        )
+        held = self.connection.execute(_HELD_TRADES, {"keys": wanted})
         for key in held.scalars():
             result[key].append((0, "held", None, None))
         return result

@@ -14,9 +14,6 @@ def entry_hash(
 
     ``instruction`` is the transaction identification, ``at`` UTC microseconds, ``detail`` the JSON bytes as stored.
     """
-    digest = hashlib.sha256(previous)
-    for part in (instruction, str(sequence), str(at), actor, action, cause):
-        encoded = part.encode()
-        digest.update(b"%d:%b" % (len(encoded), encoded))
-    digest.update(detail)
-    return digest.digest()
+    parts = (instruction, str(sequence), str(at), actor, action, cause)
+    said = "".join([f"{len(part.encode())}:{part}" for part in parts])
+    return hashlib.sha256(b"".join((previous, said.encode(), detail))).digest()

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
 
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.reports import (
@@ -35,6 +35,13 @@ from gateway.store.tables import microseconds
 
 _STATE = msgspec.json.Decoder(State)
 _TERMS = msgspec.json.Decoder(Terms)
+_ALLEGED = select(
+    tables.instruction.c.id,
+    tables.instruction.c.counterparty,
+    tables.instruction.c.settlement_date,
+    tables.instruction.c.quantity,
+    tables.instruction.c.amount,
+).where(text(tables.OPEN_ALLEGEMENT))
 _NO_REFERENCES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -46,9 +53,7 @@ class Instructions(Pending):
         """Lock instructions in identifier order and return them; ones this unit has moved come as moved."""
         wanted = {number for number in ids if number not in self._moved}
         if wanted:
-            table = tables.instruction
-            query = select(*INSTRUCTION_COLUMNS).where(table.c.id.in_(wanted)).order_by(table.c.id).with_for_update()
-            for row in self.connection.execute(query):
+            for row in self.connection.execute(_LOCK, {"ids": list(wanted)}):
                 self._moved[row[0]] = Moved(instruction_row(row), self.now)
         return {number: self._moved[number].row for number in ids if number in self._moved}
 
@@ -60,10 +65,7 @@ class Instructions(Pending):
 
     def by_transaction(self, transaction_ids: Iterable[str]) -> dict[str, int]:
         """Return instruction numbers by transaction identification."""
-        table = tables.instruction
-        found = self.connection.execute(
-            select(table.c.transaction_id, table.c.id).where(table.c.transaction_id.in_(set(transaction_ids)))
-        )
+        found = self.connection.execute(_BY_TRANSACTION, {"names": list(set(transaction_ids))})
         return {row[0]: row[1] for row in found}
 
     def by_message(self, business_message_ids: Iterable[str]) -> dict[str, tuple[int, str]]:
@@ -131,9 +133,14 @@ class Instructions(Pending):
 
     def open_allegements(self, counterparties: Iterable[str]) -> list[Alleged]:
         """Return what these counterparties alleged or confirmed and nobody has answered, in short."""
-        table = tables.instruction
-        columns = (table.c.id, table.c.counterparty, table.c.settlement_date, table.c.quantity, table.c.amount)
-        query = select(*columns).where(text(tables.OPEN_ALLEGEMENT), table.c.counterparty.in_(set(counterparties)))
+        found = self.connection.execute(_ALLEGED_BY, {"counterparties": list(set(counterparties))})
+        return [Alleged(*row) for row in found]
+
+    def allegements_around(self, ids: Iterable[int]) -> list[Alleged]:
+        """Return what the counterparties of these instructions alleged or confirmed and nobody has answered."""
+        other = tables.instruction.alias("other")
+        theirs = select(other.c.counterparty).where(other.c.id.in_(set(ids)))
+        query = _ALLEGED.where(tables.instruction.c.counterparty.in_(theirs))
         return [Alleged(*row) for row in self.connection.execute(query)]
 
     def add_instruction(
@@ -266,6 +273,18 @@ INSTRUCTION_COLUMNS = (
     tables.instruction.c.account_servicer_transaction_id,
     tables.instruction.c.market_infrastructure_transaction_id,
 )
+
+
+_LOCK = (
+    select(*INSTRUCTION_COLUMNS)
+    .where(tables.instruction.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(tables.instruction.c.id)
+    .with_for_update()
+)
+_BY_TRANSACTION = select(tables.instruction.c.transaction_id, tables.instruction.c.id).where(
+    tables.instruction.c.transaction_id.in_(bindparam("names", expanding=True))
+)
+_ALLEGED_BY = _ALLEGED.where(tables.instruction.c.counterparty.in_(bindparam("counterparties", expanding=True)))
 
 
 def instruction_row(row: Any) -> InstructionRow:

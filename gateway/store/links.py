@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from gateway.model.facts import OWN_NAMES, State
+from gateway.model.transitions import GIVEN_UP
 from gateway.store import tables
 from gateway.store.pending import Pending
 from gateway.store.rows import InstructionRow, Linked
@@ -82,11 +83,14 @@ def _ended(connection: Connection, instruction_id: int, ended_by: str | None) ->
 class Links(Pending):
     """State links, and look at those of instructions whose partners must be told."""
 
+    _stated: set[tuple[int, str, str, str]] = field(default_factory=set)
+
     def add_link(self, row: InstructionRow, relation: str, names: str, value: str, cause: str) -> None:
         """Keep what an instruction goes with; said again it changes nothing, but that an ended link holds again."""
         table, key = tables.link, (row.id, relation, names, value)
-        if any(added[:4] == key for added in self._rows[table]):
+        if key in self._stated:
             return
+        self._stated.add(key)
         if row.id not in self._fresh:
             this = and_(*(column == part for column, part in zip(table.primary_key.columns, key, strict=True)))
             if self.connection.execute(update(table).where(this).values(ended_by=None)).rowcount:
@@ -112,9 +116,62 @@ class Links(Pending):
         """Forget checks that were done; in the transaction that did them."""
         self.connection.execute(delete(tables.recheck).where(tables.recheck.c.id.in_(numbers)))
 
-    def linked(self, instruction_id: int) -> list[Linked]:
-        """Return what an instruction goes with; before this transaction's own changes."""
-        return linked_with(self.connection, instruction_id)
+    def parted(self, instruction_ids: Iterable[int]) -> dict[tuple[int, int], str]:
+        """Return which of these go with an instruction where only one of the two was given up, and how (relation).
+
+        All are asked together, and of a group only the members that matter are read: a block may have thousands.
+        """
+        link, table = tables.link, tables.instruction
+        own = [table.c[name] for name in OWN_NAMES]
+        query = select(table.c.id, table.c.counterparty, table.c.headline, *own).where(table.c.id.in_(instruction_ids))
+        these = {row[0]: tuple(row) for row in self.connection.execute(query)}
+        kept = {number for number, row in these.items() if row[2] not in GIVEN_UP}
+        found: dict[tuple[int, int], str] = {}
+
+        def note(number: int, relation: str, names: str, other: int, counterparty: str, headline: str) -> None:
+            if number == other or (number in kept) == (headline not in GIVEN_UP):
+                return
+            if names not in _OF_ITS_CHANNEL or these[number][1] == counterparty:
+                found[number, other] = relation
+
+        stated: dict[str, dict[str, list[tuple[int, str]]]] = {}
+        for number, relation, names, value, _, _, ended_by in self.connection.execute(
+            select(link).where(link.c.instruction_id.in_(these))
+        ):
+            if not _ended(self.connection, number, ended_by):
+                stated.setdefault(names, {}).setdefault(value, []).append((number, relation))
+        for names, by_value in stated.items():
+            if names in OWN_NAMES:
+                name = table.c[names]
+                query = select(name, table.c.id, table.c.counterparty, table.c.headline).where(name.in_(by_value))
+            else:
+                query = (
+                    select(link.c.value, table.c.id, table.c.counterparty, table.c.headline)
+                    .join(table, table.c.id == link.c.instruction_id)
+                    .where(link.c.value.in_(by_value), link.c.names == names, link.c.ended_by.is_(None))
+                )
+            if all(number in kept for said in by_value.values() for number, _ in said):
+                query = query.where(table.c.headline.in_(GIVEN_UP))
+            for value, other, counterparty, headline in self.connection.execute(query):
+                for number, relation in by_value[value]:
+                    note(number, relation, names, other, counterparty, headline)
+        for place, names in enumerate(OWN_NAMES, 3):
+            named: dict[str, list[int]] = {}
+            for number, row in these.items():
+                if row[place] is not None:
+                    named.setdefault(row[place], []).append(number)
+            if not named:
+                continue
+            query = (
+                select(link, table.c.counterparty, table.c.headline)
+                .join(table, table.c.id == link.c.instruction_id)
+                .where(link.c.value.in_(named), link.c.names == names)
+            )
+            for other, relation, _, value, _, _, ended_by, counterparty, headline in self.connection.execute(query):
+                if not _ended(self.connection, other, ended_by):
+                    for number in named[value]:
+                        note(number, relation, names, other, counterparty, headline)
+        return found
 
     def causes(self, instruction_ids: Iterable[int], kind: str) -> set[tuple[int, str]]:
         """Return (instruction, identifier) of the causes of one kind in the history of instructions."""

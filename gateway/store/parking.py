@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from gateway.errors import Violation
 from gateway.model.references import trade_key
@@ -57,6 +57,19 @@ def _harmless_parking(parking: Parking) -> Parking:
         trade_id=_harmless(parking.trade_id),
         violations=violations,
     )
+
+
+_UNPUBLISHED = (
+    select(
+        tables.publication.c.id,
+        tables.publication.c.topic,
+        tables.publication.c.message_key,
+        tables.publication.c.content,
+    )
+    .where(tables.publication.c.published_at.is_(None))
+    .order_by(tables.publication.c.id)
+    .limit(bindparam("most"))
+)
 
 
 @dataclass
@@ -220,14 +233,8 @@ class Parked(Pending):
 
     def unpublished(self, limit: int) -> list[tuple[int, str, str, bytes]]:
         """Return (number, topic, key, content) of events that are to be published, in order."""
-        table = tables.publication
-        query = (
-            select(table.c.id, table.c.topic, table.c.message_key, table.c.content)
-            .where(table.c.published_at.is_(None))
-            .order_by(table.c.id)
-            .limit(limit)
-        )
-        return [(row[0], row[1], row[2], bytes(row[3])) for row in self.connection.execute(query)]
+        found = self.connection.execute(_UNPUBLISHED, {"most": limit})
+        return [(row[0], row[1], row[2], bytes(row[3])) for row in found]
 
     def mark_published(self, numbers: Sequence[int]) -> None:
         """Record that events were published."""

@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 
 from gateway.store import tables
 from gateway.store.pending import Pending
 from gateway.store.rows import (
     ArchiveState,
     WaitingReply,
+)
+
+_KNOWN = select(tables.archive.c.digest, tables.archive.c.id).where(
+    tables.archive.c.channel == bindparam("channel"),
+    tables.archive.c.digest.in_(bindparam("digests", expanding=True)),
+)
+_CLAIM = (
+    select(tables.archive.c.id)
+    .where(tables.archive.c.id.in_(bindparam("ids", expanding=True)), tables.archive.c.state == 0)
+    .order_by(tables.archive.c.id)
+    .with_for_update(skip_locked=True)
+)
+_APPLIED = select(tables.archive.c.business_message_id, tables.archive.c.id, tables.archive.c.document_digest).where(
+    tables.archive.c.channel == bindparam("channel"),
+    tables.archive.c.business_message_id.in_(bindparam("names", expanding=True)),
+    tables.archive.c.state == ArchiveState.APPLIED,
 )
 
 
@@ -22,14 +38,9 @@ class Archive(Pending):
     def archive(self, channel: str, incoming: Sequence[tuple[str, bytes, bytes]]) -> list[int | None]:
         """Archive (carrier key, content, digest); returns the archive number, None for bytes that are here already."""
         table = tables.archive
-        known = dict(
-            self.connection.execute(
-                select(table.c.digest, table.c.id).where(
-                    table.c.channel == channel, table.c.digest.in_({digest for _, _, digest in incoming})
-                )
-            ).fetchall()
-        )
-        seen = {bytes(digest): number for digest, number in known.items()}
+        digests = list({digest for _, _, digest in incoming})
+        known = self.connection.execute(_KNOWN, {"channel": channel, "digests": digests})
+        seen = {bytes(digest): number for digest, number in known}
         repeated: list[int] = []
         result: list[int | None] = []
         for carrier_key, content, digest in incoming:
@@ -68,23 +79,12 @@ class Archive(Pending):
 
     def claim_replies(self, archive_ids: Iterable[int]) -> set[int]:
         """Lock archived replies that still wait; one that another process has or had is left out."""
-        table = tables.archive
-        query = (
-            select(table.c.id)
-            .where(table.c.id.in_(set(archive_ids)), table.c.state == 0)
-            .order_by(table.c.id)
-            .with_for_update(skip_locked=True)
-        )
-        return set(self.connection.execute(query).scalars())
+        return set(self.connection.execute(_CLAIM, {"ids": list(set(archive_ids))}).scalars())
 
     def replies_with(self, channel: str, business_message_ids: Iterable[str]) -> dict[str, tuple[int, bytes | None]]:
         """Return applied replies of a channel by business message identifier: (archive, document digest)."""
-        table = tables.archive
-        found = self.connection.execute(
-            select(table.c.business_message_id, table.c.id, table.c.document_digest)
-            .where(table.c.channel == channel, table.c.business_message_id.in_(set(business_message_ids)))
-            .where(table.c.state == ArchiveState.APPLIED)
-        )
+        wanted = {"channel": channel, "names": list(set(business_message_ids))}
+        found = self.connection.execute(_APPLIED, wanted)
         return {row[0]: (row[1], None if row[2] is None else bytes(row[2])) for row in found}
 
     def instructions_replied_to(self, channel: str, business_message_ids: Iterable[str]) -> dict[str, int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import Select, and_, bindparam, func, select
 
 from gateway.model.references import trade_key
 from gateway.store import tables
@@ -16,6 +17,54 @@ from gateway.store.rows import (
     SendRow,
 )
 from gateway.store.tables import microseconds
+
+
+def _eligible() -> Select[Any]:
+    outbox, document, instruction = tables.outbox, tables.document, tables.instruction
+    earlier = outbox.alias("earlier")
+    blocked = (
+        select(1)
+        .where(
+            earlier.c.trade_key == outbox.c.trade_key,
+            earlier.c.document_id < outbox.c.document_id,
+            earlier.c.state < OutboxState.DONE,
+        )
+        .exists()
+    )
+    return (
+        select(
+            outbox.c.document_id,
+            outbox.c.instruction_id,
+            instruction.c.transaction_id,
+            document.c.role,
+            document.c.message_definition,
+            document.c.business_message_id,
+            document.c.content,
+            outbox.c.attempts,
+            outbox.c.in_doubt,
+        )
+        .join(document, document.c.id == outbox.c.document_id)
+        .join(instruction, instruction.c.id == outbox.c.instruction_id)
+        .where(outbox.c.channel == bindparam("on"), outbox.c.state == OutboxState.READY, outbox.c.state < 3, ~blocked)
+        .order_by(outbox.c.document_id)
+        .limit(bindparam("most"))
+        .with_for_update(of=outbox, skip_locked=True)
+    )
+
+
+_ELIGIBLE = _eligible()
+_READY = (
+    select(1)
+    .where(tables.outbox.c.channel == bindparam("on"))
+    .where(tables.outbox.c.state == OutboxState.READY, tables.outbox.c.state < 3)
+    .limit(1)
+)
+_ATTEMPTED = (
+    select(tables.outbox.c.instruction_id)
+    .join(tables.document, tables.document.c.id == tables.outbox.c.document_id)
+    .where(tables.document.c.instruction_id.in_(bindparam("ids", expanding=True)))
+    .where(tables.outbox.c.state < OutboxState.DONE, tables.outbox.c.attempts > 0)
+)
 
 
 @dataclass
@@ -45,45 +94,12 @@ class Sends(Pending):
 
     def eligible(self, channel: str, limit: int) -> list[SendRow]:
         """Return documents ready to be sent on a channel, oldest first, none behind an open item of its trade."""
-        outbox, document, instruction = tables.outbox, tables.document, tables.instruction
-        earlier = outbox.alias("earlier")
-        blocked = (
-            select(1)
-            .where(
-                earlier.c.trade_key == outbox.c.trade_key,
-                earlier.c.document_id < outbox.c.document_id,
-                earlier.c.state < OutboxState.DONE,
-            )
-            .exists()
-        )
-        query = (
-            select(
-                outbox.c.document_id,
-                outbox.c.instruction_id,
-                instruction.c.transaction_id,
-                document.c.role,
-                document.c.message_definition,
-                document.c.business_message_id,
-                document.c.content,
-                outbox.c.attempts,
-                outbox.c.in_doubt,
-            )
-            .join(document, document.c.id == outbox.c.document_id)
-            .join(instruction, instruction.c.id == outbox.c.instruction_id)
-            .where(outbox.c.channel == channel, outbox.c.state == OutboxState.READY, outbox.c.state < 3, ~blocked)
-            .order_by(outbox.c.document_id)
-            .limit(limit)
-            .with_for_update(of=outbox, skip_locked=True)
-        )
-        return [SendRow(*row) for row in self.connection.execute(query)]
+        found = self.connection.execute(_ELIGIBLE, {"on": channel, "most": limit})
+        return [SendRow(*row) for row in found]
 
     def has_ready(self, channel: str) -> bool:
         """Tell whether any document waits to be sent on a channel."""
-        table = tables.outbox
-        query = (
-            select(1).where(table.c.channel == channel, table.c.state == OutboxState.READY, table.c.state < 3).limit(1)
-        )
-        return self.connection.execute(query).first() is not None
+        return self.connection.execute(_READY, {"on": channel}).first() is not None
 
     def set_outbox(self, document_id: int, state: OutboxState, attempts: int, in_doubt: int) -> None:
         """Move a document on its way out."""
@@ -143,14 +159,7 @@ class Sends(Pending):
 
     def attempted(self, instruction_ids: Iterable[int]) -> set[int]:
         """Return the instructions of which an attempt is under way or in doubt."""
-        outbox, document = tables.outbox, tables.document
-        query = (
-            select(outbox.c.instruction_id)
-            .join(document, document.c.id == outbox.c.document_id)
-            .where(document.c.instruction_id.in_(set(instruction_ids)))
-            .where(outbox.c.state < OutboxState.DONE, outbox.c.attempts > 0)
-        )
-        return set(self.connection.execute(query).scalars())
+        return set(self.connection.execute(_ATTEMPTED, {"ids": list(set(instruction_ids))}).scalars())
 
     def holds(self, channel: str, holder: str, epoch: int) -> bool:
         """Tell whether a lease is still held, and keep it from changing hands until the commit."""

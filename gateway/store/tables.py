@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -76,6 +77,7 @@ class BusinessDate(TypeDecorator[date]):
     cache_ok = True
 
 
+@lru_cache(maxsize=64)  # all rows of a transaction have one time
 def microseconds(value: datetime) -> int:
     """Return UTC microseconds since 1970 of an aware time; raises ValueError for a naive one."""
     if value.tzinfo is None:

@@ -69,6 +69,7 @@ TRADE_EVENT: TypeAdapter[TradeEvent] = TypeAdapter(Annotated[_ANY, Field(discrim
 _SCHEMA = re.compile(rb'"schema"\s*:\s*"([a-z_]+/[0-9]+)"')
 _EXACT_DIGITS = 15  # what a binary float holds for sure
 _LONG = b"\\u0000"
+_AFTER_A_QUOTE = (b'" ', b'"\n', b'"\t', b'"\r')
 
 
 def _as_written(number: str) -> str:
@@ -107,7 +108,9 @@ def _is_plain(content: bytes) -> bool:
     compact = _canonical(content)
     if compact is None or _LONG in compact or b":null" in compact or b":[]" in compact:
         return False
-    return msgspec.json.format(content, indent=-1).count(b'":') == compact.count(b'":')
+    if any(space in content for space in _AFTER_A_QUOTE):  # a colon may stand apart from its key
+        content = msgspec.json.format(content, indent=-1)
+    return content.count(b'":') == compact.count(b'":')
 
 
 @lru_cache(maxsize=4)  # an event is parsed and then digested
