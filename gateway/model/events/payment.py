@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,24 @@ from gateway.model.examples import payment as examples
 from gateway.model.references import uetr
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import Amount, Event, Instant, PriceValue, Rule, Some, Text35, Text140
+
+
+def _names_no_clearing_system(event: Any) -> bool:
+    return bool(event.settlement_method == "clearing" and event.clearing_system is None)
+
+
+def _rate_does_not_fit(event: Any) -> bool:
+    instructed = event.instructed_amount
+    exchanged = instructed is not None and instructed.currency != event.settlement_amount.currency
+    return bool(exchanged != (event.exchange_rate is not None))
+
+
+_CLEARING: Final = Rule(
+    "clearing_system",
+    ("settlement_method", "clearing_system"),
+    "the clearing system, since the payment settles through one",
+    _names_no_clearing_system,
+)
 
 
 class _Transfer(Event):
@@ -90,6 +108,7 @@ class TransferBetweenInstitutions(_Transfer):
             "instructed_agent, instructing_agent or clearing, since a transfer between institutions has no cover",
             lambda event: event.settlement_method == "cover",
         ),
+        _CLEARING,
     )
 
     def terms(self) -> facts.Terms:
@@ -132,10 +151,11 @@ class TransferForCustomer(_Transfer):
         ),
         Rule(
             "exchange_rate",
-            ("exchange_rate", "instructed_amount"),
-            "the instructed amount, since an exchange rate is given",
-            lambda event: event.exchange_rate is not None and event.instructed_amount is None,
+            ("settlement_amount", "exchange_rate", "instructed_amount"),
+            "an exchange rate where the amount was instructed in another currency, and none where it was not",
+            _rate_does_not_fit,
         ),
+        _CLEARING,
     )
 
     def terms(self) -> facts.Terms:
