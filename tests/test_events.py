@@ -60,6 +60,21 @@ def test_complete_examples_use_every_field_of_their_kind(kind: str) -> None:
     assert required <= document(kind, minimal=True).keys()
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"settlement_method": "clearing"}, "clearing_system"),
+        ({"instructed_amount": {"value": "66000.00", "currency": "USD"}}, "exchange_rate"),
+        ({"instructed_amount": {"value": "61234.56", "currency": "EUR"}, "exchange_rate": "1"}, "exchange_rate"),
+        ({"exchange_rate": "0.9"}, "exchange_rate"),
+    ],
+)
+def test_a_payment_that_its_message_could_not_carry_is_refused_as_an_event(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(EventError) as refused:
+        parse_event(encode(document("transfer_for_customer/1", minimal=True) | changes))
+    assert [violation.path for violation in refused.value.violations] == [field]
+
+
 def test_settlement_terms_are_what_confirmations_are_compared_with() -> None:
     event = parse_event(encode(document(INSTRUCT)))
     assert isinstance(event, InstructSettlement)

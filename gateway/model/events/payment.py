@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,24 @@ _CLEARING: Final = Rule(
     ("settlement_method", "clearing_system"),
     "the clearing system, since the payment settles through one",
     lambda event: event.settlement_method == "clearing" and event.clearing_system is None,
+)
+
+
+def _names_no_clearing_system(event: Any) -> bool:
+    return bool(event.settlement_method == "clearing" and event.clearing_system is None)
+
+
+def _rate_does_not_fit(event: Any) -> bool:
+    instructed = event.instructed_amount
+    exchanged = instructed is not None and instructed.currency != event.settlement_amount.currency
+    return bool(exchanged != (event.exchange_rate is not None))
+
+
+_CLEARING: Final = Rule(
+    "clearing_system",
+    ("settlement_method", "clearing_system"),
+    "the clearing system, since the payment settles through one",
+    _names_no_clearing_system,
 )
 
 
@@ -98,6 +116,7 @@ class TransferBetweenInstitutions(_Transfer):
             "instructed_agent, instructing_agent or clearing, since a transfer between institutions has no cover",
             lambda event: event.settlement_method == "cover",
         ),
+        _CLEARING,
     )
 
     def terms(self) -> facts.Terms:
@@ -141,10 +160,11 @@ class TransferForCustomer(_Transfer):
         ),
         Rule(
             "exchange_rate",
-            ("exchange_rate", "instructed_amount"),
-            "the instructed amount, since an exchange rate is given",
-            lambda event: event.exchange_rate is not None and event.instructed_amount is None,
+            ("settlement_amount", "exchange_rate", "instructed_amount"),
+            "an exchange rate where the amount was instructed in another currency, and none where it was not",
+            _rate_does_not_fit,
         ),
+        _CLEARING,
     )
 
     def terms(self) -> facts.Terms:
