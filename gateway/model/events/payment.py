@@ -68,9 +68,21 @@ class _Transfer(Event):
     remittance: Some[Text140] = ()
     settlement_of: SettledInstruction | None = None
 
+    def links(self) -> tuple[facts.Link, ...]:
+        """State the settlement instruction whose cash leg it is."""
+        return () if self.settlement_of is None else (self.settlement_of.link(),)
+
     def names(self, transaction: str) -> dict[str, str]:
         """State the end-to-end references that travel with the payment."""
         return {"uetr": self.uetr or uetr(transaction), "end_to_end_id": self.end_to_end_id or transaction}
+
+
+_CLEARING: Final = Rule(
+    "clearing_system",
+    ("settlement_method", "clearing_system"),
+    "the clearing system, since the payment settles through one",
+    lambda event: event.settlement_method == "clearing" and event.clearing_system is None,
+)
 
 
 class TransferBetweenInstitutions(_Transfer):
@@ -90,6 +102,7 @@ class TransferBetweenInstitutions(_Transfer):
             "instructed_agent, instructing_agent or clearing, since a transfer between institutions has no cover",
             lambda event: event.settlement_method == "cover",
         ),
+        _CLEARING,
     )
 
     def terms(self) -> facts.Terms:
@@ -136,6 +149,7 @@ class TransferForCustomer(_Transfer):
             "the instructed amount, since an exchange rate is given",
             lambda event: event.exchange_rate is not None and event.instructed_amount is None,
         ),
+        _CLEARING,
     )
 
     def terms(self) -> facts.Terms:
@@ -202,6 +216,10 @@ class NotifyToReceive(Event):
     def terms(self) -> facts.Terms:
         """State what is expected, when, and on which account."""
         return _terms(self.amount, self.value_date, self.account)
+
+    def links(self) -> tuple[facts.Link, ...]:
+        """State the settlement instruction whose cash leg it is."""
+        return () if self.settlement_of is None else (self.settlement_of.link(),)
 
     def names(self, transaction: str) -> dict[str, str]:
         """State what the expected payment is known by; it is another's, so that nothing is derived."""

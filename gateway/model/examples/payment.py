@@ -155,6 +155,7 @@ TRANSFER_BETWEEN_INSTITUTIONS: dict[str, Any] = (
 
 TRANSFER_OTHERWISE: dict[str, Any] = TRANSFER_BETWEEN_INSTITUTIONS_MINIMAL | {
     "settlement_method": "clearing",
+    "clearing_system": "TGT",
     "settlement_priority": "normal",
     "purpose": {"proprietary": "House purpose"},
 }
