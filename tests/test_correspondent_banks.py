@@ -27,8 +27,8 @@ KINDS = {
     "cancel_notice/1": "camt.058.001.06",
 }
 BANK = {"bic": "BRKRGB2LXXX"}
-# Examples use every field; correspondents do not take an agent without BIC, clearing member and name, nor remittance that
-# is both structured and free.
+# Examples use every field; correspondents do not take an agent without BIC, clearing member and name, nor remittance
+# that is both structured and free.
 TAKEN: dict[str, dict[str, Any]] = {
     "transfer_between_institutions/1": {"creditor": BANK, "intermediary_agents": [BANK]},
     "transfer_for_customer/1": {"intermediary_agents": [BANK], "structured_remittance": None},

@@ -186,7 +186,7 @@ class Messages:
         )
 
     def _heading(self, profile: Profile, definition: str, service: str | None) -> str:
-        """Return the header that all messages of one definition and service to one counterparty share, as a text template."""
+        """Return the header that messages of one definition and service to one counterparty share, as a template."""
         spoken = _version(profile, self._tables[_HEADER])
         key = profile.bic, spoken, definition, service
         template = self._headings.get(key)

@@ -36,7 +36,7 @@ class PaymentReturn:
 class PaymentResolution:
     """How a case ends (camt.029): ``cancellation`` where it answers a request to cancel.
 
-    ``resolution`` is of the case as a whole, ``cancellation`` of the payment, or the case's where nothing closer is said.
+    ``resolution`` is of the case as a whole, ``cancellation`` of the payment; the case's, where nothing closer is said.
     """
 
     cancellation: StatusValue | None = None
