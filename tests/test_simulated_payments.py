@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.simulator.book import AnswerState
+from gateway.simulator.scenario import Delays
 from tests.test_simulator import THEM, Pipe, envelope, play, validator, values
 
 UETR = "3f0f6a2e-9a51-4c7e-8b1d-5e0c2a7d9b44"
@@ -67,7 +68,7 @@ async def test_a_cancellation_request_is_answered_under_its_case(
     tmp_path: Path, scenario: str, codes: list[tuple[str, str | None]], axis: str
 ) -> None:
     pipe = Pipe()
-    entries = await play(tmp_path / "b", pipe, payment("P1", f"payment-pending+{scenario}"), cancellation("P1"))
+    entries = await play(tmp_path / "b", pipe, payment("P1", f"payment-pending,{scenario}"), cancellation("P1"))
     answers = [sent.content for sent in pipe.sent if b"RsltnOfInvstgtn" in sent.content]
     said = [values(one, RESOLUTION + "Sts/Conf", DETAILS + "CxlStsRsnInf/Rsn/Cd") for one in answers]
     assert [tuple(one) for one in said] == codes
@@ -83,7 +84,7 @@ async def test_a_cancellation_request_is_answered_under_its_case(
 async def test_a_cancelled_payment_is_not_settled_any_more(tmp_path: Path) -> None:
     pipe = Pipe()
     entries = await play(
-        tmp_path / "b", pipe, payment("P1", "payment-booked+payment-cancelled"), cancellation("P1"), idle=0.05
+        tmp_path / "b", pipe, payment("P1", "payment-booked,payment-cancelled"), cancellation("P1"), idle=0.05
     )
     states = {answer.state for answer in entries[0].answers}
     assert AnswerState.DROPPED in states
@@ -92,8 +93,8 @@ async def test_a_cancelled_payment_is_not_settled_any_more(tmp_path: Path) -> No
 
 async def test_a_refused_cancellation_crosses_with_the_settlement(tmp_path: Path) -> None:
     pipe = Pipe()
-    text = "payment-booked+payment-cancellation-crossed"
-    entries = await play(tmp_path / "b", pipe, payment("P1", text), cancellation("P1"))
+    text = "payment-booked,payment-cancellation-crossed"
+    entries = await play(tmp_path / "b", pipe, payment("P1", text), cancellation("P1"), delays=Delays(late=0))
     assert entries[0].outcome is not None
     axes = entries[0].outcome.axes
     assert (axes["booking"], axes["cancellation"]) == ("booked", "rejected")
