@@ -14,7 +14,7 @@ from gateway import lifecycle
 from gateway.model.facts import InstructionName, Link
 from gateway.model.references import transaction_id
 from gateway.model.reports import Cause
-from gateway.model.transitions import GIVEN_UP, Dialogue
+from gateway.model.transitions import UNDONE, Dialogue
 from gateway.store import InstructionRow, Unit
 
 ACTOR: Final = "gateway"
@@ -37,7 +37,7 @@ def state(unit: Unit, own_bic: str, row: InstructionRow, links: Sequence[Link], 
 
 
 def mark(unit: Unit, pairs: Mapping[tuple[int, int], str]) -> list[tuple[InstructionRow, str]]:
-    """Alert what goes with an instruction that was given up, once.
+    """Alert what goes with an instruction that settles nothing, or no longer, once.
 
     Returns the instructions that were told, each with the transaction identification of the one that ended.
     """
@@ -46,7 +46,7 @@ def mark(unit: Unit, pairs: Mapping[tuple[int, int], str]) -> list[tuple[Instruc
     told = []
     for (one, other), relation in sorted(pairs.items()):
         for gone, left in ((rows[one], rows[other]), (rows[other], rows[one])):
-            if gone.headline not in GIVEN_UP or left.headline in GIVEN_UP:
+            if gone.headline not in UNDONE or left.headline in UNDONE:
                 continue
             if (left.id, gone.transaction_id) in known:
                 continue

@@ -240,6 +240,7 @@ def initiative(reference: str, *play: str, after: float = 0.0, **terms: str) -> 
 ARRIVALS: dict[str, list[bytes | Arrival]] = {
     "condition_modification": [condition("T7"), condition("T8", "prioritise")],
     "status_query": [query("T9")],
+    "payment_cancellation": [golden("camt.056.001.08.complete"), golden("camt.056.001.08.minimal")],
     "confirmation_cancellation": [confirmation_cancellation("T10")],
     "allegement_answer": [allegement_answer("A1"), allegement_answer("A2", "Cnsntd")],
     "trade_answer": [trade_answer("B1"), trade_answer("B2", "NAFI")],
@@ -362,6 +363,7 @@ ELSEWHERE = {  # test_simulated_exchange
     "foreign_exchange_amendment",
     "foreign_exchange_cancellation",
     "alleged_exchange",
+    "payment_query",  # test_simulated_payments
 }
 STANDING = ("repair", "inferred-matched", "unmatched:CMIS", "failing:LACK")
 
@@ -401,7 +403,7 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
         "sese.032",
     }
     expected |= {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
-    expected |= {"pacs.002", "pacs.004", "camt.054"}
+    expected |= {"pacs.002", "pacs.004", "camt.029", "camt.054"}
     expected |= {"semt.014", "semt.015", "sese.034", "sese.035", "sese.039", "semt.020", "semt.001"}
     expected |= {"semt.018", "admi.004"}
     assert families == expected

@@ -77,7 +77,9 @@ def _after_booking(step: Step) -> None:
 
 
 def _payment_resolution(step: Step, fact: PaymentResolution, _: tuple[Difference, ...]) -> None:
-    status = fact.cancellation
+    status, whole = fact.cancellation, fact.resolution
+    if status is not None and status.value == "accepted" and whole is not None and whole.value == "cancelled":
+        status = StatusValue("cancelled", status.reasons)
     if status is not None and (status.value != "proprietary" or step.value("cancellation") != NOTHING):
         step.answer("cancellation", status)
         _after_booking(step)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape
 
 from gateway import lifecycle
@@ -25,7 +25,7 @@ from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Direction, Rulebook
 from gateway.messages.schema_files import load_rulebook, read_tables
 from gateway.messages.validation import Validator
-from gateway.messages.writing import instant
+from gateway.messages.writing import instant, offset_instant
 from gateway.model.events import EVENT_KINDS, TradeEvent
 from gateway.model.facts import Reply, Terms
 from gateway.model.profile import Profile
@@ -36,7 +36,10 @@ if TYPE_CHECKING:
 _HEADER = "header"
 _NO_TERMS = Terms()
 _NO_DROPS: frozenset[str] = frozenset()
-_IDENTIFIER, _MOMENT = "IDENTIFIER", datetime.fromtimestamp(0, UTC)  # stand for the values that differ between messages
+_IDENTIFIER, _MOMENT = "IDENTIFIER", "MOMENT"  # stand for the values that differ between messages
+
+
+_TIMES: Final = {"zulu": instant, "offset": offset_instant}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class Messages:
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
         self._tables = {event: table for table in mappings for event in table.events}
         self._correspondents = {profile.bic: Correspondents(own_bic, profile.bic) for profile in profiles}
-        self._headings: dict[tuple[str, str, str], str] = {}
+        self._headings: dict[tuple[str, str, str, str | None], str] = {}
         # by table, definition and what the profile drops
         self._writers: dict[tuple[str, str, frozenset[str]], tuple[MessageWriter, str, str]] = {}
         for profile in profiles:
@@ -143,9 +146,9 @@ class Messages:
         correspondents = self._correspondents.get(profile.bic) or Correspondents(self._own_bic, profile.bic)
         asked = event.terms_asked(in_force) or in_force
         document, dropped = writer.write(event, identity, in_force, asked, correspondents)
-        heading = self._heading(profile, definition) % (
+        heading = self._heading(profile, definition, _business_service(profile, table, event)) % (
             escape(identity.business_message_id),
-            instant(identity.created_at),
+            _TIMES[profile.header_times](identity.created_at),
         )
         content = header.envelope(heading, f"{opening}{document}{closing}")
         _, warnings = self._accept(content, profile, "outgoing")
@@ -182,15 +185,15 @@ class Messages:
             family for family, kind, request in self._reader.families() if lifecycle.takes(dialogue, kind, request)
         )
 
-    def _heading(self, profile: Profile, definition: str) -> str:
-        """Return the header that all messages of one definition to one counterparty share, as a text template."""
+    def _heading(self, profile: Profile, definition: str, service: str | None) -> str:
+        """Return the header that messages of one definition and service to one counterparty share, as a template."""
         spoken = _version(profile, self._tables[_HEADER])
-        key = profile.bic, spoken, definition
+        key = profile.bic, spoken, definition, service
         template = self._headings.get(key)
         if template is None:
-            fields = header.HeaderFields(self._own_bic, profile.bic, _IDENTIFIER, definition, _MOMENT)
+            fields = header.HeaderFields(self._own_bic, profile.bic, _IDENTIFIER, definition, _MOMENT, service)
             text = self._write_header(fields, spoken).replace("%", "%%")
-            text = text.replace(f">{_IDENTIFIER}<", ">%s<").replace(f">{instant(_MOMENT)}<", ">%s<")
+            text = text.replace(f">{_IDENTIFIER}<", ">%s<").replace(f">{_MOMENT}<", ">%s<")
             template = self._headings[key] = text
         return template
 
@@ -211,6 +214,19 @@ class Messages:
             if key in known:
                 continue
             raise _unknown(profile, f"versions.{key}", key, known, "message")
+        if unknown := sorted(set(profile.business_service) - (served := self._served())):
+            raise _unknown(profile, f"business_service.{unknown[0]}", unknown[0], served, "message")
+
+    def _served(self) -> set[str]:
+        """List what a profile may name a business service for."""
+        messages = {table.message for table in self._tables.values()} - {"head.001"}
+        given = {
+            f"{table.message} with {field}"
+            for event, table in self._tables.items()
+            if event != _HEADER
+            for field in EVENT_KINDS[event].model.model_fields
+        }
+        return given | messages | {message[:4] for message in messages}
 
     def _check_drops(self, profile: Profile) -> None:
         """Refuse a drop list of no message, or that names no field of its event."""
@@ -257,6 +273,14 @@ def sources_of(table: Table) -> dict[str, type]:
 
 def _version(profile: Profile, table: Table) -> str:
     return profile.versions.get(table.version, table.default)
+
+
+def _business_service(profile: Profile, table: Table, event: TradeEvent) -> str | None:
+    services = profile.business_service
+    if not services:
+        return None
+    with_field = (f"{table.message} with {field}" for field in sorted(event.model_fields_set))
+    return next((services[key] for key in (*with_field, table.message, table.message[:4]) if key in services), None)
 
 
 def _drops(profile: Profile, table: Table) -> frozenset[str]:

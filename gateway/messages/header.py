@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
 
 from gateway.errors import UnreadableMessage
 from gateway.messages.parsing import ParsedMessage
@@ -21,13 +20,14 @@ _ANY_HEADER = re.compile(rb"<((?:[\w.-]+:)?AppHdr)[\s>].*?</\1\s*>", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class HeaderFields:
-    """What the mapping table of the header can name."""
+    """What the mapping table of the header can name; ``created_at`` as it is written, by ``writing``."""
 
     sender_bic: str
     receiver_bic: str
     business_message_id: str
     message_definition: str
-    created_at: datetime
+    created_at: str
+    business_service: str | None = None
     possible_duplicate: bool | None = None
 
 
@@ -40,12 +40,17 @@ def fields_of_header(parsed: ParsedMessage, *, possible_duplicate: bool) -> Head
     """Take the fields out of the header of a message that the gateway has written."""
     values = [
         parsed.header_value(path)
-        for path in ("Fr/FIId/FinInstnId/BICFI", "To/FIId/FinInstnId/BICFI", "BizMsgIdr", "MsgDefIdr", "CreDt")
+        for path in (
+            "Fr/FIId/FinInstnId/BICFI",
+            "To/FIId/FinInstnId/BICFI",
+            "BizMsgIdr",
+            "MsgDefIdr",
+            "CreDt",
+            "BizSvc",
+        )
     ]
-    sender, receiver, identifier, definition, created = [value or "" for value in values]
-    return HeaderFields(
-        sender, receiver, identifier, definition, datetime.fromisoformat(created), possible_duplicate or None
-    )
+    sender, receiver, identifier, definition, created = [value or "" for value in values[:-1]]
+    return HeaderFields(sender, receiver, identifier, definition, created, values[-1], possible_duplicate or None)
 
 
 def replace_header(content: bytes, header: str) -> bytes:

@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.model.facts import InstructionName, Link
+from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import (
     PRINTABLE_PATTERN,
     Amount,
@@ -325,3 +327,8 @@ class SettledInstruction(Strict):
     source: Text35
     trade_id: Text35
     instruction_number: Annotated[int, Field(ge=1, le=999_999)]
+
+    def link(self) -> Link:
+        """State that the payment goes with that instruction, as its ``payment``."""
+        name = InstructionName(self.source, self.trade_id, self.instruction_number, Dialogue.SETTLEMENT)
+        return Link("payment", name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 class _Strict(BaseModel):
@@ -55,6 +55,7 @@ class Tolerances(_Strict):
     settlement_date_days: int = Field(default=0, ge=0, le=30)
 
 
+BusinessService = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,35}$")]
 ReceiptMeaning = Literal["received", "rejected"]
 
 
@@ -85,6 +86,14 @@ class Profile(_Strict):
     versions: dict[str, str] = Field(
         default_factory=dict,
         description="the message definition for each business message; the mapping tables name the keys and defaults",
+    )
+    business_service: dict[str, BusinessService] = Field(
+        default_factory=dict,
+        description="the header's business service: by message (`pacs.009`), by its area (`pacs`), or by message and a "
+        "field that the event gives (`pacs.009 with underlying`), the closest first; none where nothing is named",
+    )
+    header_times: Literal["zulu", "offset"] = Field(
+        default="zulu", description="how the header states its time in UTC: with Z, or with +00:00 as CBPR+ asks"
     )
     drops: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,

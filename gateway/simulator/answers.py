@@ -31,6 +31,8 @@ _NO_VERSION = "99"
 LISTED = "listed"
 """The term of an arrival under which the transactions that its answers list are kept, as JSON."""
 
+_QUERY = "status_query"  # whose answers tell where a settlement stands
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -271,20 +273,21 @@ class Writer:
             values |= self._listed(described, arrival, row.get("omits", 0))
         status = str(row.get("status", ""))
         if row.get("tells"):
-            status = self._told(answer.values["told"].split(","), values)
+            status = self._told(answer.dialogue, answer.values["told"].split(","), values)
         from_bic = str(row.get("from_bic", self._bic))
         return self._template(document, message_definition, status, from_bic).render(values).encode()
 
-    def _told(self, standing: Sequence[str], values: dict[str, str]) -> str:
+    def _told(self, dialogue: str, standing: Sequence[str], values: dict[str, str]) -> str:
         """Join the statuses of several steps into one; each has a reason of its own, which is added to the values."""
         statuses = []
         for text in standing:
             step = Step.parse(text)
-            row = self.status_step(step)
+            row = self.status_step(dialogue, step)
             assert row is not None  # only such steps are told
             name = f"{row['axis']}_reason"
             if stated := _reasons(row, step.argument):
-                values[name] = stated["reason"]
+                # A document with one status names its reason plainly.
+                values[name] = values["reason"] = stated["reason"]
             reason = self._table["fragments"]["reason"].replace("{reason}", f"{{{name}}}")
             statuses.append(row["status"].replace("{>reason}", reason))
         return "".join(statuses)
@@ -297,16 +300,19 @@ class Writer:
         for terms in transactions[: len(transactions) - omits]:
             values = {name: self._coded.get(name, {}).get(text, text) for name, text in terms.items()}
             values["element"] = self._table["elements"].get(terms.get("quantity_type", ""), "Unit")
-            steps_said = [step for step in terms["standing"].split(",") if step and self.status_step(Step.parse(step))]
-            told = [self._told([step], values) for step in steps_said]
+            steps_said = [
+                step for step in terms["standing"].split(",") if step and self.status_step(_QUERY, Step.parse(step))
+            ]
+            told = [self._told(_QUERY, [step], values) for step in steps_said]
             statuses = "".join(f"<StsAndRsn>{status}</StsAndRsn>" for status in told)
             written.append(template.render(values | {"statuses": Template(statuses).render(values)}))
         return {LISTED: "".join(written), "listed_any": "true" if written else "false"}
 
-    def status_step(self, step: Step) -> Mapping[str, Any] | None:
-        """Return the row of a settlement's step that a status advice can state, or None."""
-        row = self._steps["settlement"].get(step.name, {})
-        return row if row.get("document") == "status_advice" and row.get("axis") else None
+    def status_step(self, dialogue: str, step: Step) -> Mapping[str, Any] | None:
+        """Return the row of a step that the document of a dialogue that tells statuses can state, or None."""
+        told = next((row["document"] for row in self._steps[dialogue].values() if row.get("tells")), None)
+        row = self._steps[self.dialogues[dialogue].about[0]].get(step.name, {})
+        return row if row.get("document") == told and row.get("axis") else None
 
     def settles(self, answer: Answer) -> bool:
         """Tell whether an answer confirms that something has settled."""

@@ -371,7 +371,9 @@ class Desk:
             if answer.said_at <= at and answer.axis in tells:
                 latest[answer.axis] = answer.step
         steps = (latest[axis] for axis in tells if axis in latest)
-        return [step for step in steps if self._writer.status_step(Step.parse(step)) is not None]
+        return [
+            step for step in steps if self._writer.status_step(arrival.dialogue or "", Step.parse(step)) is not None
+        ]
 
     def _mirrored(self, arrival: Arrival, dialogue: str) -> Arrival:
         """Turn a message of ours into what the counterparty begins with the same terms, seen from its side."""

@@ -21,7 +21,7 @@ from gateway.model.reports import (
     encode,
     settled_sums,
 )
-from gateway.model.transitions import GIVEN_UP
+from gateway.model.transitions import UNDONE
 from gateway.store import tables
 from gateway.store.history import GENESIS, entry_hash
 from gateway.store.pending import Moved, Pending
@@ -213,7 +213,7 @@ class Instructions(Pending):
             (row.id, sequence, self.now, actor, action, f"{cause.kind}:{cause.identifier}", detail, head)
         )
         self._touched.add(row.id)
-        if headline in GIVEN_UP and before not in GIVEN_UP:
+        if headline in UNDONE and before not in UNDONE:
             self.recheck([row.id])
         if not publish:
             return
@@ -253,7 +253,7 @@ class Instructions(Pending):
         before = row.account_servicer_transaction_id, row.market_infrastructure_transaction_id
         after = servicer or before[0], infrastructure or before[1]
         row.account_servicer_transaction_id, row.market_infrastructure_transaction_id = after
-        if after != before and row.headline in GIVEN_UP:  # what states a link to this name could not be told before
+        if after != before and row.headline in UNDONE:  # what states a link to this name could not be told before
             self.recheck([row.id])
 
 

@@ -249,6 +249,10 @@ class InstructSecuritiesFinancing(FinancingTerms):
             closing_amount=money(self.termination_amount),
         )
 
+    def links(self) -> tuple[facts.Link, ...]:
+        """State what both legs settle before, with or after."""
+        return tuple(linkage.link() for linkage in self.linkages)
+
     def axes_at_birth(self) -> dict[str, str]:
         """Say that a financing is born held."""
         return {"hold": "held"} if self.hold else {}

@@ -34,13 +34,6 @@ from gateway.model.references import uetr
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import Amount, Event, Instant, PriceValue, Rule, Some, Text35, Text140
 
-_CLEARING: Final = Rule(
-    "clearing_system",
-    ("settlement_method", "clearing_system"),
-    "the clearing system, since the payment settles through one",
-    lambda event: event.settlement_method == "clearing" and event.clearing_system is None,
-)
-
 
 def _names_no_clearing_system(event: Any) -> bool:
     return bool(event.settlement_method == "clearing" and event.clearing_system is None)
@@ -93,6 +86,10 @@ class _Transfer(Event):
     remittance: Some[Text140] = ()
     settlement_of: SettledInstruction | None = None
 
+    def links(self) -> tuple[facts.Link, ...]:
+        """State the settlement instruction whose cash leg it is."""
+        return () if self.settlement_of is None else (self.settlement_of.link(),)
+
     def names(self, transaction: str) -> dict[str, str]:
         """State the end-to-end references that travel with the payment."""
         return {"uetr": self.uetr or uetr(transaction), "end_to_end_id": self.end_to_end_id or transaction}
@@ -116,7 +113,6 @@ class TransferBetweenInstitutions(_Transfer):
             "instructed_agent, instructing_agent or clearing, since a transfer between institutions has no cover",
             lambda event: event.settlement_method == "cover",
         ),
-        _CLEARING,
     )
 
     def terms(self) -> facts.Terms:
@@ -164,7 +160,6 @@ class TransferForCustomer(_Transfer):
             "an exchange rate where the amount was instructed in another currency, and none where it was not",
             _rate_does_not_fit,
         ),
-        _CLEARING,
     )
 
     def terms(self) -> facts.Terms:
@@ -231,6 +226,10 @@ class NotifyToReceive(Event):
     def terms(self) -> facts.Terms:
         """State what is expected, when, and on which account."""
         return _terms(self.amount, self.value_date, self.account)
+
+    def links(self) -> tuple[facts.Link, ...]:
+        """State the settlement instruction whose cash leg it is."""
+        return () if self.settlement_of is None else (self.settlement_of.link(),)
 
     def names(self, transaction: str) -> dict[str, str]:
         """State what the expected payment is known by; it is another's, so that nothing is derived."""

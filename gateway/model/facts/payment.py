@@ -34,9 +34,13 @@ class PaymentReturn:
 
 @dataclass(frozen=True, slots=True)
 class PaymentResolution:
-    """How a case ends (camt.029): ``cancellation`` where it answers a request to cancel."""
+    """How a case ends (camt.029): ``cancellation`` where it answers a request to cancel.
+
+    ``resolution`` is of the case as a whole, ``cancellation`` of the payment; the case's, where nothing closer is said.
+    """
 
     cancellation: StatusValue | None = None
+    resolution: StatusValue | None = None
 
 
 @dataclass(frozen=True, slots=True)

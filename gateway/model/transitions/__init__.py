@@ -61,6 +61,7 @@ __all__ = [
     "SETTLED",
     "STATUS",
     "TRANSITIONS",
+    "UNDONE",
     "WAYS",
     "Cause",
     "Dialogue",
@@ -97,7 +98,10 @@ EFFECTS: Final[Mapping[tuple[str, str, str, str], tuple[str, str]]] = {
 FINISHED: Final[Mapping[str, frozenset[str]]] = {dialogue: table.finished for dialogue, table in DIALOGUES.items()}
 
 GIVEN_UP: Final = frozenset({"cancelled", "rejected", "withdrawn"})
-"""The headlines of an instruction that ended without settling: what is linked with it must know."""
+"""The headlines of an instruction that ended without settling."""
+
+UNDONE: Final = GIVEN_UP | {"returned"}
+"""The headlines of an instruction that settles nothing, or no longer: what is linked with it must know."""
 
 REQUESTS: Final = frozenset(
     axis for (_, axis), rows in TRANSITIONS.items() if any(row.cause == REQUEST for row in rows)
