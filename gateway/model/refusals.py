@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.errors import EventError, Violation
 from gateway.model import cash, vocabulary
-from gateway.model.vocabulary import Event
+from gateway.model.event import Event
 
 _RULES = vocabulary.RULES | cash.RULES
 _VALUE_LENGTH = 140

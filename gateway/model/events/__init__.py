@@ -18,6 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from gateway.errors import EventError
 from gateway.model import refusals
+from gateway.model.event import Event
 from gateway.model.events import (
     administration,
     allegement,
@@ -31,7 +32,6 @@ from gateway.model.events import (
     technical,
 )
 from gateway.model.events.kinds import CANCELLATION, EventKind
-from gateway.model.vocabulary import Event
 
 __all__ = [
     "CANCELLATION",

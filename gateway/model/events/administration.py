@@ -6,10 +6,16 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
+from gateway.model.event import Event
 from gateway.model.events.kinds import EventKind
 from gateway.model.examples import administration as examples
 from gateway.model.transitions import Dialogue
-from gateway.model.vocabulary import Bic, DefinitionIdentifier, Event, Text35, Text350
+from gateway.model.vocabulary import (
+    Bic,
+    DefinitionIdentifier,
+    Text35,
+    Text350,
+)
 
 
 class WithdrawMessage(Event):

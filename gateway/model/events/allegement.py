@@ -6,10 +6,16 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
+from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import EventKind
 from gateway.model.examples import allegement as examples
 from gateway.model.transitions import Dialogue
-from gateway.model.vocabulary import Code, Event, Rule, Strict, Text35, Text210
+from gateway.model.vocabulary import (
+    Code,
+    Strict,
+    Text35,
+    Text210,
+)
 
 
 class Response(Strict):

@@ -8,6 +8,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import Field
 
 from gateway.model import facts
+from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, DATES, EventKind, money
 from gateway.model.examples import confirmation as examples
 from gateway.model.transitions import Dialogue
@@ -23,7 +24,6 @@ from gateway.model.vocabulary import (
     ConfirmingParty,
     Days,
     DirectedAmount,
-    Event,
     Instant,
     Investor,
     Isin,
@@ -32,7 +32,6 @@ from gateway.model.vocabulary import (
     Price,
     Priority,
     Quantity,
-    Rule,
     Some,
     StandingSettlementInstruction,
     Text35,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from gateway.model import facts
+from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, EventKind, money
 from gateway.model.events.settlement import ChangeSettlementConditions
 from gateway.model.examples import financing as examples
@@ -24,7 +25,6 @@ from gateway.model.vocabulary import (
     Code,
     Days,
     DirectedAmount,
-    Event,
     Investor,
     Isin,
     Linkage,
@@ -34,7 +34,6 @@ from gateway.model.vocabulary import (
     Priority,
     Quantity,
     RateName,
-    Rule,
     SignedRate,
     Some,
     Text35,

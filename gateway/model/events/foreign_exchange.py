@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.model import facts
+from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, DATES, EventKind, money
 from gateway.model.examples import foreign_exchange as examples
 from gateway.model.transitions import Dialogue
@@ -19,11 +20,9 @@ from gateway.model.vocabulary import (
     Bic,
     Country,
     Currency,
-    Event,
     Instant,
     Lei,
     RateValue,
-    Rule,
     Some,
     Strict,
     Text35,

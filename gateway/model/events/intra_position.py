@@ -8,18 +8,17 @@ from typing import ClassVar, Final, Literal
 from pydantic import Field
 
 from gateway.model import facts
+from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, EventKind
 from gateway.model.examples import intra_position as examples
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import (
     Bic,
     Code,
-    Event,
     Isin,
     Linkage,
     Priority,
     Quantity,
-    Rule,
     Some,
     Text35,
     Text140,

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.model import facts
-from gateway.model.vocabulary import Amount, DirectedAmount, Event, Rule
+from gateway.model.event import Event, Rule
+from gateway.model.vocabulary import (
+    Amount,
+    DirectedAmount,
+)
 
 CANCELLATION: Final = "cancellation"
 """The role of an event that asks for the end of an instruction."""

@@ -28,11 +28,19 @@ from gateway.model.cash import (
     Uetr,
     UnderlyingTransfer,
 )
+from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, EventKind, money
 from gateway.model.examples import payment as examples
 from gateway.model.references import uetr
 from gateway.model.transitions import Dialogue
-from gateway.model.vocabulary import Amount, Event, Instant, PriceValue, Rule, Some, Text35, Text140
+from gateway.model.vocabulary import (
+    Amount,
+    Instant,
+    PriceValue,
+    Some,
+    Text35,
+    Text140,
+)
 
 
 def _names_no_clearing_system(event: Any) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from gateway.model import facts
+from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, DATES, EventKind, money
 from gateway.model.examples import settlement as examples
 from gateway.model.transitions import Dialogue
@@ -23,7 +24,6 @@ from gateway.model.vocabulary import (
     Code,
     Days,
     DirectedAmount,
-    Event,
     FurtherChain,
     HoldReason,
     Investor,
@@ -35,7 +35,6 @@ from gateway.model.vocabulary import (
     Price,
     Priority,
     Quantity,
-    Rule,
     Some,
     Strict,
     Text35,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, StringConstraints
 
 from gateway.model import facts
+from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import EventKind
 from gateway.model.examples import statement as examples
 from gateway.model.transitions import Dialogue
@@ -18,9 +19,7 @@ from gateway.model.vocabulary import (
     Code,
     Currency,
     DefinitionIdentifier,
-    Event,
     Isin,
-    Rule,
     Some,
     Strict,
     Text35,

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from gateway.model.event import Event
 from gateway.model.events.kinds import EventKind
 from gateway.model.examples import technical as examples
 from gateway.model.transitions import Dialogue
@@ -15,7 +16,6 @@ from gateway.model.vocabulary import (
     NARRATIVE_PATTERN,
     Bic,
     DefinitionIdentifier,
-    Event,
     Instant,
     ProprietaryIdentification,
     Some,
