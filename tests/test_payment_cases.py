@@ -170,7 +170,8 @@ async def test_a_return_in_another_currency_is_alerted_and_makes_nothing_whole(l
 async def test_a_return_under_one_reference_with_another_amount_is_not_counted(loops: Loops) -> None:
     await pay(loops)
     await loops.hear(returned("1000.00", "RTR1"))
-    await loops.hear(returned("61234.56", "RTR1", created_at="2026-03-06T10:00:00Z"))
+    again = returned("61234.56", "RTR1", created_at="2026-03-06T10:00:00Z")
+    await loops.hear(again.replace(b"<BizMsgIdr>RTR1<", b"<BizMsgIdr>RTR1-AGAIN<"))
     found = await story(loops)
     assert (found.instruction.headline, alerts(found)) == (
         "partially_returned",

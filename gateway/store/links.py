@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from gateway.model.facts import OWN_NAMES, State
-from gateway.model.transitions import GIVEN_UP
+from gateway.model.transitions import UNDONE
 from gateway.store import tables
 from gateway.store.pending import Pending
 from gateway.store.rows import InstructionRow, Linked
@@ -125,11 +125,11 @@ class Links(Pending):
         own = [table.c[name] for name in OWN_NAMES]
         query = select(table.c.id, table.c.counterparty, table.c.headline, *own).where(table.c.id.in_(instruction_ids))
         these = {row[0]: tuple(row) for row in self.connection.execute(query)}
-        kept = {number for number, row in these.items() if row[2] not in GIVEN_UP}
+        kept = {number for number, row in these.items() if row[2] not in UNDONE}
         found: dict[tuple[int, int], str] = {}
 
         def note(number: int, relation: str, names: str, other: int, counterparty: str, headline: str) -> None:
-            if number == other or (number in kept) == (headline not in GIVEN_UP):
+            if number == other or (number in kept) == (headline not in UNDONE):
                 return
             if names not in _OF_ITS_CHANNEL or these[number][1] == counterparty:
                 found[number, other] = relation
@@ -151,7 +151,7 @@ class Links(Pending):
                     .where(link.c.value.in_(by_value), link.c.names == names, link.c.ended_by.is_(None))
                 )
             if all(number in kept for said in by_value.values() for number, _ in said):
-                query = query.where(table.c.headline.in_(GIVEN_UP))
+                query = query.where(table.c.headline.in_(UNDONE))
             for value, other, counterparty, headline in self.connection.execute(query):
                 for number, relation in by_value[value]:
                     note(number, relation, names, other, counterparty, headline)
