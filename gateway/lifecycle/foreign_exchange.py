@@ -7,7 +7,7 @@ message) is of the request, and the trade stands; what else is said of the trade
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 
 from gateway.lifecycle.step import Step, break_order
@@ -21,15 +21,14 @@ _REQUESTS: Final = ("amendment", "cancellation")
 
 def _status(step: Step, fact: ForeignExchangeStatus, differences: tuple[Difference, ...]) -> None:
     word, about = fact.status.value, step.evidence.about
-    if about in _REQUESTS and _is_open(step, about):
-        if word in _REFUSED:
-            step.answer(about, StatusValue("rejected", fact.status.reasons, fact.status.proprietary))
-            return
-        if about == "amendment":
-            step.answer("amendment", StatusValue("modified"))
+    if about in _REQUESTS and word in _REFUSED:
+        _refused(step, about, fact.status)
+        return
+    if about == "amendment" and _is_open(step):
+        step.answer("amendment", StatusValue("modified"))
     step.prove_delivery()
-    if word == "rescinded" and step.value("cancellation") == "requested":
-        step.answer("cancellation", StatusValue("cancelled"))
+    if word == "rescinded":
+        _cancelled(step)
     if fact.split and word != "split":
         step.alert("foreign_exchange_split", f"It says {word}.")
         if word == "settled":
@@ -37,27 +36,56 @@ def _status(step: Step, fact: ForeignExchangeStatus, differences: tuple[Differen
         return
     for axis, value in SAYS[word]:
         step.say(axis, fact.status if value == word else StatusValue(value))
-    newest = step.axes["processing"].archive_id == step.evidence.archive_id
-    if fact.states_trade and not fact.split and newest:
-        _compare(step, fact.terms(), differences)
+    if fact.states_trade and not fact.split:
+        stated = fact.terms()
+        amended = bool(differences) and _is_amended(step, stated)
+        if step.axes["processing"].archive_id == step.evidence.archive_id:  # nothing newer was said before
+            _compare(step, () if amended else differences)
 
 
-def _is_open(step: Step, request: str) -> bool:
+def _refused(step: Step, request: str, status: StatusValue) -> None:
+    """Take a refusal that names a request as one of that, and never of the trade."""
+    if not _is_open(step) and step.value("processing") == "rescinded":
+        return  # another request crossed it: there is nothing left to cancel
+    step.answer(request, StatusValue("rejected", status.reasons, status.proprietary))
+
+
+def _cancelled(step: Step) -> None:
+    """Answer every cancellation that is open: the system does not say which of them it has done."""
+    evidence = step.evidence
+    for name, asked in (step.requests or {}).items():
+        if asked.request == "cancellation" and asked.status.value == "requested":
+            step.evidence = replace(evidence, names=name)
+            step.answer("cancellation", StatusValue("cancelled"))
+    step.evidence = evidence
+
+
+def _is_open(step: Step) -> bool:
     asked = (step.requests or {}).get(step.evidence.names or "")
-    return asked is not None and asked.request == request and asked.status.value == "requested"
+    return asked is not None and asked.status.value == "requested"
 
 
-def _compare(step: Step, stated: Terms, differences: tuple[Difference, ...]) -> None:
-    """Tell whether the system holds the trade as instructed, or as we asked to amend it."""
-    amendments = [
-        one
-        for one in (step.requests or {}).values()
-        if one.request == "amendment" and one.status.value in ("requested", "modified")
-    ]
-    amended = amendments[-1].terms if amendments else None
-    if differences and amended is not None and _is_stated(amended, stated):
+def _is_amended(step: Step, stated: Terms) -> bool:
+    """Tell whether the system holds the trade as we asked to amend it; the first such amendment is done then."""
+    so = {
+        name: one
+        for name, one in (step.requests or {}).items()
+        if one.request == "amendment"
+        and one.status.value in ("requested", "modified")
+        and one.terms is not None
+        and _is_stated(one.terms, stated)
+    }
+    opened = next((name for name, one in so.items() if one.status.value == "requested"), None)
+    if opened is not None:
+        evidence = step.evidence
+        step.evidence = replace(evidence, names=opened)
         step.answer("amendment", StatusValue("modified"))
-        differences = ()
+        step.evidence = evidence
+    return bool(so)
+
+
+def _compare(step: Step, differences: tuple[Difference, ...]) -> None:
+    """Keep in what the system holds the trade otherwise than instructed or amended, and alert what is new."""
     fresh = set(differences).difference(step.breaks)
     step.breaks = tuple(sorted(differences, key=break_order))
     if fresh:

@@ -74,6 +74,12 @@ PAYMENT: Final = DialogueTable(
         ),
         "status_query": (
             *request(("accepted", *REFUSALS), ("answered",), refusals=REFUSALS),
+            Edges(
+                ("answered",),
+                ("accepted", *REFUSALS),
+                STATUS,
+                "a status that came meanwhile may not have been the answer",
+            ),
             Edges(("requested", "accepted", "answered"), ("requested",), REQUEST, "it may be asked at any time"),
         ),
         "receipt": (Edges((NOTHING, *_request_answers), _request_answers, STATUS),),

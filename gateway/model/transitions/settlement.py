@@ -70,6 +70,9 @@ AXES: Final = {
     ),
     "status_query": (
         *request(("accepted", *REFUSALS), ("answered",), refusals=REFUSALS),
+        Edges(
+            ("answered",), ("accepted", *REFUSALS), STATUS, "a status that came meanwhile may not have been the answer"
+        ),
         Edges(("requested", "accepted", "answered"), ("requested",), REQUEST, "it may be asked at any time"),
     ),
     "withdrawal": UNANSWERED,
