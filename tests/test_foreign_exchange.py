@@ -383,6 +383,46 @@ async def test_a_cancellation_names_the_trade_in_force_and_ends_it(both_loops: L
     assert (axis(story, "cancellation"), story.instruction.headline) == ("cancelled", "cancelled")
 
 
+async def test_a_second_cancellation_is_refused_because_the_first_one_is_done(loops: Loops) -> None:
+    await sent(loops, instruct(), cancel())
+    second = await sent(loops, cancel(event_id="again"))
+    await loops.hear(notification(coded("RSCD"), name_of()))
+    await loops.hear(notification(coded("RJCT"), second, identifier="S2", created_at="2026-03-02T12:00:00Z"))
+    story = await ours(loops)
+    assert [one.status.value for one in (story.state.requests or {}).values()] == ["cancelled", "cancelled"]
+    assert (axis(story, "processing"), story.instruction.headline) == ("rescinded", "cancelled")
+    assert await loops.parked() == []
+
+
+async def test_of_two_amendments_the_one_whose_terms_the_system_holds_is_done_and_the_other_may_be_refused(
+    loops: Loops,
+) -> None:
+    first = await sent(loops, instruct(), amend())
+    second = await sent(loops, amend(event_id="again", settlement_date="2026-03-06"))
+    await loops.hear(details("UMTC", name_of(), day="2026-03-05"))
+    await loops.hear(notification(coded("RJCT"), second, identifier="S2", created_at="2026-03-02T12:00:00Z"))
+    story = await ours(loops)
+    said = {name: one.status.value for name, one in (story.state.requests or {}).items()}
+    assert said == {first: "modified", second: "rejected"}
+    assert (axis(story, "processing"), alerts(story)) == ("accepted", [])
+
+
+async def test_a_refusal_of_an_amendment_that_is_done_is_parked_and_never_one_of_the_trade(loops: Loops) -> None:
+    request = await sent(loops, instruct(), amend())
+    await loops.hear(details("UMTC", name_of(), day="2026-03-05"))
+    await loops.hear(notification(coded("RJCT"), request, identifier="S2", created_at="2026-03-02T12:00:00Z"))
+    assert axis(await ours(loops), "processing") == "accepted"
+    assert (await loops.only_parked()).summary.code == "illegal_transition"
+
+
+async def test_details_that_come_late_still_tell_that_an_amendment_is_done(loops: Loops) -> None:
+    await sent(loops, instruct(), amend())
+    await loops.hear(notification(coded("FMTC"), name_of(), created_at="2026-03-02T12:00:00Z"))
+    await loops.hear(details("UMTC", name_of(), day="2026-03-05", created_at="2026-03-02T11:30:00Z"))
+    story = await ours(loops)
+    assert (axis(story, "amendment"), axis(story, "matching"), alerts(story)) == ("modified", "matched", [])
+
+
 async def test_a_refused_cancellation_leaves_the_trade_where_it_is(loops: Loops) -> None:
     await sent(loops, instruct())
     await loops.hear(notification(coded("FMTC"), name_of()))
