@@ -182,6 +182,8 @@ FATES = {
 REFUSED_EVENTS = {"illegal_transition", "request_unknown_instruction"}
 # What the counterparty says wrongly on purpose; each is parked.
 FAULTS = {"garbage", "unknown-transaction", "impostor"}
+ENDS = {"settled", "rejected", "rescinded", "refused"}  # of a foreign exchange trade
+BEGINS = {"alleged", "confirmed", "generated"}  # by these steps it tells us of what it begins
 # A query that finds nothing to tell is answered that the payment was received, also where it was refused or was blocked
 # meanwhile; and what an amended trade is called does not enter the book. These axes are then not compared.
 RECEIVED, AMENDED = ("payment_query", "received"), ("foreign_exchange_amendment", "amended")
@@ -446,7 +448,11 @@ class Dialogues(RuleBasedStateMachine):
             state = msgspec.json.decode(row["state"], type=State)
             ours[row["trade_id"] if state.delivery is Delivery.THEIRS else row["transaction_id"]] = state
         theirs = {entry.transaction_id for entry in entries if entry.message_definition is None}
-        expected = {name: outcome for name, outcome in outcomes(entries).items() if name not in theirs or outcome.axes}
+        expected = {
+            name: outcome
+            for name, outcome in outcomes(entries).items()
+            if (name not in theirs or outcome.axes) and name not in self._unheard(entries)
+        }
         faults = self._left_with_operators(entries)
         said = self._answered(entries)
         spoken: dict[str, set[tuple[str, str]]] = defaultdict(set)
@@ -512,7 +518,7 @@ class Dialogues(RuleBasedStateMachine):
     def _answered(entries: Sequence[BookEntry]) -> dict[tuple[str, str], str]:
         """Return the last word on each message of ours that asks something, by its identifier and axis."""
         said = {}
-        crossed = Dialogues._amended_after_settlement(entries)
+        crossed = Dialogues._amended_after_the_end(entries)
         for entry in entries:
             for answer in sorted(entry.answers, key=lambda answer: answer.said_at):
                 spoken = answer.state is AnswerState.SENT and answer.business_message_id not in crossed
@@ -527,7 +533,14 @@ class Dialogues(RuleBasedStateMachine):
             for entry in entries
             for answer in entry.answers
             if answer.step.partition(":")[0] in FAULTS or (entry.dialogue, answer.step) == RECEIVED
-        } | self._amended_after_settlement(entries)
+        } | self._amended_after_the_end(entries)
+        unheard = self._unheard(entries)
+        wrong |= {
+            answer.business_message_id
+            for entry in entries
+            if entry.transaction_id in unheard
+            for answer in entry.answers
+        }
         archive = {row["id"]: row["business_message_id"] for row in self.run(self.loops.rows(tables.archive))}
         return [
             f"parked: {row['stage']} {row['code']}: {row['text']}"
@@ -538,21 +551,32 @@ class Dialogues(RuleBasedStateMachine):
         ]
 
     @staticmethod
-    def _amended_after_settlement(entries: Sequence[BookEntry]) -> set[str]:
-        """Name the answers to amendments that crossed a settlement: the system said both."""
-        settled = {
+    def _unheard(entries: Sequence[BookEntry]) -> set[str]:
+        """Name what the other side began and never told us: what it says of that afterwards is for an operator."""
+        return {
+            entry.transaction_id or ""
+            for entry in entries
+            if entry.message_definition is None
+            and entry.valid
+            and not any(answer.step in BEGINS and answer.state is AnswerState.SENT for answer in entry.answers)
+        }
+
+    @staticmethod
+    def _amended_after_the_end(entries: Sequence[BookEntry]) -> set[str]:
+        """Name the answers to amendments that crossed the end of their trade: the system said both."""
+        ended = {
             entry.transaction_id: answer.said_at
             for entry in entries
             for answer in entry.answers
-            if (entry.dialogue, answer.step) == ("foreign_exchange", "settled")
+            if entry.dialogue == "foreign_exchange" and answer.step in ENDS
         }
         return {
             answer.business_message_id
             for entry in entries
             for answer in entry.answers
             if (entry.dialogue, answer.step) == AMENDED
-            and entry.transaction_id in settled
-            and settled[entry.transaction_id] < answer.said_at
+            and entry.transaction_id in ended
+            and ended[entry.transaction_id] < answer.said_at
         }
 
     def _release_what_came_too_early(self) -> None:
