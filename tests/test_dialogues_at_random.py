@@ -44,7 +44,7 @@ from tests import loops as under_test
 from tests.loops import CHANNEL, OWN_BIC, Loops, settings_for
 
 FULL = os.environ.get("GATEWAY_TEST_FULL") == "1"
-EXAMPLES = 1000 if FULL else 8
+EXAMPLES = 1000 if FULL else 12
 STEPS = 40
 
 T = TypeVar("T")
