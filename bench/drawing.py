@@ -18,7 +18,7 @@ _RATIOS = (
     ),
     (("messages", "comparisons", "read_confirmation"), "read sese.025, validated", "libxml2 parses and validates it"),
     (("messages", "comparisons", "read_status_advice"), "read sese.024, validated", "libxml2 parses and validates it"),
-    (("messages", "comparisons", "rules"), "rules on sese.023 (standard, csdr)", "libxml2 validates it"),
+    (("messages", "comparisons", "rules"), "rules on sese.023 (standard, csdr, smpg)", "libxml2 validates it"),
     (("path", "sqlite"), "whole path, SQLite, embedded broker", "native floor"),
     (("path", "postgresql"), "whole path, PostgreSQL, Apache Kafka", "native floor"),
     (("processes",), "processor time, two processes", "one process"),
@@ -54,6 +54,9 @@ def table(results: dict[str, Any]) -> str:
 
 
 def _recorded(results: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    at_length = results.get("messages", {}).get("comparisons", {}).get("rules_at_length")
+    if at_length:
+        yield "rules on a message whose markup was not seen before: times its validation", f"{at_length['ratio']:.2f}"
     for key, name in (("sqlite", "SQLite, embedded broker"), ("postgresql", "PostgreSQL, Apache Kafka")):
         value = results.get("path", {}).get(key, {})
         if "ratio" not in value:

@@ -25,7 +25,7 @@ from gateway.model.profile import Profile
 
 VARIETY = 200  # distinct messages, so that no cache of one answers for all
 ROUNDS = 5
-PACKS = ("csdr",)  # what a European custodian asks for, besides the standard pack
+PACKS = ("csdr", "smpg")  # what a European custodian asks for, besides the standard pack
 
 Item = Any
 Work = Callable[[Item], object]
@@ -71,10 +71,13 @@ def measure(slices: int, only: str | None = None) -> dict[str, Any]:
     for message in judged:
         assert not rulebook.judge(message, PACKS, "outgoing")
 
-    def judge_by_rules(message: ParsedMessage) -> None:
+    def judge_by_rules(item: tuple[ParsedMessage, bytes]) -> None:
+        rulebook.judge(item[0], PACKS, "outgoing", item[1])
+
+    def judge_at_length(message: ParsedMessage) -> None:
         rulebook.judge(message, PACKS, "outgoing")
 
-    comparisons: dict[str, tuple[str, str, float, Work, Sequence[Item], Work, Sequence[Item]]] = {
+    comparisons: dict[str, tuple[str, str, float | None, Work, Sequence[Item], Work, Sequence[Item]]] = {
         "build": (
             "build and serialise sese.023",
             "libxml2 validates it",
@@ -117,6 +120,15 @@ def measure(slices: int, only: str | None = None) -> dict[str, Any]:
         "libxml2 validates it",
         1.0,
         judge_by_rules,
+        list(zip(judged, outgoing, strict=True)),
+        _validate,
+        parsed,
+    )
+    comparisons["rules_at_length"] = (
+        "the same for a markup not seen before",
+        "libxml2 validates it",
+        None,
+        judge_at_length,
         judged,
         _validate,
         parsed,

@@ -258,7 +258,7 @@ class Intake:
             event=event,
             dialogue=dialogue,
             counterparty=profile.bic,
-            terms=built.terms,
+            terms=item.parsed.terms(),
             state=state,
             references=item.parsed.names(item.transaction),
         )

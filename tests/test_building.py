@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from gateway.errors import BuildError, ConfigError, EventError, InvalidMessage, UnreadableMessage, Violation
-from gateway.messages import Correspondents, Identity, Messages, building, sources_of, terms_of
+from gateway.messages import Correspondents, Identity, Messages, building, sources_of
 from gateway.messages.building import MessageWriter
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.currencies import DECIMALS
@@ -38,7 +38,6 @@ from tests.examples import (
     plain,
     profile,
     remove,
-    terms,
     terms_about,
 )
 
@@ -179,11 +178,6 @@ def test_a_cancellation_without_the_terms_of_its_instruction_is_refused() -> Non
     event = parse_event(encode(document("cancel_settlement/1")))
     with pytest.raises(InvalidMessage):
         messages().build(event, profile("sese.020.001.08"), IDENTITY, Terms())
-
-
-def test_terms_travel_with_the_built_message() -> None:
-    event = parse_event(encode(document(INSTRUCT)))
-    assert build(event, "sese.023.001.12").terms == terms_of(event) == terms()
 
 
 # --- what a version cannot say ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from xml.sax.saxutils import escape
 
 from gateway import lifecycle
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _HEADER = "header"
 _NO_TERMS = Terms()
 _NO_DROPS: frozenset[str] = frozenset()
+_PLANS_KEPT: Final = 1_000
 _IDENTIFIER, _MOMENT = "IDENTIFIER", "MOMENT"  # stand for the values that differ between messages
 
 
@@ -69,7 +70,7 @@ class Correspondents:
 
 @dataclass(frozen=True, slots=True)
 class BuiltMessage:
-    """A valid message: the exact bytes to send, what they are, and the terms that replies are compared with.
+    """A valid message: the exact bytes to send, and what they are.
 
     ``dropped`` are the fields of the event that it leaves out, since the version has no element and the profile agrees.
     ``warnings`` are the rules that it goes against and that refuse nothing.
@@ -78,14 +79,20 @@ class BuiltMessage:
     content: bytes
     message_definition: str
     business_message_id: str
-    terms: Terms
     dropped: tuple[str, ...] = ()
     warnings: tuple[Violation, ...] = ()
 
 
-def terms_of(event: TradeEvent) -> Terms:
-    """State the terms of an event: what is instructed or confirmed."""
-    return event.terms()
+class _Plan(NamedTuple):
+    """What the messages of one kind of event to one counterparty share."""
+
+    profile: Profile
+    definition: str
+    writer: MessageWriter
+    opening: str
+    closing: str
+    correspondents: Correspondents
+    heading: str | None  # None: its business service depends on the event
 
 
 class Messages:
@@ -107,6 +114,7 @@ class Messages:
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
         self._tables = {event: table for table in mappings for event in table.events}
         self._correspondents = {profile.bic: Correspondents(own_bic, profile.bic) for profile in profiles}
+        self._plans: dict[tuple[str, int], _Plan] = {}
         self._headings: dict[tuple[str, str, str, str | None], str] = {}
         # by table, definition and what the profile drops
         self._writers: dict[tuple[str, str, frozenset[str]], tuple[MessageWriter, str, str]] = {}
@@ -139,20 +147,19 @@ class Messages:
         Raises ``BuildError`` with every field that the counterparty's version cannot carry, or ``InvalidMessage`` with
         every violation of its schema, of the counterparty's guideline, or of the rules that refuse a message.
         """
-        table = self._tables[event.kind]
-        definition = _version(profile, table)
-        writer, opening, closing = self._writer(table, profile)
+        key = event.kind, id(profile)
+        plan = self._plans.get(key) or self._plan(key, profile)
+        _, definition, writer, opening, closing, correspondents, heading = plan
         in_force = instructed or _NO_TERMS
-        correspondents = self._correspondents.get(profile.bic) or Correspondents(self._own_bic, profile.bic)
         asked = event.terms_asked(in_force) or in_force
         document, dropped = writer.write(event, identity, in_force, asked, correspondents)
-        heading = self._heading(profile, definition, _business_service(profile, table, event)) % (
-            escape(identity.business_message_id),
-            _TIMES[profile.header_times](identity.created_at),
-        )
-        content = header.envelope(heading, f"{opening}{document}{closing}")
+        if heading is None:
+            service = _business_service(profile, self._tables[event.kind], event)
+            heading = self._heading(profile, definition, service)
+        heading %= escape(identity.business_message_id), _TIMES[profile.header_times](identity.created_at)
+        content = header.envelope(heading, opening, document, closing)
         _, warnings = self._accept(content, profile, "outgoing")
-        return BuiltMessage(content, definition, identity.business_message_id, event.terms(), dropped, warnings)
+        return BuiltMessage(content, definition, identity.business_message_id, dropped, warnings)
 
     def mark_possible_duplicate(self, content: bytes) -> bytes:
         """Return a message of ours with the possible-duplicate mark in its header, validated again.
@@ -184,6 +191,18 @@ class Messages:
         return sorted(
             family for family, kind, request in self._reader.families() if lifecycle.takes(dialogue, kind, request)
         )
+
+    def _plan(self, key: tuple[str, int], profile: Profile) -> _Plan:
+        """Remember a plan; it holds its profile, so that the identity in the key stays this profile's."""
+        table = self._tables[key[0]]
+        definition = _version(profile, table)
+        correspondents = self._correspondents.get(profile.bic) or Correspondents(self._own_bic, profile.bic)
+        heading = None if profile.business_service else self._heading(profile, definition, None)
+        if len(self._plans) >= _PLANS_KEPT:
+            self._plans.clear()
+        plan = _Plan(profile, definition, *self._writer(table, profile), correspondents, heading)
+        self._plans[key] = plan
+        return plan
 
     def _heading(self, profile: Profile, definition: str, service: str | None) -> str:
         """Return the header that messages of one definition and service to one counterparty share, as a template."""

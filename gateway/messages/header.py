@@ -31,9 +31,9 @@ class HeaderFields:
     possible_duplicate: bool | None = None
 
 
-def envelope(header: str, document: str) -> bytes:
+def envelope(header: str, opening: str, message: str, closing: str) -> bytes:
     """Put header and document into one envelope: the exact bytes that are validated and sent."""
-    return f"{_DECLARATION}<RequestPayload>{header}{document}</RequestPayload>".encode()
+    return f"{_DECLARATION}<RequestPayload>{header}{opening}{message}{closing}</RequestPayload>".encode()
 
 
 def fields_of_header(parsed: ParsedMessage, *, possible_duplicate: bool) -> HeaderFields:

@@ -74,7 +74,7 @@ class Judge:
             if not validator.is_valid(narrowed):
                 by = f"the guideline {standard.guideline}"
                 raise _refused(parsed, validator.violations(narrowed), by, "message_breaks_guideline")
-        found = self._rulebook.judge(parsed, standard.packs, standard.direction)
+        found = self._rulebook.judge(parsed, standard.packs, standard.direction, content)
         if found and found[0].severity == "error":
             raise _refused(parsed, found, "rules", "message_breaks_rules")
         return parsed, found

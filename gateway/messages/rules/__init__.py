@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.calendar import Calendar, Calendars
 from gateway.errors import ConfigError, Violation
 from gateway.messages.catalogue import Catalogue
+from gateway.messages.rules.alike import Alike
 from gateway.messages.rules.applying import VersionRules
 from gateway.messages.rules.checks import CHECKS, Check
 from gateway.messages.rules.compiling import CompiledRule, compile_rule, inside, paths_of
@@ -78,6 +79,7 @@ class Rulebook:
         self._catalogue = catalogue
         self._versions: dict[str, Version] = {}
         self._compiled: dict[tuple[str, Direction, tuple[str, ...]], VersionRules | None] = {}
+        self._alike: dict[tuple[tuple[str, ...], Direction], Alike] = {}
         self._checks = {**CHECKS, **_business_days(calendars)}
         for file, text in codes.items():
             name, allowed = parse_codes(text, file)
@@ -113,20 +115,46 @@ class Rulebook:
             if name in self.packs:
                 yield from self.packs[name].rules
 
-    def judge(self, parsed: ParsedMessage, names: tuple[str, ...], direction: Direction) -> tuple[Violation, ...]:
-        """Return what a valid message breaks: errors first, then warnings; empty for nearly every message."""
-        found: list[Violation] = []
+    def judge(
+        self, parsed: ParsedMessage, names: tuple[str, ...], direction: Direction, content: bytes = b""
+    ) -> tuple[Violation, ...]:
+        """Return what a valid message breaks: errors first, then warnings; empty for nearly every message.
+
+        ``content``, the bytes that were parsed, spares a message that is like a good one from being asked at length.
+        """
+        alike = self._alike.get((names, direction)) if content else None
+        if alike is not None and alike.is_good(content):
+            return ()
+        asked = self._asked(parsed, names, direction)
+        broken = [(rules, element) for rules, element in asked if rules.broken(element)]
+        if not broken:
+            if content and asked:
+                self._remember(alike or self._alike.setdefault((names, direction), Alike()), content, asked)
+            return ()
+        found = [violation for rules, element in broken for violation in rules.violations(element, parsed.line)]
+        return tuple(sorted(found, key=lambda violation: violation.severity != "error"))
+
+    def _asked(
+        self, parsed: ParsedMessage, names: tuple[str, ...], direction: Direction
+    ) -> list[tuple[VersionRules, etree._Element]]:
+        """List the rules that are asked of a message, each with the element that they begin at."""
+        asked = []
         for definition, part in parsed.parts:
             try:
                 rules = self._compiled[definition, direction, names]
             except KeyError:
                 rules = self.compiled(definition, names, direction)
-            if rules is None:
-                continue
-            element = _element(definition, part, parsed)
-            if rules.broken(element):
-                found += rules.violations(element, parsed.line)
-        return tuple(sorted(found, key=lambda violation: violation.severity != "error")) if found else ()
+            if rules is not None:
+                asked.append((rules, _element(definition, part, parsed)))
+        return asked
+
+    def _remember(self, alike: Alike, content: bytes, asked: Sequence[tuple[VersionRules, etree._Element]]) -> None:
+        """Remember a message that broke nothing, by what the rules look at in it."""
+        outside = [one for rules, _ in asked for one in rules.outside]
+        root = asked[0][1].getroottree().getroot()
+        alike.found_good(
+            content, root, outside, lambda: dict(look for rules, part in asked for look in rules.looks(part).items())
+        )
 
     def is_about(self, rule: MessageRule, parsed: ParsedMessage, names: tuple[str, ...], direction: Direction) -> bool:
         """Tell whether a rule says something of a message: it has what the rule is about, and the condition holds."""

@@ -6,10 +6,12 @@ in one walk. Only a message that breaks something is asked rule by rule.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from lxml import etree
@@ -17,18 +19,32 @@ from lxml import etree
 from gateway.errors import Violation
 from gateway.messages.catalogue import ElementDefinition
 from gateway.messages.parsing import element_path
+from gateway.messages.rules.alike import Holds
 from gateway.messages.rules.checks import Check
-from gateway.messages.rules.compiling import Compiled, combined, compile_rule, day, inside, start_of
+from gateway.messages.rules.compiling import (
+    Compiled,
+    combined,
+    compile_rule,
+    day,
+    inside,
+    paths_of,
+    start_of,
+)
 from gateway.messages.rules.language import (
     CHARACTERS,
     Assertion,
     Checked,
+    Clause,
     Comparison,
     Condition,
     Direction,
     InCharacters,
     MessageRule,
     Path,
+    Present,
+    Several,
+    Sum,
+    Value,
 )
 from gateway.messages.rules.paths import PREFIX, Place, Version
 
@@ -41,6 +57,14 @@ _Found = tuple[Compiled, "_Element", str, "str | None"]  # rule, where, what is 
 _GOOD: Final = 4_096  # values that were found good and are remembered: parties and securities come again and again
 _WAYS: Final = 12  # places of an element that are asked one by one; of more, all elements of its tag are
 _FIXED: Final[frozenset[object]] = frozenset({"isin", "lei", "bic", "country", "currency"})  # of different lengths
+_COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 _CURRENCY: Final = "Ccy"  # the one attribute that values have
 
 
@@ -225,6 +249,11 @@ class VersionRules:
             (self._steady if once else self._selected).append(_Selected(compiled, self._xpath("|".join(ways)), check))
             self._inputs.update(dict.fromkeys(f"string({way})" for way in ways) if once else {})
 
+    @property
+    def outside(self) -> list[Callable[[str], object]]:
+        """Return what finds a character in the whole text of a message that the rules do not allow in any text."""
+        return [outside for outside, _ in self._texts]
+
     def broken(self, element: _Element) -> bool:
         """Tell whether a message may break a rule; fast, and all that a message costs that breaks none."""
         said = cast("str", self._look(element))
@@ -249,6 +278,50 @@ class VersionRules:
             text = etree.tostring(element, method="text", encoding="unicode")
             return any(outside(text) for outside, _ in self._texts)
         return False
+
+    def looks(self, element: _Element) -> dict[_Element, list[Holds] | None]:
+        """Say whose text the rules look at in a message, and what it must hold where that is all that they ask of it.
+
+        Rules about the characters of every text are not among them: see ``outside``.
+        """
+        found: dict[_Element, list[Holds] | None] = {}
+        of_text = [compiled for _, compiled in self._texts]
+        for compiled in (one for rule in self.rules for one in rule.assertions if one not in of_text):
+            start = self._start(compiled)
+            clauses = [clause for one in compiled.rule.when for clause in one.clauses]
+            clauses += compiled.assertion.condition.clauses
+            for context in _elements(self._xpath(compiled.context or "self::*")(element)):
+                if isinstance(compiled.rule.each, str) and not self._is_kind(compiled, context):
+                    continue
+                for clause in clauses:
+                    for where, holds in self._looks_of(clause, context, start):
+                        must = found.setdefault(where, [])
+                        if holds is None or must is None or not holds(where.text or ""):
+                            found[where] = None
+                        else:
+                            must.append(holds)
+        return found
+
+    def _looks_of(self, clause: Clause, context: _Element, start: Place) -> Iterator[tuple[_Element, Holds | None]]:
+        """Yield what one clause looks at from one element."""
+        if isinstance(clause, Present | Several):
+            return
+        for path in paths_of(clause):
+            places = self._version.find(path, start)
+            for where in (one for place in places for one in _elements(self._xpath(place.xpath)(context))):
+                match clause:
+                    case Checked(check=check, argument=Path() as argument):
+                        said = "|".join(place.xpath for place in self._version.find(argument, inside(places)))
+                        others = _elements(self._xpath(said)(where)) if said else []
+                        yield from ((other, None) for other in others)
+                        word = str(self._xpath(f"string({said})")(where)) if said else ""
+                        yield where, None if others else partial(_holds_of, self._checks[check], word)
+                    case Comparison(Sum(Value(Path(), ""), ()), sign, Sum(Value(None, "", number, "number"), ())):
+                        compare = _COMPARE[sign]
+                        outcome = compare(float(where.text or "nan"), float(number))  # as XPath does
+                        yield where, partial(_compares, compare, float(number), outcome)
+                    case _:
+                        yield where, None
 
     def _look_closely(self, element: _Element, said: str) -> tuple[_Selected, ...] | None:
         """Check what was seen for the first time; returns what is there to be looked at each time, None when broken."""
@@ -365,6 +438,14 @@ class VersionRules:
         text = f"{path}:{shown} {rule.because}{better} [{rule.pack}: {rule.code}]"
         severity: Literal["error", "warning"] = "error" if rule.severity[self._direction] == "error" else "warning"
         return Violation(rule.code, path, stated, value, text, line_of(where), severity, suggestion)
+
+
+def _holds_of(check: Check, argument: str, text: str) -> bool:
+    return check.holds(text, argument)
+
+
+def _compares(compare: Callable[[float, float], bool], number: float, outcome: bool, text: str) -> bool:
+    return compare(float(text), number) == outcome
 
 
 def _elements(found: object) -> list[_Element]:
