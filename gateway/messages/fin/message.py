@@ -36,6 +36,9 @@ class TagBlock(msgspec.Struct, frozen=True, gc=False):
     tag: str
     value: str = ""
 
+    def __str__(self) -> str:
+        return f"{{{self.tag}:{self.value}}}"
+
 
 @dataclass(frozen=True, slots=True)
 class BasicHeader:
@@ -47,6 +50,11 @@ class BasicHeader:
     application_id: str = "F"
     service_id: str = FIN_SERVICE
 
+    def __str__(self) -> str:
+        return (
+            f"{self.application_id}{self.service_id}{self.logical_terminal}{self.session_number}{self.sequence_number}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class InputHeader:
@@ -57,6 +65,10 @@ class InputHeader:
     priority: str | None = "N"
     delivery_monitoring: str | None = None
     obsolescence: str | None = None
+
+    def __str__(self) -> str:
+        optional = f"{self.priority or ''}{self.delivery_monitoring or ''}{self.obsolescence or ''}"
+        return f"I{self.message_type}{self.receiver}{optional}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,10 @@ class OutputHeader:
     output_date: str
     output_time: str
     priority: str | None = "N"
+
+    def __str__(self) -> str:
+        moments = f"{self.output_date}{self.output_time}{self.priority or ''}"
+        return f"O{self.message_type}{self.input_time}{self.input_reference}{moments}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +148,7 @@ class FinMessage:
     def fields(self) -> tuple[Field, ...]:
         """Return the fields of the text block; none where there is no text, or blocks."""
         text = self.text
-        return text if text and isinstance(text[0], Field) else ()  # type: ignore[return-value]  # one kind throughout
+        return text if text and isinstance(text[0], Field) else ()
 
     @property
     def sender(self) -> str | None:
