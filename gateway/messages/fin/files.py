@@ -7,7 +7,6 @@ acknowledgement followed by the message that it is of is such a file.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -19,7 +18,6 @@ SECTOR: Final = 512
 _START, _END, _SEPARATOR = b"\x01", b"\x03", b"$"
 _FILLER = b" \r\n\t\x00\x01\x03\x1a$"  # 0x1A: the end of a file under DOS
 _BEGINNING = b"{1:"
-_NEXT = re.compile(rb"(?<=\})[ \r\n\t]*(?=\{1:)")
 _VALUE_LIMIT = 140
 
 
@@ -100,14 +98,25 @@ def _kind(content: bytes) -> FileKind:
 def _places(content: bytes, kind: FileKind) -> Iterator[tuple[int, int]]:
     """Give where each message begins and ends."""
     for start, end in _parts(content, kind):
-        beginning = content.find(_BEGINNING, start, end)
-        if beginning < 0:
-            continue
-        for found in _NEXT.finditer(content, beginning, end):
-            yield beginning, found.start()
-            beginning = found.end()
-        ending = content.rfind(b"}", beginning, end) + 1
-        yield beginning, ending or beginning + len(content[beginning:end].rstrip(_FILLER))
+        beginning = _beginning(content, start, end)
+        while beginning < end:
+            following = _beginning(content, beginning + 1, end)
+            yield beginning, _end(content, beginning, following)
+            beginning = following
+
+
+def _beginning(content: bytes, start: int, end: int) -> int:
+    """Return where the next message begins; after a colon it would be one inside another one's block."""
+    while (found := content.find(_BEGINNING, start, end)) > 0 and content[found - 1 : found] == b":":
+        start = found + 1
+    return found if found >= 0 else end
+
+
+def _end(content: bytes, start: int, end: int) -> int:
+    """Return where a message ends: at its last brace, or, where its braces do not pair, with all that follows it."""
+    if content.count(b"{", start, end) == content.count(b"}", start, end):
+        return content.rfind(b"}", start, end) + 1
+    return start + len(content[start:end].rstrip(_FILLER))
 
 
 def _parts(content: bytes, kind: FileKind) -> Iterator[tuple[int, int]]:

@@ -15,6 +15,7 @@ from gateway.errors import Violation
 
 FIN_SERVICE: Final = "01"
 ACKNOWLEDGEMENT_SERVICE: Final = "21"
+_POSSIBLE_DUPLICATES = ("PDE", "PDM")
 
 
 class Field(msgspec.Struct, frozen=True, gc=False):
@@ -82,6 +83,23 @@ class MessageReference:
 
     def __str__(self) -> str:
         return f"{self.date}{self.logical_terminal}{self.session_number}{self.sequence_number}"
+
+    @classmethod
+    def read(cls, text: str) -> MessageReference:
+        """Cut the 28 characters of a reference that was checked before."""
+        return cls(text[:6], text[6:18], text[18:22], text[22:])
+
+
+@dataclass(frozen=True, slots=True)
+class PossibleDuplicate:
+    """A trailer that says that a message may have come before: ``PDE`` by its sender, ``PDM`` by the network.
+
+    ``time`` HHMM and ``reference`` are of the earlier emission, where the trailer has them.
+    """
+
+    code: str
+    time: str | None = None
+    reference: MessageReference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +195,13 @@ class FinMessage:
     def trailer(self, code: str) -> str | None:
         """Return the value of a trailer (``PDE``), empty where it has none; None where the trailer is not there."""
         return next((block.value for block in self.trailers or () if block.tag == code), None)
+
+    @property
+    def possible_duplicate(self) -> PossibleDuplicate | None:
+        """Return what the message says of an earlier emission of itself, or None."""
+        for trailer in self.trailers or ():
+            if trailer.tag in _POSSIBLE_DUPLICATES:
+                value = trailer.value
+                earlier = (value[:4], MessageReference.read(value[4:])) if value else (None, None)
+                return PossibleDuplicate(trailer.tag, *earlier)
+        return None

@@ -499,6 +499,8 @@ class _Reading:
 
 def _skip(text: str, place: int) -> int:
     """Return the first place from here on that is no white space."""
+    if text.startswith("{", place):
+        return place
     found = _WHITE_SPACE.match(text, place)
     return place if found is None else found.end()
 
