@@ -1,7 +1,7 @@
 """SWIFT FIN: messages of blocks and fields, read and written without losing a byte.
 
-``split`` cuts a file into messages, ``parse`` reads one, ``write`` gives its bytes back. Nothing here knows what a field
-means.
+``split`` cuts a file into messages, ``parse`` reads one, ``write`` gives its bytes back. Nothing of these knows what a
+field means.
 """
 
 from gateway.messages.fin.acknowledgements import (

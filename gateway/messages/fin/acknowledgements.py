@@ -131,8 +131,9 @@ def is_system_message(message: FinMessage) -> bool:
 
 @cache
 def _names() -> dict[str, str]:
-    rows = (line.split("|") for line in read_tables("fin", ".txt")["service_messages.txt"].splitlines() if "|" in line)
-    return {key.strip(): text.strip() for key, text in rows if not key.startswith("#")}
+    lines = read_tables("fin", ".txt")["service_messages.txt"].splitlines()
+    rows = (line.split("|") for line in lines if line and not line.startswith("#"))
+    return {key.strip(): text.strip() for key, text in rows}
 
 
 def _errors(reason: str) -> Iterator[NetworkError]:
