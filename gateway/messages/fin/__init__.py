@@ -1,0 +1,64 @@
+"""SWIFT FIN: messages of blocks and fields, read and written without losing a byte.
+
+``split`` cuts a file into messages, ``parse`` reads one, ``write`` gives its bytes back. Nothing of these knows what a
+field means.
+"""
+
+from gateway.messages.fin.acknowledgements import (
+    Acknowledgement,
+    NetworkError,
+    acknowledgements,
+    error_codes,
+    is_system_message,
+    name,
+    read_acknowledgement,
+)
+from gateway.messages.fin.addresses import ANY_TERMINAL, OWN_TERMINAL, bic_of, logical_terminal
+from gateway.messages.fin.files import FileKind, FinFile, join, split
+from gateway.messages.fin.message import (
+    BasicHeader,
+    Field,
+    FinMessage,
+    InputHeader,
+    Layout,
+    MessageReference,
+    OutputHeader,
+    PossibleDuplicate,
+    TagBlock,
+)
+from gateway.messages.fin.parsing import is_fin, parse, tag_blocks
+from gateway.messages.fin.writing import mark_possible_duplicate, with_trailer, without_trailer, write
+
+__all__ = [
+    "ANY_TERMINAL",
+    "OWN_TERMINAL",
+    "Acknowledgement",
+    "BasicHeader",
+    "Field",
+    "FileKind",
+    "FinFile",
+    "FinMessage",
+    "InputHeader",
+    "Layout",
+    "MessageReference",
+    "NetworkError",
+    "OutputHeader",
+    "PossibleDuplicate",
+    "TagBlock",
+    "acknowledgements",
+    "bic_of",
+    "error_codes",
+    "is_fin",
+    "is_system_message",
+    "join",
+    "logical_terminal",
+    "mark_possible_duplicate",
+    "name",
+    "parse",
+    "read_acknowledgement",
+    "split",
+    "tag_blocks",
+    "with_trailer",
+    "without_trailer",
+    "write",
+]
