@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from gateway.errors import ConfigError, Violation
@@ -40,6 +41,7 @@ _IN_WORDS: Final = {
 }
 _LINES_FROM: Final = 1000  # characters of a run that may go over lines
 _NEXT_LINE: Final = r"\n(?![:\-])"  # a line that begins so is a field, or the end
+_LINE_ENDS: Final = r"(?:\n|(?=\n[:\-]|\Z))"  # an optional first line may be all of the field
 _BIC: Final = re.compile(BIC_PATTERN)
 _CENTURY: Final = 80  # years of two digits: 80 to 99 are 19xx
 
@@ -75,7 +77,7 @@ class Check(NamedTuple):
 @lru_cache(maxsize=4096)
 def date_of(text: str) -> date | None:
     """Return the date of YYYYMMDD or YYMMDD, or None where there is no such day."""
-    if len(text) == 6:  # noqa: SIM108 - reads as the rule of the standard does
+    if len(text) == 6:
         text = f"{'19' if int(text[:2]) >= _CENTURY else '20'}{text}"
     try:
         return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
@@ -239,7 +241,7 @@ class FieldFormat:
         """Return the value with these components; an optional part is written where one of its components is given."""
         given = ((part, values.get(part.name)) for part in self.components)
         texts = {part.name: _text(part, value) for part, value in given if value is not None}
-        return "".join(_written(self._nodes, self.components, texts))
+        return "".join(_written(self._nodes, self.components, texts)).rstrip("\n")
 
     def violations(self, value: str, path: str, line: int) -> Iterator[Violation]:
         """Yield what is wrong with a value: that it does not fit, and where; or components that cannot be so."""
@@ -274,9 +276,10 @@ class FieldFormat:
         for number in range(1, len(self._nodes) + 1):
             found = re.match(_pattern(self._nodes[:number]), value)
             if found is None:
-                return self._words(self._nodes[number - 1]), value[place:].split("\n")[0] or "(end of the field)"
+                shown = value[place:].partition("\n")[0]
+                return self._words(self._nodes[number - 1]), shown or "(end of the field)"
             place = found.end()
-        return "the end of the field", value[place:]
+        return f"the end of the field after {self._words(self._nodes[-1])}" if self._nodes else "empty", value[place:]
 
     def _words(self, node: _Node) -> str:
         match node:
@@ -344,7 +347,18 @@ def _parse(notation: str, notations: list[str]) -> tuple[_Node, ...]:
                 part = _Part(len(notations), _component(kind, text))
                 notations.append(text)
                 stack[-1].append(_Optional((part,)) if kind == "minus" else part)
-    return tuple(stack[0])
+    return tuple(_bounded(stack[0]))
+
+
+def _bounded(nodes: list[_Node]) -> Iterator[_Node]:
+    """Let no text reach over the two slashes that begin the optional part after it."""
+    for node, following in pairwise([*nodes, None]):
+        match node, following:
+            case _Part(number, pattern), _Optional((_Text("/"), _Text("/"), *_)):
+                run, _, times = pattern.rpartition("{")
+                yield _Part(number, f"(?:(?!//){run}){{{times}")
+            case _:
+                yield node
 
 
 def _component(kind: str, text: str) -> str:
@@ -374,6 +388,8 @@ def _pattern(nodes: tuple[_Node, ...]) -> str:
                 written.append(re.escape(text))
             case _Part(_, pattern):
                 written.append(f"({pattern})")
+            case _Optional((*parts, _Text("\n"))) if parts:
+                written.append(f"(?:{_pattern(tuple(parts))}{_LINE_ENDS})?")
             case _Optional(parts):
                 written.append(f"(?:{_pattern(parts)})?")
     return "".join(written)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: tag (``20C``), all that stands after ``:20C:`` with lines joined by a line feed, and its line (from 1)."""
+    """One field: tag (``20C``), what stands after ``:20C:`` with lines joined by a line feed, and its line (from 1)."""
 
     tag: str
     value: str
-    line: int
+    line: int = 0
