@@ -157,7 +157,7 @@ class MessageDefinition:
 
 
 class Definitions:
-    """Formats, qualifiers, codes and messages from the texts of their files; a message is compiled when it is asked for.
+    """Formats, qualifiers, codes and messages from the texts of their files; a message is compiled when it is needed.
 
     ``texts`` are the files by name: ``fields.txt``, ``qualifiers.txt``, ``codes.txt``; ``messages`` by message type.
     Raises ``ConfigError`` (``fin_definition_invalid``) with file and line.

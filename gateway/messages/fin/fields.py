@@ -125,6 +125,7 @@ CHECKS: Final[dict[str, Check]] = {
     "currency": Check(DECIMALS.__contains__, "T52", "a currency of ISO 4217"),
     "country": Check(COUNTRIES.__contains__, "T73", "a country of ISO 3166"),
     "bic": Check(_bic_holds, "T27", "a BIC: four letters, a country of ISO 3166, two or five letters or digits"),
+    "description": Check(lambda text: not text.startswith("ISIN "), "", "the word ISIN, a space and twelve characters"),
     "reference": Check(_reference_holds, "T26", "no slash at the beginning or the end, and no two together"),
 }
 """What components are asked by their type."""
@@ -211,7 +212,7 @@ class FieldFormat:
     @cached_property
     def pattern(self) -> str:
         """The regular expression, with a group for each component."""
-        return _pattern(self._nodes)
+        return ("(?=[^\n])" if self._nodes else "") + _pattern(self._nodes)
 
     @cached_property
     def _matches(self) -> Callable[[str], re.Match[str] | None]:
@@ -258,7 +259,8 @@ class FieldFormat:
                 continue
             at = f"{path}/{part.name}"
             if (check := CHECKS.get(part.type)) is not None and not check.holds(text):
-                yield _invalid(at, f"{check.words} ({check.error})", text, line)
+                error = f" ({check.error})" if check.error else ""
+                yield _invalid(at, f"{check.words}{error}", text, line)
             elif (check := DIGITS.get(part.type)) is not None and not check.holds(text):
                 yield _invalid(at, check.words, text, line, "warning")
             elif part.type == "currency":

@@ -54,7 +54,7 @@ def qualifier_of(found: Field) -> str:
 def read_structure(
     fields: Iterable[Field], message: MessageDefinition, definitions: Definitions
 ) -> tuple[Sequence, list[Violation]]:
-    """Return the tree of a message's fields, and what is wrong with it: order, presence, letters, qualifiers, formats."""
+    """Return the tree of a message's fields, and what is wrong: order, presence, letters, qualifiers, formats."""
     reader = _Reader(message, definitions)
     for found in fields:
         reader.take(found)
