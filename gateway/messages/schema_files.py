@@ -21,6 +21,7 @@ from pathlib import Path
 from gateway.calendar import Calendars
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.catalogue import Catalogue, ComplexType, ElementDefinition, MessageDefinition
+from gateway.messages.fin.definitions import Definitions
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_text import (
     DefinitionEntry,
@@ -57,6 +58,12 @@ def read_tables(folder: str, suffix: str) -> dict[str, str]:
 def load_calendars(own: Mapping[str, tuple[str, frozenset[date]]] | None = None) -> Calendars:
     """Open the calendars of currencies, markets and places of settlement, with a bank's own before them."""
     return Calendars(read_tables("calendars", ".txt")["calendars.txt"], own)
+
+
+def load_fin_definitions() -> Definitions:
+    """Open the definitions of FIN messages; each message type is compiled when it is first asked for."""
+    messages = {name.removesuffix(".txt"): text for name, text in read_tables("fin/messages", ".txt").items()}
+    return Definitions(read_tables("fin", ".txt"), messages, read_tables("fin", _RULES))
 
 
 def default_user_directory() -> Path:
