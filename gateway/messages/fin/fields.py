@@ -244,6 +244,14 @@ class FieldFormat:
         texts = {part.name: _text(part, value) for part, value in given if value is not None}
         return "".join(_written(self._nodes, self.components, texts)).rstrip("\n")
 
+    def shape(self, texts: Mapping[str, str], fixed: Mapping[str, str]) -> tuple[str, list[str]]:
+        """Return a pattern for values with the same components as ``texts``, and the names of its groups.
+
+        ``fixed`` are patterns for components that stand in their place, without a group.
+        """
+        groups: list[str] = []
+        return "".join(_shaped(self._nodes, self.components, texts, fixed, groups)), groups
+
     def violations(self, value: str, path: str, line: int) -> Iterator[Violation]:
         """Yield what is wrong with a value: that it does not fit, and where; or components that cannot be so."""
         texts = self.texts(value)
@@ -411,6 +419,31 @@ def _written(nodes: tuple[_Node, ...], components: tuple[Component, ...], texts:
             case _Optional(parts):
                 if any(components[number].name in texts for number in _numbers(parts)):
                     yield from _written(parts, components, texts)
+
+
+def _shaped(
+    nodes: tuple[_Node, ...],
+    components: tuple[Component, ...],
+    texts: Mapping[str, str],
+    fixed: Mapping[str, str],
+    groups: list[str],
+) -> Iterator[str]:
+    for node in nodes:
+        match node:
+            case _Text(text):
+                yield re.escape(text)
+            case _Part(number, pattern):
+                name = components[number].name
+                if name in fixed:
+                    yield f"(?:{fixed[name]})"
+                else:
+                    groups.append(name)
+                    yield f"({pattern})"
+            case _Optional(parts) if any(components[number].name in texts for number in _numbers(parts)):
+                ends_line = parts[-1] == _Text("\n")
+                yield from _shaped(parts[:-1] if ends_line else parts, components, texts, fixed, groups)
+                if ends_line:
+                    yield _LINE_ENDS
 
 
 def _numbers(nodes: tuple[_Node, ...]) -> Iterator[int]:

@@ -13,12 +13,12 @@ from enum import Enum
 from typing import Final
 
 from gateway.errors import Violation
+from gateway.messages.fin.violations import MAX_VIOLATIONS, VALUE_LIMIT, violation
 
 SECTOR: Final = 512
 _START, _END, _SEPARATOR = b"\x01", b"\x03", b"$"
 _FILLER = b" \r\n\t\x00\x01\x03\x1a$"  # 0x1A: the end of a file under DOS
 _BEGINNING = b"{1:"
-_VALUE_LIMIT = 140
 
 
 class FileKind(Enum):
@@ -35,7 +35,8 @@ class FinFile:
 
     ``messages`` are bytes to parse one by one, so that one that cannot be read does not take others with it; ``lines``
     are those on which they begin. ``between`` is what stands before each message and after the last one.
-    ``violations`` (``fin_file_stray``) name what is there besides filler: perhaps a message that lost its beginning.
+    ``violations`` (``fin_file_stray``, at most 100) name what is there besides filler: perhaps a message that lost its
+    beginning.
     """
 
     kind: FileKind
@@ -70,7 +71,7 @@ def split(content: bytes) -> FinFile:
         done = end
     between.append(content[done:])
     violations += _stray(between[-1], line)
-    return FinFile(kind, tuple(messages), tuple(lines), tuple(between), tuple(violations))
+    return FinFile(kind, tuple(messages), tuple(lines), tuple(between), tuple(violations[:MAX_VIOLATIONS]))
 
 
 def join(messages: Iterable[bytes], kind: FileKind) -> bytes:
@@ -133,7 +134,7 @@ def _stray(gap: bytes, line: int) -> Iterator[Violation]:
     inside = gap.strip(_FILLER)
     if inside:
         line += gap.count(b"\n", 0, gap.find(inside))
-        value = inside[:_VALUE_LIMIT].decode("latin-1")
-        text = f"line {line} of the file belongs to no message: it begins with {value[:30]!r}"
+        stray = inside[:VALUE_LIMIT].decode("latin-1")
+        text = f"line {line} of the file belongs to no message: it begins with {stray[:30]!r}"
         rule = "messages, and between them nothing but separators and white space"
-        yield Violation("fin_file_stray", "/", rule, value, text, line)
+        yield violation("fin_file_stray", "", rule, stray, text, line)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from itertools import accumulate, repeat
 from operator import add
-from typing import Final, Literal
+from typing import Final
 
 from gateway.errors import UnreadableMessage, Violation
 from gateway.messages.fin import headers
-from gateway.messages.fin.characters import PRINTABLE, Z
+from gateway.messages.fin.characters import PRINTABLE, X, Z
 from gateway.messages.fin.message import (
     FIN_SERVICE,
     STANDARD_LAYOUT,
@@ -25,19 +25,20 @@ from gateway.messages.fin.message import (
     OutputHeader,
     TagBlock,
 )
+from gateway.messages.fin.violations import MAX_VIOLATIONS, VALUE_LIMIT, shown, too_large, violation
 
 MAX_BYTES: Final = 1_000_000  # a hundred times what the network carries: statements are met in one piece
 MAX_FIELDS: Final = 20_000
 MAX_LINES: Final = 50_000
 MAX_FIELD_LENGTH: Final = 10_000  # the longest message of the network
-_MAX_VIOLATIONS = 100
-_VALUE_LIMIT = 140
 
 _START = re.compile(rb"[\x01 \r\n\t]*\{1:")
 _WHITE_SPACE = re.compile(r"[ \r\n\t]*")
 _BRACES = re.compile(r"[{}]")
-_PRINTABLE, _Z = PRINTABLE.encode(), Z.encode()
+_USER_HEADER = X.strip("\r\n") + "{}"
+_PRINTABLE, _Z, _X = PRINTABLE.encode(), Z.encode(), _USER_HEADER.encode()
 _UNPRINTABLE = re.compile(f"[^{re.escape(PRINTABLE)}]")
+_FOREIGN_TO_USER_HEADER = re.compile(f"[{re.escape(''.join(sorted(set(PRINTABLE) - set(_USER_HEADER))))}]")
 _FOREIGN = re.compile(f"[{re.escape(''.join(sorted(set(PRINTABLE) - set(Z) - {'}'})))}]")
 _TAGS = frozenset(f"{number:02}{option}" for number in range(100) for option in ("", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _TAG_RULE = "a tag is two digits and perhaps a capital letter, between colons; no other line begins with a colon"
@@ -74,7 +75,8 @@ def parse(content: bytes, *, first_line: int = 1) -> FinMessage:
     ``fin_line_ends_mixed``, ``fin_code_artefact``. The message's warnings have ``fin_line_forbidden``.
     """
     if len(content) > MAX_BYTES:
-        raise _too_large("the message", "bytes", len(content), MAX_BYTES)
+        found = too_large("the message", "bytes", len(content), MAX_BYTES)
+        raise UnreadableMessage(found.text, code=found.code, violations=[found])
     return _Reading(content, first_line).message()
 
 
@@ -175,6 +177,8 @@ class _Reading:
                     self._header(headers.application(value), "2", value, inside)
             case "3":
                 self.user_header = self._tag_blocks("3", value, inside)
+                if self.content[inside:end].translate(None, _X):
+                    self._characters(_FOREIGN_TO_USER_HEADER, inside, end)
             case "4":
                 self.body = self._tag_blocks("4", value, inside)
             case "5":
@@ -219,11 +223,11 @@ class _Reading:
         if not chunks:
             return ()
         first = self._line(start) + 1 + (body.count("\n", 0, body.find("\n:")) if body[1:2] != ":" else 0)
+        if len(body) > MAX_FIELD_LENGTH and not self._within_limits(first, body, chunks):
+            return ()
         tags, colons, values = zip(*map(str.partition, chunks, repeat(":")), strict=True)
         if not _TAGS.issuperset(tags) or colons.count(":") != len(colons):
             self._tags(first, chunks)
-        if len(body) > MAX_FIELD_LENGTH or len(chunks) > MAX_FIELDS:
-            self._limits(first, body, tags, values)
         counts = accumulate(map(str.count, chunks, repeat("\n")), initial=first)
         return tuple(map(Field, tags, values, map(add, counts, range(len(chunks)))))
 
@@ -237,7 +241,7 @@ class _Reading:
                 start,
                 "blocks in braces, each with a tag and a colon, and nothing else",
                 value,
-                f"block {identifier} holds something other than blocks in braces: {_shown(value)}",
+                f"block {identifier} holds something other than blocks in braces: {shown(value)}",
             )
             return None
         for block in blocks:
@@ -254,30 +258,24 @@ class _Reading:
 
     # What follows is reached only where something is wrong, and may take its time.
 
-    def _error(
-        self,
-        code: str,
-        path: str,
-        place: int,
-        rule: str,
-        value: str | None,
-        text: str,
-        *,
-        suggestion: str | None = None,
-    ) -> None:
+    def _error(self, code: str, path: str, place: int, rule: str, value: str | None, text: str) -> None:
         if not self._full():
-            self.errors.append(_violation(code, path, rule, value, text, self._line(place), suggestion=suggestion))
+            self.errors.append(violation(code, path, rule, value, text, self._line(place)))
+
+    def _add(self, violation: Violation) -> None:
+        if not self._full():
+            self.errors.append(violation)
 
     def _full(self) -> bool:
-        return len(self.errors) >= _MAX_VIOLATIONS
+        return len(self.errors) >= MAX_VIOLATIONS
 
     def _line(self, place: int) -> int:
         return self.first_line + self.text.count("\n", 0, place)
 
     def _line_at(self, place: int) -> str:
         """Return the line that a place is on, or the part of a long one around it."""
-        start = max(self.text.rfind("\n", 0, place) + 1, place - _VALUE_LIMIT // 2)
-        return self.text[start : start + _VALUE_LIMIT].partition("\n")[0].rstrip("\r")
+        start = max(self.text.rfind("\n", 0, place) + 1, place - VALUE_LIMIT // 2)
+        return self.text[start : start + VALUE_LIMIT].partition("\n")[0].rstrip("\r")
 
     def _whole(self, seen: str) -> None:
         """Ask for the blocks that a message cannot be without."""
@@ -303,14 +301,18 @@ class _Reading:
 
     def _character(self, place: int) -> None:
         column = place - self.text.rfind("\n", 0, place)
-        inside = "4" if 0 <= self.text.find("{4:") < place else "1"
+        text = self.text
+        block = max("1234", key=lambda identifier: text.rfind(f"{{{identifier}:", 0, place))
+        what, rule = "no field of FIN may", "characters of sets X, Y and Z, and no closing brace"
+        if block == "3":
+            what, rule = "the user header may not", "characters of set X, and no line ends"
         self._error(
             "fin_character_invalid",
-            inside,
+            block,
             place,
-            "the characters of sets X, Y and Z; a closing brace ends its block",
+            rule,
             self._line_at(place),
-            f"character {column} of line {self._line(place)} is {self._name(place)}, which no field of FIN may hold",
+            f"character {column} of line {self._line(place)} is {self._name(place)}, which {what} hold",
         )
 
     def _name(self, place: int) -> str:
@@ -331,7 +333,7 @@ class _Reading:
             place,
             "a FIN message begins with its basic header, {1:",
             beginning,
-            f"the message begins with {_shown(beginning)} and not with {{1:",
+            f"the message begins with {shown(beginning)} and not with {{1:",
         )
 
     def _stray(self, place: int, seen: str) -> None:
@@ -343,8 +345,8 @@ class _Reading:
             seen[-1:] or "1",
             place,
             "a block begins with a brace, its identifier (1 to 5, or a letter) and a colon; nothing is between blocks",
-            self.text[place : place + _VALUE_LIMIT],
-            f"{after} stands {_shown(self.text[place : place + 30])}, which begins no block",
+            self.text[place : place + VALUE_LIMIT],
+            f"{after} stands {shown(self.text[place : place + 30])}, which begins no block",
         )
 
     def _misplaced(self, identifier: str, place: int, seen: str) -> None:
@@ -354,7 +356,7 @@ class _Reading:
                 "1",
                 place,
                 "one message; a file of several is split first",
-                self.text[place : place + _VALUE_LIMIT],
+                self.text[place : place + VALUE_LIMIT],
                 f"a second message begins on line {self._line(place)}",
             )
             return
@@ -373,7 +375,7 @@ class _Reading:
             identifier,
             place,
             "every block is closed by a brace of its own",
-            self.text[place : place + _VALUE_LIMIT],
+            self.text[place : place + VALUE_LIMIT],
             f"block {identifier}, which begins on line {self._line(place)}, is not closed",
         )
 
@@ -387,16 +389,16 @@ class _Reading:
                 place,
                 f"{name}: {rule}; the {header.name} has {lengths} characters",
                 part,
-                f"block {identifier} ({header.name}{length}): {name} is {_shown(part)}; expected {rule}",
+                f"block {identifier} ({header.name}{length}): {name} is {shown(part)}; expected {rule}",
             )
 
     def _tag_of_block(self, identifier: str, block: TagBlock, place: int, rule: str) -> None:
-        text = f"block {identifier} has a block with the tag {_shown(block.tag)}; expected {rule}"
+        text = f"block {identifier} has a block with the tag {shown(block.tag)}; expected {rule}"
         self._error("fin_block_malformed", identifier, place, f"tags are {rule}", block.tag, text)
 
     def _value_of_block(self, identifier: str, block: TagBlock, place: int, rule: str) -> None:
         path = f"{identifier}/{block.tag}"
-        text = f"{{{block.tag}:}} of block {identifier} holds {_shown(block.value)}; expected {rule}"
+        text = f"{{{block.tag}:}} of block {identifier} holds {shown(block.value)}; expected {rule}"
         self._error("fin_block_malformed", path, place, rule, block.value, text)
 
     def _open_text(self, start: int, end: int) -> int:
@@ -415,7 +417,7 @@ class _Reading:
         if end < 0:
             found = "block 4, the text, is not closed"
         else:
-            found = f"the text is closed by {_shown(self._line_at(end)[-30:])} on line {self._line(end)}"
+            found = f"the text is closed by {shown(self._line_at(end)[-30:])} on line {self._line(end)}"
         self._error("fin_text_malformed", "4", max(end, start), rule, self._line_at(max(end, start)), found)
         return -1
 
@@ -437,19 +439,11 @@ class _Reading:
         line = self._line(start)
         before = len(self.errors)
         for number, content in enumerate(body.split("\n"), line):
-            for pattern, what in _ARTEFACTS:
-                if not self._full() and pattern.search(content):
-                    self.errors.append(
-                        _violation(
-                            "fin_code_artefact",
-                            "4",
-                            "a message as it travels, not as it stands in the source of a program",
-                            content,
-                            f"line {number} holds {what}",
-                            number,
-                        )
-                    )
-                    break
+            found = next((what for pattern, what in _ARTEFACTS if pattern.search(content)), None)
+            if found is not None:
+                rule = "a message as it travels, not as it stands in the source of a program"
+                text = f"line {number} holds {found}"
+                self._add(violation("fin_code_artefact", "4", rule, content, text, number))
         return len(self.errors) > before
 
     def _before_first_field(self, start: int, body: str) -> None:
@@ -463,38 +457,40 @@ class _Reading:
             place,
             "the line after {4: begins with the first tag",
             stray,
-            f"the text begins with {_shown(stray[:30])} and not with a tag on a line of its own",
+            f"the text begins with {shown(stray[:30])} and not with a tag on a line of its own",
         )
 
     def _tags(self, first: int, chunks: list[str]) -> None:
         line = first
         for chunk in chunks:
             tag, colon, _ = chunk.partition(":")
-            if (not colon or tag not in _TAGS) and not self._full():
+            if not colon or tag not in _TAGS:
                 content = ":" + chunk.partition("\n")[0]
-                text = f"line {line} begins with {_shown(content[:30])}, which is no tag"
-                self.errors.append(_violation("fin_tag_malformed", "4", _TAG_RULE, content, text, line))
+                text = f"line {line} begins with {shown(content[:30])}, which is no tag"
+                self._add(violation("fin_tag_malformed", "4", _TAG_RULE, content, text, line))
             line += chunk.count("\n") + 1
 
     def _forbidden_lines(self, start: int, body: str) -> None:
         first = self._line(start)
         for number, content in enumerate(body.split("\n")[1:-1], first + 1):
-            if len(self.warnings) < _MAX_VIOLATIONS and (not content or content.startswith("-")):
-                what = f"begins with a hyphen: {_shown(content[:30])}" if content else "is empty"
+            if len(self.warnings) < MAX_VIOLATIONS and (not content or content.startswith("-")):
+                what = f"begins with a hyphen: {shown(content[:30])}" if content else "is empty"
                 rule = "no line of a field is empty or begins with a hyphen or colon"
                 text = f"line {number} {what}"
-                self.warnings.append(_violation("fin_line_forbidden", "4", rule, content, text, number, "warning"))
+                self.warnings.append(violation("fin_line_forbidden", "4", rule, content, text, number, "warning"))
 
-    def _limits(self, first: int, body: str, tags: tuple[str, ...], values: tuple[str, ...]) -> None:
-        counts = [("fields", len(tags), MAX_FIELDS), ("lines", body.count("\n"), MAX_LINES)]
-        for what, count, limit in counts:
+    def _within_limits(self, first: int, body: str, chunks: list[str]) -> bool:
+        before = len(self.errors)
+        for what, count, limit in (("fields", len(chunks), MAX_FIELDS), ("lines", body.count("\n"), MAX_LINES)):
             if count > limit:
-                self.errors.append(_size("the text", what, count, limit, first))
+                self._add(too_large("the text", what, count, limit, first))
         line = first
-        for tag, value in zip(tags, values, strict=True):
-            if len(value) > MAX_FIELD_LENGTH and not self._full():
-                self.errors.append(_size(f"field {tag}", "characters", len(value), MAX_FIELD_LENGTH, line))
-            line += value.count("\n") + 1
+        for chunk in chunks[:MAX_FIELDS]:
+            if len(chunk) > MAX_FIELD_LENGTH:
+                tag = chunk.partition(":")[0][:3]
+                self._add(too_large(f"field {tag}", "characters", len(chunk), MAX_FIELD_LENGTH, line))
+            line += chunk.count("\n") + 1
+        return len(self.errors) == before
 
 
 def _skip(text: str, place: int) -> int:
@@ -513,31 +509,3 @@ def _matching(text: str, start: int) -> int:
         if depth == 0:
             return found.start()
     return -1
-
-
-def _shown(text: str) -> str:
-    return "nothing" if not text else repr(text if len(text) <= _VALUE_LIMIT else text[:_VALUE_LIMIT])
-
-
-def _violation(
-    code: str,
-    path: str,
-    rule: str,
-    value: str | None,
-    text: str,
-    line: int | None,
-    severity: Literal["error", "warning"] = "error",
-    suggestion: str | None = None,
-) -> Violation:
-    value = value if value is None else value[:_VALUE_LIMIT]
-    return Violation(code, f"/{path}", rule, value, text, line, severity, suggestion)
-
-
-def _size(what: str, unit: str, count: int, limit: int, line: int | None = None) -> Violation:
-    text = f"{what} has {count} {unit}; at most {limit} are accepted"
-    return _violation("fin_too_large", "4" if line else "", f"at most {limit} {unit}", str(count), text, line)
-
-
-def _too_large(what: str, unit: str, count: int, limit: int) -> UnreadableMessage:
-    violation = _size(what, unit, count, limit)
-    return UnreadableMessage(violation.text, code=violation.code, violations=[violation])

@@ -10,19 +10,22 @@ A rule is a block of lines, a keyword and what it says; an indented line goes on
     because   what operators read
     source    where it is public, and how sure it is: sure, likely
 
-A place is a field, ``95a PSET`` (any letter, with a qualifier), ``20`` or ``23G``, or a sequence by letter or block, below
-the sequence of ``each``: ``SETDET/SETPRTY/95a PSET``; from the message with a slash before it: ``/GENL/23G``. ``.currency``
-behind it is a component. A condition is one of these, or several with ``or`` between them::
+A place is a field, ``95a PSET`` (any letter, with a qualifier), ``20`` or ``23G``, or a sequence by letter or block,
+below the sequence of ``each``: ``SETDET/SETPRTY/95a PSET``; from the message with a slash before it: ``/GENL/23G``.
+``.currency`` behind it is a component, ``.currency[2]`` its first two characters. A condition is one of these, or
+several with ``or`` between them::
 
     PLACE                       it is there                       no PLACE           it is not
     one of PLACE, PLACE         exactly one; any of, all of, none of, at most one of
-    PLACE is CODE, CODE         every one there is (a code of a data source scheme is none of them); is not: none is
+    PLACE is CODE, CODE         one of these codes, not of a data source scheme     PLACE is not CODE
     PLACE = PLACE               all values at both are the same   PLACE <> PLACE     none is
-    once PLACE                  each qualifier there (``95a BUYR SELL``) at most once
+    once PLACE                  each qualifier there (``95a BUYR SELL``), or code, at most once
     count of PLACE = 1          also <= and >=
-    PLACE begins with "//"      each does; ``not`` before it
+    PLACE begins with "/"
 
-``if`` is followed by conditions with ``and`` between them. What is ``likely`` is warned of.
+``if`` is followed by conditions with ``and`` between them. ``require`` asks it of every field at a place; ``forbid``
+and ``if`` hold when any does it. The fields of another message that are copied at the end are the sequence ``COPY``.
+What is ``likely`` is warned of.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ from gateway.messages.fin.structure import Sequence, field_path, qualifier_of
 _PLACE: Final = re.compile(
     r"(?P<root>/)?(?P<steps>(?:[A-Z]\w*/)*)"
     r"(?:(?P<number>\d\d)(?P<letter>[A-Za-z]?)(?P<qualifiers>(?: [A-Z][A-Z0-9]{3})*)|(?P<sequence>[A-Z]\w*))"
-    r"(?:\.(?P<component>\w+))?"
+    r"(?:\.(?P<component>\w+)(?:\[(?P<start>\d)\])?)?"
 )
 _SEVERAL: Final[dict[str, Callable[[int, int], bool]]] = {
     "one of": lambda there, _: there == 1,
@@ -69,6 +72,7 @@ class Place:
     letter: str = ""
     qualifiers: frozenset[str] = frozenset()
     component: str = ""
+    start: int | None = None
 
     def is_of(self, found: Field) -> bool:
         """Tell whether a field is one of those meant."""
@@ -104,7 +108,6 @@ class NetworkRule:
     source: str
     likely: bool
     reads: tuple[Place, ...]
-    free: bool  # reads texts that are no codes
 
     @property
     def code(self) -> str:
@@ -174,7 +177,8 @@ class Message:
             format_ = self._formats[found.tag]
             texts = format_.texts(found.value) or {}
             if place.component:
-                yield texts.get(place.component)
+                text = texts.get(place.component)
+                yield text[: place.start] if text is not None else None
             else:
                 yield None if "data_source_scheme" in texts else texts.get(format_.code)
 
@@ -235,7 +239,6 @@ def _rule(block: list[tuple[str, str, int]], file: str) -> NetworkRule:
         source,
         certainty == "likely",
         tuple(reader.reads),
-        reader.free,
     )
 
 
@@ -248,23 +251,22 @@ class _Reader:
 
     def __init__(self) -> None:
         self.reads: list[Place] = []
-        self.free = False
         self._first: Place | None = None
 
     def assertion(self, text: str, *, required: bool) -> Assertion:
         what, _, conditions = text.partition(" if ")
         self._first = None
-        test = self.condition(what)
+        test = self.condition(what, every=required)
         place = self._first
         assert place is not None
-        tests = tuple(self.condition(condition) for condition in conditions.split(" and ")) if conditions else ()
+        tests = tuple(self.condition(one, every=False) for one in conditions.split(" and ")) if conditions else ()
         return Assertion(f"{'require' if required else 'forbid'} {text}", required, test, tests, place)
 
-    def condition(self, text: str) -> Test:
-        tests = [self.clause(clause.strip()) for clause in text.split(" or ")]
+    def condition(self, text: str, *, every: bool) -> Test:
+        tests = [self.clause(clause.strip(), every=every) for clause in text.split(" or ")]
         return tests[0] if len(tests) == 1 else lambda message, at: any(test(message, at) for test in tests)
 
-    def clause(self, text: str) -> Test:
+    def clause(self, text: str, *, every: bool) -> Test:
         for words, holds in _SEVERAL.items():
             if text.startswith(f"{words} "):
                 places = [self.place(one) for one in text.removeprefix(words).split(",")]
@@ -272,12 +274,16 @@ class _Reader:
         if found := re.fullmatch(r"count of (.+) (=|<=|>=) (\d+)", text):
             return _count(self.place(found[1]), _COMPARED[found[2]], int(found[3]))
         if text.startswith("once "):
-            return _once(self.place(text.removeprefix("once ")))
-        if found := re.fullmatch(r'(.+?)( not)? begins with "(.+)"', text):
-            self.free = True
-            return _begins(self.place(found[1], reads=True), found[3], negated=bool(found[2]))
+            place = self.place(text.removeprefix("once "))
+            if not place.qualifiers:
+                self.reads.append(place)
+            return _once(place)
+        if found := re.fullmatch(r'(.+) begins with "(.+)"', text):
+            start = found[2]
+            return _texts(self.place(found[1], reads=True), lambda one: (one or "").startswith(start), every=every)
         if found := re.fullmatch(r"(.+?) is (not )?(.+)", text):
-            return _is(self.place(found[1], reads=True), found[3].replace(",", " ").split(), negated=bool(found[2]))
+            codes, negated = found[3].replace(",", " ").split(), bool(found[2])
+            return _texts(self.place(found[1], reads=True), lambda one: (one in codes) != negated, every=every)
         if found := re.fullmatch(r"(.+) (=|<>) (.+)", text):
             left, right = self.place(found[1], reads=True), self.place(found[3], reads=True)
             return _same(left, right, negated=found[2] == "<>")
@@ -296,9 +302,15 @@ class _Reader:
             place = Place(text.strip(), bool(found["root"]), (*steps, found["sequence"]))
         else:
             qualifiers = frozenset(found["qualifiers"].split())
-            component = found["component"] or ""
             place = Place(
-                text.strip(), bool(found["root"]), steps, found["number"], found["letter"], qualifiers, component
+                text.strip(),
+                bool(found["root"]),
+                steps,
+                found["number"],
+                found["letter"],
+                qualifiers,
+                found["component"] or "",
+                int(found["start"]) if found["start"] else None,
             )
         if reads or place.component:
             self.reads.append(place)
@@ -317,22 +329,21 @@ def _count(place: Place, compared: Callable[[int, int], bool], number: int) -> T
 
 def _once(place: Place) -> Test:
     def holds(message: Message, at: Sequence) -> bool:
-        counted = Counter(qualifier_of(found) for _, found in message.fields(at, place))
+        qualifiers = (qualifier_of(found) for _, found in message.fields(at, place))
+        counted = Counter(qualifiers if place.qualifiers else message.texts(at, place))
         return all(count == 1 for count in counted.values())
 
     return holds
 
 
-def _begins(place: Place, start: str, *, negated: bool) -> Test:
-    return lambda message, at: all((text or "").startswith(start) != negated for text in message.texts(at, place))
+def _texts(place: Place, holds: Callable[[str | None], bool], *, every: bool) -> Test:
+    quantifier = all if every else any
 
-
-def _is(place: Place, codes: list[str], *, negated: bool) -> Test:
-    def holds(message: Message, at: Sequence) -> bool:
+    def test(message: Message, at: Sequence) -> bool:
         texts = list(message.texts(at, place))
-        return bool(texts) and all((text in codes) != negated for text in texts)
+        return bool(texts) and quantifier(holds(text) for text in texts)
 
-    return holds
+    return test
 
 
 def _same(left: Place, right: Place, *, negated: bool) -> Test:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.errors import Violation
 from gateway.messages.fin.definitions import (
@@ -22,6 +23,8 @@ from gateway.messages.fin.definitions import (
 )
 from gateway.messages.fin.fields import FieldFormat
 from gateway.messages.fin.message import Field
+
+COPY: Final = "COPY"  # the sequence of another message's fields, where they are copied at the end
 
 
 @dataclass(slots=True)
@@ -98,7 +101,7 @@ class _Reader:
     def take(self, found: Field) -> None:
         self._last_line = found.line
         if self._copied:
-            self._stack[0].sequence.fields.append(found)
+            self._stack[0].sequence.sequences[-1].fields.append(found)
         elif found.tag == BLOCK_START:
             self._open_block(found)
         elif found.tag == BLOCK_END:
@@ -202,6 +205,8 @@ class _Reader:
         if not self._misplaced(top, found):
             if self._message.open_end and len(self._stack) == 1:
                 self._copied = True
+                top.sequence.sequences.append(Sequence(COPY, "", COPY, found.line, [found]))
+                return
             else:
                 self._say("fin_field_unexpected", top, found.tag, self._expected(top, blocks=False), found)
         if top is self._stack[-1]:

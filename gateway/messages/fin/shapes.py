@@ -1,0 +1,177 @@
+"""Recognise messages of a shape that was judged before, in one match of a regular expression.
+
+Counterparties write few shapes of message: the same fields with the same qualifiers in the same order around other
+values. What structure and rules say of a message depends on which fields and components are there and on the codes
+that rules compare; so a shape is one pattern over the text of block 4 in which all of these stand literally, with a
+group for every other component. It is made from a message without any violation, and asks of a message that fits only
+what no pattern can state: that dates are real, currencies known, decimals few enough. What does not fit is judged at
+length, which finds the mistake.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from gateway.messages.fin.fields import CHECKS, DIGITS, FieldFormat, amount_holds
+from gateway.messages.fin.message import Field
+from gateway.messages.fin.rules import NetworkRule
+from gateway.messages.fin.structure import qualifier_of
+
+# What a sender can make the gateway keep and do: a shape takes some thirty times the bytes of its message, and a
+# hundred times as long to make as to judge one message.
+_LONGEST: Final = 16_000  # characters of block 4
+_ALIKE: Final = 8  # shapes of one message type with as many fields
+_OUTLINES: Final = 64  # message types and numbers of fields with shapes
+_PATIENCE: Final = 20  # messages that are judged at length before one of them is learned
+_STRANGERS: Final = 1_000  # outlines counted without a shape
+
+
+class Part(NamedTuple):
+    """What a group of a shape is: a component of the n-th field."""
+
+    field: int
+    component: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A shape: what fits it, what its groups are, and the fields of the message that it was learned from."""
+
+    fits: Callable[[str], re.Match[str] | None]
+    parts: tuple[Part, ...]
+    fields: tuple[Field, ...]
+    checks: tuple[tuple[int, Callable[[str], bool]], ...]
+    amounts: tuple[tuple[int, int | str], ...]  # the group of an amount, and its currency's or the currency
+    signed: tuple[int, ...]  # numbers with a minus sign: not zero
+
+    def read(self, text: str) -> tuple[str, ...] | None:
+        """Return the texts of the groups, or None for a message of another shape or with a value that cannot be."""
+        found = self.fits(text)
+        if found is None:
+            return None
+        texts = found.groups()
+        for number, holds in self.checks:
+            if not holds(texts[number]):
+                return None
+        for number, currency in self.amounts:
+            if not amount_holds(texts[number], currency if isinstance(currency, str) else texts[currency]):
+                return None
+        for number in self.signed:
+            if not texts[number].strip("0,"):
+                return None
+        return texts
+
+
+class Recognised(NamedTuple):
+    """A message of a known shape, without violations: the texts are those of the shape's parts."""
+
+    shape: Shape
+    texts: tuple[str, ...]
+
+
+class Shapes:
+    """The shapes that were learned, by message type and number of fields, the last used first; bounded in number."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], list[Shape]] = {}
+        self._strangers: Counter[tuple[str, int]] = Counter()
+
+    def read(self, text: str, message_type: str) -> Recognised | None:
+        """Return what a block 4 says if it is of a known shape and valid; lines end with a line feed."""
+        known = self._known.get((message_type, text.count("\n:")))
+        if known is None:
+            return None
+        for number, shape in enumerate(known):
+            texts = shape.read(text)
+            if texts is not None:
+                if number:
+                    known.insert(0, known.pop(number))
+                return Recognised(shape, texts)
+        return None
+
+    def learn(
+        self,
+        text: str,
+        message_type: str,
+        fields: Sequence[Field],
+        rules: Iterable[NetworkRule],
+        formats: Mapping[str, FieldFormat],
+        codes: Mapping[tuple[str, str], frozenset[str]],
+    ) -> None:
+        """Count a message without violations, and learn its shape when such messages have come often enough."""
+        outline = message_type, text.count("\n:")
+        self._strangers[outline] += 1
+        if self._strangers[outline] < _PATIENCE:
+            if len(self._strangers) > _STRANGERS:
+                self._strangers.clear()
+            return
+        del self._strangers[outline]
+        if len(text) > _LONGEST:
+            return
+        shape = shape_of(fields, rules, formats, codes)
+        if shape.read(text) is None:
+            return  # a message with what no shape is made for
+        self._known[outline] = [shape, *self._known.pop(outline, ())][:_ALIKE]
+        if len(self._known) > _OUTLINES:
+            del self._known[next(iter(self._known))]
+
+
+def shape_of(
+    fields: Sequence[Field],
+    rules: Iterable[NetworkRule],
+    formats: Mapping[str, FieldFormat],
+    codes: Mapping[tuple[str, str], frozenset[str]],
+) -> Shape:
+    """Return the shape of a message that is without violations."""
+    reads = [place for rule in rules for place in rule.reads]
+    pattern: list[str] = []
+    parts: list[Part] = []
+    checks: list[tuple[int, Callable[[str], bool]]] = []
+    amounts: list[tuple[int, int | str]] = []
+    signed: list[int] = []
+    for number, found in enumerate(fields):
+        format_ = formats[found.tag]
+        texts = format_.texts(found.value) or {}
+        pinned = {place.component or format_.code for place in reads if place.is_of(found)}
+        fixed = {
+            part.name: re.escape(texts[part.name])
+            for part in format_.components
+            if part.name in texts and (part.name in pinned or part.type in {"qualifier", "minus"})
+        }
+        allowed = codes.get((found.tag, qualifier_of(found)))
+        if allowed is not None and format_.code not in fixed and "data_source_scheme" not in texts:
+            fixed[format_.code] = "|".join(map(re.escape, sorted(allowed)))
+        said, names = format_.shape(texts, fixed)
+        pattern.append(f":{found.tag}:{said}")
+        currency: int | str = ""
+        for part in format_.components:
+            if part.name not in texts:
+                continue
+            group = len(parts) + names.index(part.name) if part.name in names else None
+            if part.type == "currency":
+                currency = texts[part.name] if group is None else group
+            if group is None:
+                continue
+            if (check := CHECKS.get(part.type) or DIGITS.get(part.type)) is not None:
+                checks.append((group, check.holds))
+            elif part.type == "amount":
+                amounts.append((group, currency))
+            if part.type in {"amount", "decimal", "number"} and _has_minus(format_, texts):
+                signed.append(group)
+        parts += [Part(number, name) for name in names]
+    return Shape(
+        re.compile("\n".join(pattern)).fullmatch,
+        tuple(parts),
+        tuple(fields),
+        tuple(checks),
+        tuple(amounts),
+        tuple(signed),
+    )
+
+
+def _has_minus(format_: FieldFormat, texts: Mapping[str, str]) -> bool:
+    return any(part.type == "minus" and part.name in texts for part in format_.components)
