@@ -12,9 +12,10 @@ from pydantic.fields import FieldInfo
 
 from gateway.cli import _ROOMS, _mount, app
 from gateway.config import Settings
+from gateway.messages.data_files import data_directory
 from gateway.messages.mapping import mapping_page, parse_table
 from gateway.messages.rules.page import rules_page
-from gateway.messages.schema_files import data_directory, load_catalogue, load_rulebook
+from gateway.messages.schema_files import load_catalogue, load_rulebook
 from gateway.model.transitions.page import lifecycle_page
 
 FOLDER = Path(__file__).resolve().parent

@@ -33,14 +33,14 @@ def ask(
     Raises IllegalTransition where the dialogue has no way for it now, BuildError or InvalidMessage where the message
     cannot be built; then nothing was recorded.
     """
-    definition = messages.definition_for(event, profile)
+    original_id, original_definition, original = unit.first_document(row) or (None, None, None)
+    definition = messages.definition_for(event, profile, original_definition)
     message_id = business_message_id(row.transaction_id, event.event_id, definition)
     evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=event.role)
     in_force = lifecycle.terms_in_force(row.state, row.terms)
     advance = lifecycle.request(
         row.state, event.role, evidence, asks=event.asks(), terms=event.terms_asked(in_force), before=in_force
     )
-    original_id, original_definition = unit.first_document(row) or (None, None)
     identity = Identity(
         row.transaction_id,
         message_id,
@@ -49,7 +49,7 @@ def ask(
         original_definition=original_definition,
         **unit.references_of(row),
     )
-    built = messages.build(event, profile, identity, instructed=in_force)
+    built = messages.build(event, profile, identity, instructed=in_force, original=original)
     alerts = (*advance.alerts, *lifecycle.warned(built.warnings))
     unit.move(
         row,

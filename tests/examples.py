@@ -12,8 +12,9 @@ from typing import Any
 
 from gateway.errors import BuildError
 from gateway.messages import BuiltMessage, Identity, Messages
+from gateway.messages.data_files import read_tables
 from gateway.messages.mapping import Table, parse_table
-from gateway.messages.schema_files import load_catalogue, read_tables
+from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS, TradeEvent, parse_event
 from gateway.model.events.settlement import InstructSettlement
 from gateway.model.facts import Terms

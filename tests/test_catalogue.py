@@ -22,7 +22,8 @@ from gateway.messages.catalogue import (
     Wildcard,
     references,
 )
-from gateway.messages.schema_files import data_directory, open_dictionary
+from gateway.messages.data_files import data_directory
+from gateway.messages.schema_files import open_dictionary
 from gateway.messages.schema_text import (
     Dictionary,
     canonical_digest,

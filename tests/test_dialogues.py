@@ -32,8 +32,9 @@ from typing import Any
 
 import pytest
 
+from gateway.messages.data_files import read_tables
 from gateway.messages.reading import Reader, parse_table
-from gateway.messages.schema_files import load_catalogue, read_tables
+from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.transitions import Dialogue
 from gateway.store import queries

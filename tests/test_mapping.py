@@ -9,8 +9,9 @@ import pytest
 from gateway.errors import ConfigError
 from gateway.messages import Identity
 from gateway.messages.building import MessageWriter
+from gateway.messages.data_files import read_tables
 from gateway.messages.mapping import mapping_page, parse_table, place
-from gateway.messages.schema_files import load_catalogue, read_tables
+from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS, parse_event
 from gateway.model.events.settlement import CancelSettlement
 from gateway.model.facts import Terms

@@ -22,7 +22,7 @@ from gateway.cli.penalties import penalties
 from gateway.config import PenaltySettings
 from gateway.errors import ConfigError
 from gateway.lifecycle import begin
-from gateway.messages.schema_files import read_tables
+from gateway.messages.data_files import read_tables
 from gateway.model.facts import Amount, Axis, Quantity, Reason, StatusValue, Terms
 from gateway.model.transitions import Dialogue
 from gateway.penalties import CLASSES, Fail, Instrument, Rate, Rates, estimate, fail_of, totals

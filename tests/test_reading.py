@@ -14,8 +14,9 @@ import pytest
 
 from gateway.errors import ConfigError, InvalidMessage, UnreadableMessage
 from gateway.messages.catalogue import Catalogue, ComplexType
+from gateway.messages.data_files import data_directory
 from gateway.messages.reading import Reader, ReadingTable, parse_table
-from gateway.messages.schema_files import data_directory, load_catalogue
+from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model import facts
 from gateway.model.facts import (

@@ -16,8 +16,9 @@ from lxml import etree
 
 from gateway.errors import InvalidMessage, MessageError
 from gateway.messages.catalogue import Catalogue
+from gateway.messages.data_files import read_tables
 from gateway.messages.reading import HEADER, Reader, parse_table
-from gateway.messages.schema_files import open_dictionary, read_tables
+from gateway.messages.schema_files import open_dictionary
 from gateway.messages.validation import Validator
 from gateway.messages.xsd_text import compile_schema
 from tests.documents import mutations, random_document

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway import lifecycle
 from gateway.errors import StoreUnavailable
-from gateway.messages.schema_files import read_tables
+from gateway.messages.data_files import read_tables
 from gateway.model.transitions import HEADLINES, TRANSITIONS, Dialogue
 from gateway.store import ArchiveState, tables
 from tests.loops import (

@@ -10,8 +10,9 @@ import pytest
 
 from gateway.errors import MessageError
 from gateway.messages.catalogue import Catalogue
+from gateway.messages.data_files import data_directory
 from gateway.messages.reading import HEADER, Reader, parse_table
-from gateway.messages.schema_files import data_directory, load_catalogue
+from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator, Verdict
 
 from .reference import needs_reference, shared

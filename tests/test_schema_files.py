@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from gateway.cli.schemas import app
 from gateway.messages.catalogue import Catalogue
+from gateway.messages.data_files import data_directory
 from gateway.messages.schema_files import (
-    data_directory,
     default_user_directory,
     export_schemas,
     import_schemas,

@@ -14,9 +14,10 @@ import pytest
 from gateway.errors import InvalidMessage, UnreadableMessage
 from gateway.messages import shapes
 from gateway.messages.catalogue import Catalogue
+from gateway.messages.data_files import data_directory
 from gateway.messages.parsing import ParsedMessage
 from gateway.messages.reading import Reader, parse_table
-from gateway.messages.schema_files import data_directory, load_catalogue
+from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.facts import Reply
 

@@ -17,8 +17,9 @@ from lxml import etree
 from gateway.errors import ConfigError
 from gateway.messages import shapes
 from gateway.messages.catalogue import Catalogue, ComplexType
+from gateway.messages.data_files import data_directory
 from gateway.messages.reading import ListLines, Reader, parse_table
-from gateway.messages.schema_files import data_directory, load_catalogue
+from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.facts import Amount, Quantity, Statement, TransactionEntry
 from gateway.model.transitions import TRANSITIONS

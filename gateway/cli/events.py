@@ -29,9 +29,9 @@ def schema(kind: Annotated[str | None, typer.Argument(help="a kind of event  [de
 
     A field's description says which element of the message it fills.
     """
+    from gateway.messages.data_files import read_tables
     from gateway.messages.describing import describe_fields
     from gateway.messages.mapping import parse_table
-    from gateway.messages.schema_files import read_tables
     from gateway.model.events import TRADE_EVENT
 
     described = TRADE_EVENT.json_schema() if kind is None else _kind(kind).model.model_json_schema()

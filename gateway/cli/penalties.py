@@ -79,7 +79,8 @@ def show_penalties(
 def _reference_data(config: Any) -> tuple[Rates, Calendars]:
     """Return rates, instruments and calendars, those of the configuration before those that are shipped."""
     from gateway.config import PenaltySettings, load_settings
-    from gateway.messages.schema_files import load_calendars, read_tables
+    from gateway.messages.data_files import read_tables
+    from gateway.messages.schema_files import load_calendars
 
     table = read_tables("penalties", ".txt")["rates.txt"]
     if config is None:

@@ -29,8 +29,9 @@ def read(
     """
     from gateway.errors import GatewayError, UnreadableMessage
     from gateway.messages.content import content_of
+    from gateway.messages.data_files import read_tables
     from gateway.messages.reading import Reader, invalid, parse_table
-    from gateway.messages.schema_files import load_catalogue, read_tables
+    from gateway.messages.schema_files import load_catalogue
     from gateway.messages.validation import Validator
 
     try:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gateway.messages.schema_files import data_directory
+from gateway.messages.data_files import data_directory
 from gateway.model.transitions import Dialogue
 
 

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from xml.sax.saxutils import escape
 
 from gateway import lifecycle
-from gateway.errors import ConfigError, Violation
-from gateway.messages import header
-from gateway.messages.building import MessageWriter, containing
+from gateway.errors import BuildError, ConfigError, Violation
+from gateway.messages import fin, header
+from gateway.messages.building import MessageWriter, Written, containing
 from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition
+from gateway.messages.data_files import read_tables
 from gateway.messages.judging import Judge, standard
-from gateway.messages.mapping import Table, elements_below
+from gateway.messages.mapping import Table, elements_below, parse_tables
 from gateway.messages.mapping import parse_table as parse_mapping
 from gateway.messages.reading import Reader
 from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Direction, Rulebook
-from gateway.messages.schema_files import load_rulebook, read_tables
+from gateway.messages.schema_files import load_rulebook
 from gateway.messages.validation import Validator
 from gateway.messages.writing import instant, offset_instant
 from gateway.model.events import EVENT_KINDS, TradeEvent
@@ -109,12 +110,18 @@ class Messages:
         self._catalogue, self._own_bic = catalogue, own_bic
         self._validator = Validator(catalogue)
         self._judge = Judge(catalogue, load_rulebook(catalogue) if rulebook is None else rulebook, self._validator)
-        readings = [parse_reading(text, name) for name, text in read_tables("reading", ".read").items()]
-        self._reader = Reader(self._validator, catalogue, readings)
+        readings = {**read_tables("reading", ".read"), **read_tables("fin/reading", ".read")}
+        self._reader = Reader(
+            self._validator, catalogue, [parse_reading(text, name) for name, text in readings.items()]
+        )
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
         self._tables = {event: table for table in mappings for event in table.events}
+        self._fin_tables: dict[str, list[Table]] = {}
+        for table in read_fin_mappings():
+            for event in table.events:
+                self._fin_tables.setdefault(event, []).append(table)
         self._correspondents = {profile.bic: Correspondents(own_bic, profile.bic) for profile in profiles}
-        self._plans: dict[tuple[str, int], _Plan] = {}
+        self._plans: dict[tuple[str, str, int], _Plan] = {}
         self._headings: dict[tuple[str, str, str, str | None], str] = {}
         # by table, definition and what the profile drops
         self._writers: dict[tuple[str, str, frozenset[str]], tuple[MessageWriter, str, str]] = {}
@@ -122,8 +129,9 @@ class Messages:
             self._check_keys(profile)
             self._check_drops(profile)
             self._judge.prepare(profile)
-            for table in mappings:
-                self._writer(table, profile)
+            for table in mappings if profile.language == "iso20022" else read_fin_mappings():
+                if not table.copies:
+                    self._writer(table, profile)
 
     @property
     def own_bic(self) -> str:
@@ -135,37 +143,80 @@ class Messages:
         """Return the validator, whose compiled schemas are shared."""
         return self._validator
 
-    def definition_for(self, event: TradeEvent, profile: Profile) -> str:
-        """Return the message definition that an event becomes for this counterparty."""
-        return _version(profile, self._tables[event.kind])
+    def definition_for(self, event: TradeEvent, profile: Profile, original: str | None = None) -> str:
+        """Return the message definition that an event becomes for this counterparty.
+
+        ``original`` is that of the message that it is about. Raises ``BuildError`` (``not_in_language``).
+        """
+        table = self._table(event, profile)
+        return original if table.copies and original is not None else _version(profile, table)
+
+    def _table(self, event: TradeEvent, profile: Profile) -> Table:
+        """Return the table by which an event is written in the language of a counterparty."""
+        if profile.language == "iso20022":
+            return self._tables[event.kind]
+        for table in self._fin_tables.get(event.kind, ()):
+            if table.is_for(event):
+                return table
+        text = f"FIN has no message for {event.kind}; counterparty {profile.bic} speaks FIN"
+        rule = f"an event of {', '.join(sorted(self._fin_tables))}, or a counterparty that speaks ISO 20022"
+        raise BuildError(
+            text, code="not_in_language", violations=[Violation("not_in_language", "schema", rule, event.kind, text)]
+        )
 
     def build(
-        self, event: TradeEvent, profile: Profile, identity: Identity, instructed: Terms | None = None
+        self,
+        event: TradeEvent,
+        profile: Profile,
+        identity: Identity,
+        instructed: Terms | None = None,
+        original: bytes | None = None,
     ) -> BuiltMessage:
-        """Write, parse and validate the message of an event; ``instructed`` are the terms of what it cancels.
+        """Write, parse and validate the message of an event.
 
-        Raises ``BuildError`` with every field that the counterparty's version cannot carry, or ``InvalidMessage`` with
-        every violation of its schema, of the counterparty's guideline, or of the rules that refuse a message.
+        ``instructed`` are the terms of what it cancels, ``original`` the bytes of the message that instructed them,
+        which FIN repeats in a cancellation. Raises ``BuildError`` with every field that the counterparty's version
+        cannot carry, or ``InvalidMessage`` with every violation of its schema, of the counterparty's guideline, or of
+        the rules that refuse a message.
         """
-        key = event.kind, id(profile)
-        plan = self._plans.get(key) or self._plan(key, profile)
+        table = self._table(event, profile)
+        if table.copies:
+            definition = self.definition_for(event, profile, identity.original_definition)
+            text = fin.cancellation(original or b"", identity.business_message_id)
+            return self._in_fin(profile, definition, identity, Written(text))
+        key = event.kind, table.message, id(profile)
+        plan = self._plans.get(key) or self._plan(key, table, profile)
         _, definition, writer, opening, closing, correspondents, heading = plan
         in_force = instructed or _NO_TERMS
         asked = event.terms_asked(in_force) or in_force
+        if table.is_fin:
+            written = writer.write(event, identity, in_force, asked, correspondents, fin.derived(event))
+            return self._in_fin(profile, definition, identity, written)
         document, dropped = writer.write(event, identity, in_force, asked, correspondents)
         if heading is None:
-            service = _business_service(profile, self._tables[event.kind], event)
+            service = _business_service(profile, table, event)
             heading = self._heading(profile, definition, service)
         heading %= escape(identity.business_message_id), _TIMES[profile.header_times](identity.created_at)
         content = header.envelope(heading, opening, document, closing)
         _, warnings = self._accept(content, profile, "outgoing")
         return BuiltMessage(content, definition, identity.business_message_id, dropped, warnings)
 
+    def _in_fin(self, profile: Profile, definition: str, identity: Identity, written: Written) -> BuiltMessage:
+        """Put the blocks around the text of a message, and judge it."""
+        reference = identity.business_message_id
+        content = fin.envelope(self._own_bic, profile.bic, definition, reference, identity.uetr, written.text)
+        _, warnings = self._accept(content, profile, "outgoing")
+        return BuiltMessage(content, definition, reference, written.dropped, warnings)
+
     def mark_possible_duplicate(self, content: bytes) -> bytes:
         """Return a message of ours with the possible-duplicate mark in its header, validated again.
 
         The document's bytes and the business message identifier stay as they are.
         """
+        if fin.is_fin(content):
+            marked = fin.mark_possible_duplicate(content)
+            self._judge.accept(marked, None)
+            return marked
         parsed = self._validator.parse(content)
         fields = header.fields_of_header(parsed, possible_duplicate=True)
         marked = header.replace_header(content, self._write_header(fields, parsed.header_definition or ""))
@@ -192,12 +243,13 @@ class Messages:
             family for family, kind, request in self._reader.families() if lifecycle.takes(dialogue, kind, request)
         )
 
-    def _plan(self, key: tuple[str, int], profile: Profile) -> _Plan:
+    def _plan(self, key: tuple[str, str, int], table: Table, profile: Profile) -> _Plan:
         """Remember a plan; it holds its profile, so that the identity in the key stays this profile's."""
-        table = self._tables[key[0]]
         definition = _version(profile, table)
         correspondents = self._correspondents.get(profile.bic) or Correspondents(self._own_bic, profile.bic)
-        heading = None if profile.business_service else self._heading(profile, definition, None)
+        heading = (
+            None if profile.business_service or profile.language == "fin" else self._heading(profile, definition, None)
+        )
         if len(self._plans) >= _PLANS_KEPT:
             self._plans.clear()
         plan = _Plan(profile, definition, *self._writer(table, profile), correspondents, heading)
@@ -281,16 +333,24 @@ def sources_of(table: Table) -> dict[str, type]:
     if table.events == (_HEADER,):
         return {"header": header.HeaderFields}
     model = EVENT_KINDS[table.events[0]].model
-    return {
+    sources = {
         "event": model,
         "identity": Identity,
         "instructed": Terms,
         "asked": Terms,
         "correspondents": Correspondents,
     }
+    return {**sources, "fin": fin.Derived} if table.is_fin else sources
+
+
+def read_fin_mappings() -> list[Table]:
+    """Read the mapping tables of FIN, one for each message type and kind of event."""
+    return [table for name, text in read_tables("fin/mapping", ".map").items() for table in parse_tables(text, name)]
 
 
 def _version(profile: Profile, table: Table) -> str:
+    if table.is_fin:
+        return table.message
     return profile.versions.get(table.version, table.default)
 
 

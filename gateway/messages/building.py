@@ -40,8 +40,8 @@ _PIECES_OF_A_SHAPE = 1000  # a larger message is as rare as it is long, and not 
 _NOTHING = (None, ())
 _IDENTITY = 1  # the place of what the gateway gives among the sources, behind the event
 
-_Place = tuple[tuple[int, int, str], ...]
-"""Elements on the way to a value: of each the position among its siblings, which one of several it is, and the tag."""
+_Place = tuple[tuple[int, int, str, str], ...]
+"""Elements on the way to a value: of each the position among its siblings, which one of several it is, and its tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class _Line:
         """Return the elements down to the value's own; the n-th that repeats belongs to the n-th list."""
         numbers = self._numbers(location)
         return tuple(
-            (step.position, next(numbers) if step.repeated else step.number, step.tag) for step in self.steps or ()
+            (step.position, next(numbers) if step.repeated else step.number, step.opening, step.closing)
+            for step in self.steps or ()
         )
 
     def _numbers(self, location: Location) -> Iterator[int]:
@@ -82,12 +83,15 @@ class _Line:
         return (int(step) for step, said in zip(location, self.location, strict=True) if said == EACH)
 
     def pieces(self, location: Location, value: Any) -> list[Piece]:
-        tag = self.steps[-1].tag if self.steps else ""
+        opening, closing = (self.steps[-1].opening, self.steps[-1].closing) if self.steps else ("", "")
         if not self.attribute:
-            return [f"<{tag}>", Value(location, self.form, value), f"</{tag}>"]
+            return [opening, Value(location, self.form, value), closing]
         currency = Value((*location, "currency"), form("identifier"), value.currency)
-        number = Value((*location, "value"), form("decimal"), value.value)
-        return [f'<{tag} {self.attribute}="', currency, '">', number, f"</{tag}>"]
+        number = Value((*location, "value"), self.form, value.value)
+        if opening.startswith("<"):
+            return [f'{opening[:-1]} {self.attribute}="', currency, '">', number, closing]
+        sign = Value((*location, "value"), form("fin sign"), value.value)
+        return [opening, sign, currency, number, closing]
 
 
 def _found(value: Any, path: Location, before: Location = ()) -> Iterator[tuple[Location, Any]]:
@@ -230,8 +234,8 @@ def _joined(placed: Sequence[tuple[_Place, list[Piece]]]) -> list[Piece]:
         shared = 0
         while shared < min(len(opened), len(around)) and opened[shared] == around[shared]:
             shared += 1
-        text += "".join(f"</{tag}>" for _, _, tag in reversed(opened[shared:]))
-        text += "".join(f"<{tag}>" for _, _, tag in around[shared:])
+        text += "".join(closing for _, _, _, closing in reversed(opened[shared:]))
+        text += "".join(opening for _, _, opening, _ in around[shared:])
         opened = around
         for piece in inner:
             if isinstance(piece, str):
@@ -239,7 +243,7 @@ def _joined(placed: Sequence[tuple[_Place, list[Piece]]]) -> list[Piece]:
             else:
                 pieces += (text, piece)
                 text = ""
-    return [*pieces, text + "".join(f"</{tag}>" for _, _, tag in reversed(opened))]
+    return [*pieces, text + "".join(closing for _, _, _, closing in reversed(opened))]
 
 
 class _Compiler:
@@ -265,7 +269,15 @@ class _Compiler:
         if row.conversion == "amount":
             attribute = definition.attributes[0].name if isinstance(definition, SimpleContentType) else "Ccy"
         dropped = steps is None and not self._drops.isdisjoint(containing(row.field))
-        return _Line(row, steps, location, condition, self._form(row, definition), attribute, dropped)
+        return _Line(
+            row,
+            steps,
+            location,
+            condition,
+            self._form(row, definition, steps[-1].type if steps else ""),
+            attribute,
+            dropped,
+        )
 
     def check_elements(self, lines: Sequence[_Line]) -> None:
         """Raise where two rows claim one element."""
@@ -297,12 +309,12 @@ class _Compiler:
         if kind.items is not None:
             raise self._wrong(row, f"{row.field!r} names no field but a list")
 
-    def _form(self, row: Row, definition: object) -> Form:
+    def _form(self, row: Row, definition: object, type_name: str) -> Form:
         allowed = definition.codes if isinstance(definition, SimpleType) else ()
         if row.codes or (row.conversion == "code" and allowed):
             codes = row.codes or {code: code for code in allowed}
             return form_of_codes({said: code for said, code in codes.items() if not allowed or code in allowed})
-        return form("text" if row.conversion == "amount" else row.conversion)
+        return form(self._message.conversion(row.conversion, type_name))
 
     def _wrong(self, row: Row, text: str) -> ConfigError:
         return ConfigError(f"{self._table.name}, line {row.line}: {text}")
@@ -330,5 +342,7 @@ def _check_coverage(table: Table, rows: Sequence[Row], model: type) -> None:
     said = {re.sub(r"\[\d*\]", EACH, row.field) for row in rows}
     said |= {re.sub(r"\[\d*\]", EACH, row.condition[0]) for row in rows if row.condition}
     amounts = tuple(re.sub(r"\[\d*\]", EACH, row.field) + "." for row in rows if row.conversion == "amount")
-    if left := [path for path in paths_of(model) if path not in said and not path.startswith(amounts)]:
+    internal = tuple(f"{row.field}{sign}" for row in rows if row.conversion == "internal" for sign in ".[")
+    covered = (*amounts, *internal)
+    if left := [path for path in paths_of(model) if path not in said and not path.startswith(covered)]:
         raise ConfigError(f"{table.name}: no row for {', '.join(left)}; a field that is not sent has the row '-'")

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from gateway.errors import UnreadableMessage
+
+if TYPE_CHECKING:
+    from gateway.messages.parsing import EnvelopeReferences, ParsedMessage
 
 STANDARD_NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
 BUILT_IN = "xs:"
@@ -128,6 +131,16 @@ class MessageDefinition:
     root_type: str
     types: Mapping[str, TypeDefinition]
 
+    def tags(self, parent: str, element: ElementDefinition) -> tuple[str, str]:
+        """Return what begins and what ends an element of a type in the message's own syntax."""
+        del parent
+        return f"<{element.name}>", f"</{element.name}>"
+
+    def conversion(self, conversion: str, type_name: str) -> str:
+        """Return how a value of a conversion is written in an element of a type; in XML always the same."""
+        del type_name
+        return conversion
+
     def element(self, path: str) -> ElementDefinition | None:
         """Return the element at a path of short tags below the root element, or None when this version lacks it."""
         found = ElementDefinition(self.root, self.root_type)
@@ -179,6 +192,26 @@ class Source(Protocol):
         ...
 
 
+class FinSource(Protocol):
+    """Where the definitions of FIN messages come from, as elements."""
+
+    def has(self, definition_id: str) -> bool:
+        """Tell whether there is a message type (``MT541``), or the definition of the header (``FIN``)."""
+        ...
+
+    def message(self, definition_id: str) -> MessageDefinition:
+        """Return one definition."""
+        ...
+
+    def parse(self, content: bytes) -> ParsedMessage:
+        """Parse and judge one message. Raises ``UnreadableMessage``."""
+        ...
+
+    def envelope_references(self, content: bytes) -> EnvelopeReferences:
+        """Say what can be had of a message that cannot be read."""
+        ...
+
+
 class Catalogue:
     """All message definitions; an earlier source takes precedence over a later one.
 
@@ -186,8 +219,14 @@ class Catalogue:
     ``definition_unknown``) for an identifier that no source has.
     """
 
-    def __init__(self, sources: Sequence[Source], guidelines: Mapping[str, Source] | None = None) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        guidelines: Mapping[str, Source] | None = None,
+        fin: FinSource | None = None,
+    ) -> None:
         self._guidelines = guidelines or {}
+        self.fin = fin
         self._source: dict[str, Source] = {}
         for source in reversed(sources):
             self._source.update(dict.fromkeys(source.identifiers(), source))
@@ -199,7 +238,7 @@ class Catalogue:
         return sorted(name for name in self._source if area is None or name.split(".", 1)[0] == area)
 
     def __contains__(self, definition_id: object) -> bool:
-        return definition_id in self._source
+        return definition_id in self._source or (self.fin is not None and self.fin.has(str(definition_id)))
 
     def namespace(self, definition_id: str) -> str:
         """Return the XML namespace of a definition."""
@@ -238,7 +277,8 @@ class Catalogue:
         """Return a definition with the transitive closure of its types."""
         found = self._messages.get(definition_id)
         if found is None:
-            found = self._messages[definition_id] = self._of(definition_id).message(definition_id)
+            source = self.fin if self.fin is not None and self.fin.has(definition_id) else self._of(definition_id)
+            found = self._messages[definition_id] = source.message(definition_id)
         return found
 
     def xsd(self, definition_id: str) -> bytes:

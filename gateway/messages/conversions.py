@@ -217,6 +217,8 @@ def _open_status_later(_: str, argument: str, codes: Codes) -> Convert:
 
 def _reasons(namespace: str, *_: Any) -> Convert:
     """Read an element with a reason, coded or proprietary, and texts: as many reasons as texts, the first with it."""
+    if not namespace:
+        return _fin_reasons
     reason, code, text = (f"{{{namespace}}}{name}" for name in ("Rsn", "Cd", "AddtlInf"))
 
     def convert(element: _Element) -> tuple[Reason, ...]:
@@ -236,6 +238,15 @@ def _reasons(namespace: str, *_: Any) -> Convert:
         return (Reason(its_code, its_own, first), *(Reason(text=other) for other in others))
 
     return convert
+
+
+def _fin_reasons(element: _Element) -> tuple[Reason, ...]:
+    """Read the sequence of a reason in FIN: the code in 24B, one of a scheme of its own as proprietary, 70D the text."""
+    said = {part.tag[2:5]: {leaf.tag[2:]: leaf.text for leaf in part} for part in element}
+    code, text = said.get("24B", {}), said.get("70D", {}).get("narrative")
+    own = "data_source_scheme" in code
+    reason = code.get("reason_code")
+    return (Reason(None if own else reason, reason if own else None, text),)
 
 
 def _unknown(element: _Element, value: str | None, words: Mapping[str, str]) -> UnreadableMessage:

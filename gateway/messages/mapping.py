@@ -3,7 +3,9 @@
 A table (``schemas/mapping/*.map``) is plain text for a business analyst. Head lines name the message, the event (or
 several that have the same fields: ``event one/1, other/1``), the profile's key for its version, which the tables of
 one message share, the version for profiles that name none, and, where the dictionary has some that nobody is to begin
-with any more, the ``oldest`` that is offered; then one row an element::
+with any more, the ``oldest`` that is offered. FIN has a message type for each case of an event, and its table a line
+for each: ``message MT541 when movement = receive, payment = against``; one with the line ``copies original`` repeats
+the message that it is about, and has no rows of its own. Then comes one row an element::
 
     element path | field of the event | conversion | note
 
@@ -51,7 +53,7 @@ CONVERSIONS = (
 _PARAMETRIC = re.compile(r"digits [1-9]|always [\w.]+")
 _TAG = re.compile(r"(?P<tag>\w+)(\[(?P<number>[0-9]*)\])?")
 _HEAD = ("message", "event", "version", "default")
-_OLDEST = "oldest"
+_OLDEST, _COPIES = "oldest", "copies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,23 @@ class Table:
     rows: tuple[Row, ...]
     groups: Mapping[str, tuple[Row, ...]]
     oldest: str = ""
+    case: tuple[tuple[str, str], ...] = ()
+    copies: bool = False
+
+    @property
+    def is_fin(self) -> bool:
+        """Tell whether the message is one of SWIFT FIN."""
+        return self.message.startswith("MT")
+
+    def is_for(self, event: object) -> bool:
+        """Tell whether an event of the table's kind is of its case: fields with these words."""
+        return all(getattr(event, name) == word for name, word in self.case)
 
     def offers(self, definition: str) -> bool:
         """Say whether a definition is a version of this message that a profile may name."""
         variant = self.oldest.rpartition(".")[0]
         older = definition.rpartition(".")[0] == variant and definition < self.oldest
-        return definition.startswith(f"{self.message}.") and not older
+        return f"{definition}.".startswith(f"{self.message}.") and not older
 
     def leaves(self) -> Iterator[Row]:
         """Yield every row with groups applied and numbers written out: one element, one field."""
@@ -140,8 +153,14 @@ def _join(outer: str, inner: str) -> str:
 
 
 def parse_table(text: str, name: str) -> Table:
-    """Read a mapping table. Raises ``ConfigError`` naming the file and the line."""
+    """Read a mapping table of one message. Raises ``ConfigError`` naming the file and the line."""
+    return parse_tables(text, name)[0]
+
+
+def parse_tables(text: str, name: str) -> list[Table]:
+    """Read a mapping table, one for each case of its event. Raises ``ConfigError`` naming the file and the line."""
     head: dict[str, str] = {}
+    cases: list[str] = []
     groups: dict[str, list[Row]] = {"": []}
     group = ""
     for number, raw in enumerate(text.splitlines(), start=1):
@@ -155,20 +174,41 @@ def parse_table(text: str, name: str) -> Table:
             groups[group].append(_parse_row(line, number, name))
         else:
             key, _, value = line.partition(" ")
-            if key not in (*_HEAD, _OLDEST):
-                known = ", ".join((*_HEAD, _OLDEST))
+            if key not in (*_HEAD, _OLDEST, _COPIES):
+                known = ", ".join((*_HEAD, _OLDEST, _COPIES))
                 raise ConfigError(f"{name}, line {number}: expected a row, a [group], or one of {known}")
             head[key] = value.strip()
+            if key == "message":
+                cases.append(value.strip())
     if missing := [key for key in _HEAD if key not in head]:
         raise ConfigError(f"{name}: the head lacks {', '.join(missing)}")
     rows = groups.pop("")
-    message, event, version, default = (head[key] for key in _HEAD)
+    _, event, version, default = (head[key] for key in _HEAD)
     kept = {k: tuple(v) for k, v in groups.items()}
     events = tuple(each.strip() for each in event.split(","))
-    table = Table(name, message, events, version, default, tuple(rows), kept, head.get(_OLDEST, ""))
+    tables = []
+    for said in cases:
+        message, _, case = said.partition(" when ")
+        words = [
+            (name.strip(), word.strip()) for name, _, word in (pair.partition("=") for pair in case.split(",") if pair)
+        ]
+        own = message.strip() if case else default
+        table = Table(
+            name,
+            message.strip(),
+            events,
+            version,
+            own,
+            tuple(rows),
+            kept,
+            head.get(_OLDEST, ""),
+            tuple(words),
+            _COPIES in head,
+        )
+        tables.append(table)
     for row in (*rows, *(row for rows in groups.values() for row in rows)):
-        _check_conversion(row, table)
-    return table
+        _check_conversion(row, tables[0])
+    return tables
 
 
 def _parse_row(line: str, number: int, name: str) -> Row:
@@ -202,7 +242,8 @@ def _check_conversion(row: Row, table: Table) -> None:
 class Step:
     """An element on the way to a row's own: its tag and type, its place among its siblings, whether it repeats.
 
-    ``number`` is which one of several it is, where the table says so.
+    ``number`` is which one of several it is, where the table says so. ``opening`` and ``closing`` are what the syntax
+    of the message writes around what is in it.
     """
 
     tag: str
@@ -210,6 +251,8 @@ class Step:
     position: int
     repeated: bool
     number: int = 0
+    opening: str = ""
+    closing: str = ""
 
 
 def place(table: Table, message: MessageDefinition) -> list[tuple[Row, tuple[Step, ...] | None]]:
@@ -242,8 +285,9 @@ def _steps(message: MessageDefinition, root: ElementDefinition, path: str) -> tu
         position = next((n for n, element in enumerate(below) if element.name == tag), None)
         if position is None or (number is not None and below[position].maximum == 1):
             return None
+        opening, closing = message.tags(here.type, below[position])
         here = below[position]
-        steps.append(Step(tag, here.type, position, number == "", int(number or 0)))
+        steps.append(Step(tag, here.type, position, number == "", int(number or 0), opening, closing))
     return tuple(steps)
 
 

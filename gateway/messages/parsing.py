@@ -36,7 +36,8 @@ class ParsedMessage:
 
     ``message_definition`` is None for a header that travels alone. ``header_definition`` is None where there is no
     header, or one that is the envelope's own and not an ISO 20022 header; its values can be asked for all the same.
-    ``parts`` are the elements to validate, each with its definition.
+    ``parts`` are the elements to validate, each with its definition. A FIN message has none: it was judged when it was
+    parsed, ``found`` is what it is against; its elements are read like those of the others.
     """
 
     message_definition: str | None
@@ -45,6 +46,7 @@ class ParsedMessage:
     document: etree._Element | None
     parts: tuple[tuple[str, etree._Element], ...]
     line_offset: int = 0
+    found: tuple[Violation, ...] = ()
 
     def header_value(self, path: str) -> str | None:
         """Return the text of the first element at a path of short tags below the header (``CreDt``), or None."""
@@ -354,6 +356,8 @@ def position(element: etree._Element) -> int:
 
 def element_path(element: etree._Element) -> str:
     """Return the path of short tags from the root (``/Document/X/Rsn[2]/Cd``), with positions where a tag repeats."""
+    if not isinstance(element, etree._Element):
+        return str(element.path)  # of a FIN message, which says it
     steps = []
     step: etree._Element | None = element
     while step is not None:

@@ -4,6 +4,8 @@ A table says, for one message family, which element fills which field of which f
 dictionary for each version that arrives. A table is lines of plain text, ``#`` begins a comment::
 
     messages  sese.024                      the family (or one variant: sese.024.002) that the table reads
+    when      PATH = TEXT                   only messages with this text at a path, or with anything there (``when
+                                            PATH``); of several tables for one family the first that fits reads it
     fact      StatusAdvice                  a class of gateway.model.facts
     each      Ntry                          one fact for each of these elements; of a message that has none, and of one
     each      Ntry/TxDtls                   without this line, one for the message. Several lines nest: an element is a
@@ -48,10 +50,13 @@ from gateway.model import facts
 from gateway.model.facts import Reply
 
 if TYPE_CHECKING:
+    from lxml.etree import _Element
+
     from gateway.messages.catalogue import Catalogue
     from gateway.messages.validation import Validator
 
 HEADER: Final = "head.001"
+FIN_HEADER: Final = "FIN"
 _YES_NO: Final = {"yes": True, "no": False}
 
 
@@ -88,12 +93,25 @@ class ReadingTable:
     constants: Mapping[str, bool | str] = field(default_factory=dict)
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lists: tuple[ListLines, ...] = ()
+    cases: tuple[tuple[str, str], ...] = ()  # path, text (empty: anything)
+
+    def is_for(self, message: _Element) -> bool:
+        """Tell whether a message is of the cases that the table reads."""
+        return all(_says(message, path.split("/"), text) for path, text in self.cases)
+
+
+def _says(element: _Element, path: Sequence[str], text: str) -> bool:
+    """Tell whether there is an element at a path, with this text where one is asked for."""
+    if not path:
+        return not text or element.text == text
+    return any(_says(child, path[1:], text) for child in element if child.tag.rpartition("}")[2] == path[0])
 
 
 def parse_table(text: str, name: str) -> ReadingTable:
     """Parse a reading table; ``name`` is its file. Raises ``ConfigError`` naming the file and the line."""
     settings = {"messages": "", "fact": ""}
     each: list[str] = []
+    cases: list[tuple[str, str]] = []
     columns: list[Column] = []
     constants: dict[str, bool | str] = {}
     codes: dict[str, dict[str, str]] = {}
@@ -111,6 +129,10 @@ def parse_table(text: str, name: str) -> ReadingTable:
                 current = codes.setdefault(key, {})
             case [("messages" | "fact") as key, value]:
                 settings[key] = value
+            case ["when", path]:
+                cases.append((path, ""))
+            case ["when", path, "=", value]:
+                cases.append((path, value))
             case ["each", value]:
                 each.append(value)
             case ["list", name_of_field, items, path]:
@@ -130,7 +152,8 @@ def parse_table(text: str, name: str) -> ReadingTable:
             raise ConfigError(f"{name}: code table '{column.argument}' is not there", code="reading_table_invalid")
     own = tuple([column for column in columns if column.field.rpartition(".")[0] not in lists])
     kept = _lists_below("", lists, columns)
-    return ReadingTable(name, settings["messages"], settings["fact"] or None, tuple(each), own, constants, codes, kept)
+    fact = settings["fact"] or None
+    return ReadingTable(name, settings["messages"], fact, tuple(each), own, constants, codes, kept, tuple(cases))
 
 
 def _lists_below(
@@ -164,18 +187,20 @@ class Reader:
     def __init__(self, validator: Validator, catalogue: Catalogue, tables: Iterable[ReadingTable]) -> None:
         self._validator = validator
         self._catalogue = catalogue
-        self._tables = {table.family: table for table in tables}
-        self._compiled: dict[str, CompiledTable] = {}
-        self._compiled_later: dict[str, CompiledTable] = {}
+        self._tables: dict[str, list[ReadingTable]] = {}
+        for table in tables:
+            self._tables.setdefault(table.family, []).append(table)
+        self._compiled: dict[tuple[str, str], CompiledTable] = {}
+        self._compiled_later: dict[tuple[str, str], CompiledTable] = {}
         self._shapes = Shapes(self._extract)
 
     def reads(self, definition_id: str) -> bool:
         """Say whether there is a table for a message definition."""
-        return self._table(definition_id) is not None
+        return bool(self._tables_for(definition_id))
 
     def families(self) -> Iterator[tuple[str, type, str | None]]:
         """Yield what is read: the message family, the kind of fact, and the request it answers where it answers one."""
-        for table in self._tables.values():
+        for table in (table for of_family in self._tables.values() for table in of_family):
             if table.fact is not None:
                 request = table.constants.get("request")
                 yield table.family, getattr(facts, table.fact), None if request is None else str(request)
@@ -193,6 +218,8 @@ class Reader:
 
     def say(self, content: bytes, parsed: ParsedMessage) -> Reply:
         """Return what a valid message says, from its bytes where its shape is known."""
+        if parsed.header_definition == FIN_HEADER:
+            return self._extract(parsed)
         return self._shapes.read(content, parsed)
 
     def extract(self, parsed: ParsedMessage) -> Reply:
@@ -201,7 +228,7 @@ class Reader:
 
     def _extract(self, parsed: ParsedMessage, later: bool = False) -> Reply:
         definition, document = parsed.message_definition, parsed.document
-        compiled = None if definition is None else self._compile(definition, later)
+        compiled = None if definition is None else self._compile(definition, later, document)
         if definition is None or compiled is None or document is None:
             raise self._not_read(definition)
         shared, items = compiled.walk(document[0])
@@ -226,13 +253,13 @@ class Reader:
             value=definition,
         )
 
-    def _table(self, definition_id: str) -> ReadingTable | None:
+    def _tables_for(self, definition_id: str) -> list[ReadingTable]:
         prefix = definition_id
         while prefix:
             if prefix in self._tables:
                 return self._tables[prefix]
             prefix = prefix.rpartition(".")[0]
-        return None
+        return []
 
     def _header_table(self, parsed: ParsedMessage, later: bool) -> CompiledTable | None:
         definition = parsed.header_definition
@@ -241,14 +268,18 @@ class Reader:
             definition = self._catalogue.identify(parsed.header[0].tag.rpartition("}")[0][1:])
         return None if definition is None else self._compile(definition, later)
 
-    def _compile(self, definition_id: str, later: bool) -> CompiledTable | None:
+    def _compile(self, definition_id: str, later: bool, document: _Element | None = None) -> CompiledTable | None:
+        tables = self._tables_for(definition_id)
+        if document is not None and len(document):
+            tables = [table for table in tables if not table.cases or table.is_for(document[0])]
+        if not tables:
+            return None
         kept = self._compiled_later if later else self._compiled
-        compiled = kept.get(definition_id)
+        key = definition_id, tables[0].name
+        compiled = kept.get(key)
         if compiled is None:
-            table = self._table(definition_id)
-            if table is not None:
-                message = self._catalogue.message(definition_id)
-                compiled = kept[definition_id] = CompiledTable(table, message, later=later)
+            message = self._catalogue.message(definition_id)
+            compiled = kept[key] = CompiledTable(tables[0], message, later=later)
         return compiled
 
 

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.calendar import Calendars
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.catalogue import Catalogue, ComplexType, ElementDefinition, MessageDefinition
-from gateway.messages.fin.definitions import Definitions
+from gateway.messages.data_files import data_directory, read_tables
+from gateway.messages.fin.source import FinMessages
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_text import (
     DefinitionEntry,
@@ -34,25 +36,15 @@ from gateway.messages.schema_text import (
 from gateway.messages.schema_tree import Difference, compare
 from gateway.messages.xsd_text import MAXIMUM_SIZE, SchemaRefused, compile_schema, read_xsd
 
+if TYPE_CHECKING:
+    from gateway.messages.fin.definitions import Definitions
+
 _DEFINITIONS = "definitions"
 _RULES = ".rules"
 _GUIDELINES = "guidelines"  # folder of the user's directory: a folder for each
 _MAXIMUM_FILES = 5_000
 _MAXIMUM_ARCHIVE = 512 * 1024 * 1024
 _USER_DIRECTORY = "GATEWAY_SCHEMAS__DIRECTORY"
-
-
-def data_directory() -> Path:
-    """Return the folder of the gateway's data: ``gateway/_schemas`` in a wheel, ``schemas`` in the repository."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "_schemas"
-    return installed if installed.is_dir() else package.parent / "schemas"
-
-
-def read_tables(folder: str, suffix: str) -> dict[str, str]:
-    """Read the tables of one folder of the gateway's data (``mapping``, ``reading``), by file name."""
-    files = sorted((data_directory() / folder).glob(f"*{suffix}"))
-    return {path.name: path.read_text(encoding="utf-8") for path in files}
 
 
 def load_calendars(own: Mapping[str, tuple[str, frozenset[date]]] | None = None) -> Calendars:
@@ -62,6 +54,8 @@ def load_calendars(own: Mapping[str, tuple[str, frozenset[date]]] | None = None)
 
 def load_fin_definitions() -> Definitions:
     """Open the definitions of FIN messages; each message type is compiled when it is first asked for."""
+    from gateway.messages.fin.definitions import Definitions  # which reads other tables from here
+
     messages = {name.removesuffix(".txt"): text for name, text in read_tables("fin/messages", ".txt").items()}
     return Definitions(read_tables("fin", ".txt"), messages, read_tables("fin", _RULES))
 
@@ -83,7 +77,7 @@ def load_catalogue(user_directory: Path | None = None) -> Catalogue:
     directory = default_user_directory() if user_directory is None else user_directory
     folders = sorted((directory / _GUIDELINES).glob("*/"))
     guidelines = {folder.name: UserSchemas(folder) for folder in folders}
-    return Catalogue([UserSchemas(directory), open_dictionary()], guidelines)
+    return Catalogue([UserSchemas(directory), open_dictionary()], guidelines, FinMessages(load_fin_definitions))
 
 
 def guideline_directory(user_directory: Path, name: str) -> Path:

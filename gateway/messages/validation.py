@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from lxml import etree
 
 from gateway.errors import UnreadableMessage, Violation
+from gateway.messages.fin.parsing import is_fin
 from gateway.messages.parsing import MAX_BYTES, MAX_DEPTH, EnvelopeReferences, ParsedMessage, Parser
 
 if TYPE_CHECKING:
+    from gateway.messages.catalogue import FinSource
     from gateway.messages.explaining import Explainer
 
 MAX_VIOLATIONS: Final = 100
@@ -34,6 +36,11 @@ class SchemaSource(Protocol):
         ...
 
     def __contains__(self, definition_id: object) -> bool: ...
+
+    @property
+    def fin(self) -> FinSource | None:
+        """Return where the definitions of FIN messages are, or None where there are none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,7 @@ class Validator:
 
     def __init__(self, catalogue: SchemaSource, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> None:
         self._catalogue = catalogue
+        self._fin = catalogue.fin
         self._parser = Parser(catalogue.identify, max_bytes=max_bytes, max_depth=max_depth)
         self._schemas: dict[str, etree.XMLSchema] = {}
         self._explainer: Callable[[str], Explainer] = lru_cache(_EXPLAINERS_KEPT)(self._compile_explainer)
@@ -78,6 +86,8 @@ class Validator:
         Raises ``UnreadableMessage`` with one violation; codes ``xml_malformed``, ``xml_too_large``, ``xml_too_deep``,
         ``xml_forbidden``, ``envelope_unknown``, ``envelope_ambiguous``, ``definition_unknown``.
         """
+        if self._fin is not None and is_fin(content):
+            return self._fin.parse(content)
         return self._parser.parse(content)
 
     def is_valid(self, parsed: ParsedMessage) -> bool:
@@ -86,7 +96,7 @@ class Validator:
             schema = self._schemas.get(definition) or self._schema(definition)
             if not schema.validate(element):
                 return False
-        return True
+        return not parsed.found or all(violation.severity != "error" for violation in parsed.found)
 
     def violations(self, parsed: ParsedMessage) -> tuple[Violation, ...]:
         """Return what is wrong with header and document, at most 100 violations; empty when they are valid.
@@ -94,7 +104,7 @@ class Validator:
         A refusal is explained by a second validator, which takes milliseconds to a second of processor time: call it
         off the event loop. If that one finds nothing, the message stays refused with code ``validators_disagree``.
         """
-        found: list[Violation] = []
+        found: list[Violation] = list(parsed.found)
         for definition, element in parsed.parts:
             schema = self._schema(definition)
             if schema.validate(element):
@@ -116,6 +126,8 @@ class Validator:
 
     def envelope_references(self, content: bytes) -> EnvelopeReferences:
         """Say what can be had of a message that is to be parked: definition, header identifier, sender, receiver."""
+        if self._fin is not None and is_fin(content):
+            return self._fin.envelope_references(content)
         return self._parser.envelope_references(content)
 
     def _schema(self, definition_id: str) -> etree.XMLSchema:

@@ -10,6 +10,7 @@ says gets into it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -49,6 +50,33 @@ def decimal(value: Decimal) -> str:
     return format(value, "f") if "E" in text else text
 
 
+def comma(value: Decimal) -> str:
+    """Write a number as FIN does: with a decimal comma, whole numbers too, without its sign."""
+    text = f"{abs(value):f}".replace(".", ",")
+    return text if "," in text else f"{text},"
+
+
+def moment(value: datetime) -> str:
+    """Write an instant in UTC as FIN does, YYYYMMDDHHMMSS."""
+    return value.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+
+
+def lines(text: str, width: int) -> str:
+    """Write a text as lines of at most a width, broken at spaces where there are some; nothing of it is lost.
+
+    More lines than the field has are the matter of whoever judges the message.
+    """
+    written: list[str] = []
+    for line in text.splitlines():
+        rest = line
+        while len(rest) > width:
+            place = rest.rfind(" ", 1, width + 1)
+            written.append(rest[: place if place > 0 else width])
+            rest = rest[place + 1 :] if place > 0 else rest[width:]
+        written.append(rest)
+    return "\n".join(written)
+
+
 _FORMS = {
     "identifier": "{}",
     "code": "{}",
@@ -58,8 +86,26 @@ _FORMS = {
     "number": "str({})",
     "decimal": "decimal({})",
     "yes_no": "('true' if {} else 'false')",
+    "amount": "decimal({})",
+    "fin decimal": "comma({})",
+    "fin signed": "('N' if {} < 0 else '') + comma({})",
+    "fin sign": "('N' if {} < 0 else '')",
+    "fin date date": "{}.isoformat().replace('-', '')",
+    "fin date date2": "{}.isoformat().replace('-', '')[2:]",
+    "fin instant moment": "moment({})",
+    "fin instant date": "moment({})[:8]",
+    "fin yes_no": "('Y' if {} else 'N')",
 }
-_FUNCTIONS = {"instant": instant, "offset_instant": offset_instant, "decimal": decimal, "escape": escape}
+_LINES = re.compile(r"fin text (?:[0-9]+\*)?([0-9]+)!?[a-z]")
+_FUNCTIONS = {
+    "comma": comma,
+    "moment": moment,
+    "lines": lines,
+    "instant": instant,
+    "offset_instant": offset_instant,
+    "decimal": decimal,
+    "escape": escape,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +125,12 @@ def form(conversion: str) -> Form:
     if conversion.startswith("always "):
         constant = escape(conversion.removeprefix("always "))
         return Form(repr(constant), render=lambda _: constant)
+    if (found := _LINES.fullmatch(conversion)) is not None:
+        expression = f"lines({{}}, {found[1]})" if "*" in conversion else "{}"
+        return Form(expression, render=_compiled("value", (), expression.format("value")))
     digits = conversion.removeprefix("digits ")
     expression = _FORMS[conversion] if digits == conversion else f"'%0{digits}d' % {{}}"
-    return Form(expression, render=_compiled("value", (), expression.format("value")))
+    return Form(expression, render=_compiled("value", (), expression.replace("{}", "value")))
 
 
 DROPPED = Form("''", render=lambda _: "")
@@ -185,7 +234,7 @@ def writer(pieces: Sequence[Piece], conditions: frozenset[Location], sources: Se
         if piece.form.codes is not None:
             parts.append(f"{body.constant(dict(piece.form.codes))}[{value}]")
         elif piece.form.expression:
-            parts.append(piece.form.expression.format(value))
+            parts.append(piece.form.expression.replace("{}", value))
         else:
             texts.append(f"t{len(texts)}")
             body.lines.append(f"{texts[-1]} = {value}")

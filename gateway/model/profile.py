@@ -77,12 +77,19 @@ class Guidelines(_Strict):
     incoming: str | None = Field(default=None, description="name of the guideline for theirs")
 
 
+Language = Literal["iso20022", "fin"]
+
+
 class Profile(_Strict):
     """One counterparty. ``bic`` is 8 or 11 characters, and names its channel in the ledger."""
 
     bic: str = Field(pattern=r"^[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?$")
     name: str
     channel: Carrier
+    language: Language = Field(
+        default="iso20022",
+        description="what we speak with this counterparty: ISO 20022 in the versions below, or SWIFT FIN",
+    )
     versions: dict[str, str] = Field(
         default_factory=dict,
         description="the message definition for each business message; the mapping tables name the keys and defaults",

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.errors import ConfigError
-from gateway.messages.schema_files import data_directory
+from gateway.messages.data_files import data_directory
 
 _WHOLE: Final = ("reading", "answers", "scenarios")
 

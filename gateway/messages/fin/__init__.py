@@ -26,6 +26,7 @@ from gateway.messages.fin.message import (
     PossibleDuplicate,
     TagBlock,
 )
+from gateway.messages.fin.outgoing import Derived, cancellation, derived, envelope
 from gateway.messages.fin.parsing import is_fin, parse, tag_blocks
 from gateway.messages.fin.writing import mark_possible_duplicate, with_trailer, without_trailer, write
 
@@ -34,6 +35,7 @@ __all__ = [
     "OWN_TERMINAL",
     "Acknowledgement",
     "BasicHeader",
+    "Derived",
     "Field",
     "FileKind",
     "FinFile",
@@ -47,6 +49,9 @@ __all__ = [
     "TagBlock",
     "acknowledgements",
     "bic_of",
+    "cancellation",
+    "derived",
+    "envelope",
     "error_codes",
     "is_fin",
     "is_system_message",

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
 
+from gateway.messages.data_files import read_tables
 from gateway.messages.fin.message import ACKNOWLEDGEMENT_SERVICE, FIN_SERVICE, FinMessage, TagBlock
-from gateway.messages.schema_files import read_tables
 
 _TIME, _VERDICT, _REASON, _USER_REFERENCE = "177", "451", "405", "108"
 _CODE: Final = re.compile(r"([A-Z][0-9]{2})([0-9]{3})?")

@@ -136,6 +136,9 @@ DIGITS: Final[dict[str, Check]] = {
 }
 """Check digits, which the network does not look at: warned of."""
 
+QUALIFIER: Final = "\0"
+"""Stands for the qualifier in the marks of a field."""
+
 _TYPES: Final = {*CHECKS, *DIGITS, "qualifier", "decimal", "amount", "number", "minus", "text"}
 
 
@@ -251,6 +254,47 @@ class FieldFormat:
         """
         groups: list[str] = []
         return "".join(_shaped(self._nodes, self.components, texts, fixed, groups)), groups
+
+    def marks(self) -> tuple[str, dict[str, tuple[str, str]], str]:
+        """Return what a field begins with, what stands before and after each component, and what ends the field.
+
+        ``QUALIFIER`` has the place of the qualifier. An optional component brings its marks with it.
+        """
+        opening, pending = "", ""
+        around: dict[str, tuple[str, str]] = {}
+        last = ""  # the component before, which every message has
+        for node in self._nodes:
+            match node:
+                case _Text(text):
+                    pending += text
+                case _Part(number) if self.components[number].type == "qualifier":
+                    opening, pending = f"{opening}{pending}{QUALIFIER}", ""
+                case _Part(number):
+                    last = self.components[number].name
+                    around[last], pending = (pending, ""), ""
+                case _Optional(parts):
+                    if last:
+                        around[last] = around[last][0], around[last][1] + pending
+                    else:
+                        opening += pending
+                    pending = ""
+                    self._optional_marks(parts, around)
+        return opening, around, f"{pending}\n"
+
+    def _optional_marks(self, parts: tuple[_Node, ...], around: dict[str, tuple[str, str]]) -> str:
+        pending, last = "", ""
+        for node in parts:
+            match node:
+                case _Text(text):
+                    pending += text
+                case _Part(number):
+                    last = self.components[number].name
+                    around[last], pending = (pending, ""), ""
+                case _Optional(inner):
+                    last = self._optional_marks(inner, around)
+        if last:
+            around[last] = around[last][0], around[last][1] + pending
+        return last
 
     def violations(self, value: str, path: str, line: int) -> Iterator[Violation]:
         """Yield what is wrong with a value: that it does not fit, and where; or components that cannot be so."""

@@ -1,0 +1,336 @@
+"""FIN messages as the catalogue sees messages: elements in elements, so that one kind of table serves both syntaxes.
+
+A sequence, a field and a component are elements; ``SETDET/SETPRTY_DEAG/95P/bic`` is the BIC of field 95P in the sequence
+SETPRTY that is about DEAG. Names are:
+
+* of a sequence its block (``GENL``), or its letter where it has no block (``B1``); of the sequences in ``KNOWN_BY``,
+  which repeat and say by the qualifier of one field what they are about, block and qualifier (``LINK_RELA``);
+* of a field tag and qualifier (``98A_SETT``), the tag alone where there is no qualifier or it is in the sequence's name;
+* of a component the name that ``fields.txt`` gives it. A currency before a number is the number's attribute, a minus
+  sign is in the number; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
+  ``moment`` besides.
+
+Texts are in the form of XML Schema: dates with hyphens, numbers with a point; so reading tables need no second kind of
+conversion. What begins and ends an element (``tags``) is FIN's own: a message is written by the same writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.messages.catalogue import (
+    Attribute,
+    ComplexType,
+    ElementDefinition,
+    Group,
+    MessageDefinition,
+    SimpleContentType,
+    SimpleType,
+    TypeDefinition,
+)
+from gateway.messages.fin.definitions import Definitions, FieldDefinition, QualifierRow, SequenceDefinition
+from gateway.messages.fin.fields import QUALIFIER, Component, FieldFormat
+from gateway.messages.fin.message import Field
+from gateway.messages.fin.structure import Sequence, qualifier_of
+
+HEADER: Final = "FIN"
+"""The definition of what stands around the text: its elements are those of ``HEADER_ELEMENTS``."""
+
+HEADER_ELEMENTS: Final = (
+    "message_type",
+    "sender",
+    "receiver",
+    "reference",
+    "user_reference",
+    "uetr",
+    "possible_duplicate",
+    "created_at",
+)
+
+KNOWN_BY: Final = {
+    "LINK": "20",
+    "SETPRTY": "95",
+    "CONFPRTY": "95",
+    "CSHPRTY": "95",
+    "OTHRPRTY": "95",
+    "AMT": "19",
+    "STAT": "25",
+}
+"""The number of the field whose qualifier says what a repeating sequence is about, by the sequence's block."""
+
+QUANTITY_TYPES: Final = ("UNIT", "FAMT", "AMOR", "DIGI")
+_NUMBERS: Final = ("decimal", "amount")
+_BASES: Final = {
+    "date": "xs:date",
+    "date2": "xs:date",
+    "decimal": "xs:decimal",
+    "amount": "xs:decimal",
+    "number": "xs:integer",
+}
+CURRENCY: Final = "Ccy"  # the attribute, as in ISO 20022
+
+
+@dataclass(frozen=True, slots=True)
+class FinDefinition(MessageDefinition):
+    """A message type as the catalogue's definitions are; ``marks`` begin and end an element, by type around it and name.
+
+    Texts of the marks end their lines with a line feed; two in a row are one, since FIN has no empty lines.
+    """
+
+    marks: Mapping[tuple[str, str], tuple[str, str]]
+
+    def tags(self, parent: str, element: ElementDefinition) -> tuple[str, str]:
+        """Return what begins and what ends an element of a type."""
+        return self.marks.get((parent, element.name), ("", ""))
+
+    def conversion(self, conversion: str, type_name: str) -> str:
+        """Return how a value of a conversion is written in a component."""
+        kind = type_name.removeprefix("fin ")
+        match conversion:
+            case "amount":
+                return "fin decimal"
+            case "decimal" if kind in _NUMBERS:
+                return "fin signed"
+            case "date" | "instant":
+                return f"fin {conversion} {kind}"
+            case "yes_no":
+                return "fin yes_no"
+            case "text":
+                return f"fin {kind}" if kind.startswith("text ") else "identifier"
+        return conversion
+
+
+def header_definition() -> MessageDefinition:
+    """Return the definition of the header: one text for each of its elements."""
+    items = tuple(ElementDefinition(name, "text", 0) for name in HEADER_ELEMENTS)
+    types: dict[str, TypeDefinition] = {
+        "header": ComplexType("header", Group("sequence", items)),
+        "text": SimpleType("text", "xs:string"),
+    }
+    return MessageDefinition(HEADER, "", "header", "header", types)
+
+
+def definition_of(message_type: str, definitions: Definitions) -> FinDefinition:
+    """Return a message type (``MT541``) as elements. Raises ``KeyError`` for one that is not there."""
+    return _Maker(definitions).make(message_type)
+
+
+class _Maker:
+    def __init__(self, definitions: Definitions) -> None:
+        self._definitions = definitions
+        self._types: dict[str, TypeDefinition] = {}
+        self._marks: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def make(self, message_type: str) -> FinDefinition:
+        found = self._definitions.message(message_type)
+        self._sequence(found.root, message_type, "")
+        document = ElementDefinition(message_type, message_type)
+        self._types["Document"] = ComplexType("Document", Group("sequence", (document,)))
+        return FinDefinition(message_type, "", "Document", "Document", self._types, self._marks)
+
+    def _sequence(self, sequence: SequenceDefinition, type_name: str, about: str) -> None:
+        """Make the type of a sequence; ``about`` is the qualifier that its name says."""
+        if type_name in self._types:
+            return
+        self._types[type_name] = ComplexType(type_name, Group("sequence", ()))
+        items: list[ElementDefinition] = []
+        for item in sequence.items:
+            if isinstance(item, FieldDefinition):
+                items += self._fields(item, sequence, type_name, about)
+                continue
+            maximum = item.maximum
+            for qualifier in qualifiers_of_sequence(item, self._definitions) or ("",):
+                name = _joined(item.block or item.id, qualifier)
+                inner = f"{item.id}:{qualifier}" if qualifier else f"{item.id}:"
+                self._sequence(item, inner, qualifier)
+                items.append(ElementDefinition(name, inner, item.minimum if not qualifier else 0, maximum))
+                if item.block:
+                    self._marks[type_name, name] = f":16R:{item.block}\n", f":16S:{item.block}\n"
+        self._types[type_name] = ComplexType(type_name, Group("sequence", tuple(items)))
+
+    def _fields(
+        self, item: FieldDefinition, sequence: SequenceDefinition, type_name: str, about: str
+    ) -> Iterator[ElementDefinition]:
+        known = KNOWN_BY.get(sequence.block) == item.number and about
+        qualifiers = [about] if known else _qualifiers(item, self._definitions) or [""]
+        for qualifier in qualifiers:
+            for tag in _tags_of(item, qualifier):
+                name = tag if known else _joined(tag, qualifier)
+                opening, closing = self._field(self._definitions.formats[tag])
+                self._marks[type_name, name] = f":{tag}:{opening.replace(QUALIFIER, qualifier)}", closing
+                yield ElementDefinition(name, tag, 0, _maximum(item, qualifier))
+
+    def _field(self, format_: FieldFormat) -> tuple[str, str]:
+        """Make the type of a field; returns what begins it, with a place for the qualifier, and what ends it."""
+        opening, around, closing = format_.marks()
+        items: list[ElementDefinition] = []
+        for part, type_, kind in _values(format_):
+            if isinstance(type_, SimpleContentType):
+                self._types.setdefault(type_.base, SimpleType(type_.base, "xs:decimal"))
+            self._types.setdefault(type_.name, type_)
+            before, after = around[_of_type(format_, "date") if part.name == MOMENT else part.name]
+            if kind:
+                outer = around[_QUANTITY_TYPE]
+                before = f"{outer[0]}{kind}{outer[1]}{before}"
+            elif isinstance(type_, SimpleContentType):
+                before = around[_before(part, format_).name][0] + before
+            name = kind or part.name
+            items.append(ElementDefinition(name, type_.name, 0))
+            self._marks[format_.tag, name] = before, after
+        self._types[format_.tag] = ComplexType(format_.tag, Group("sequence", tuple(items)))
+        return opening, closing
+
+
+def _of_type(format_: FieldFormat, kind: str) -> str:
+    return next(part.name for part in format_.components if part.type == kind)
+
+
+def _before(part: Component, format_: FieldFormat) -> Component:
+    return format_.components[format_.components.index(part) - 1]
+
+
+MOMENT: Final = "moment"
+_QUANTITY_TYPE = "quantity_type_code"
+
+
+def _row(item: FieldDefinition, qualifier: str) -> QualifierRow | None:
+    return next((row for row in item.rows if qualifier in row.qualifiers), None)
+
+
+def _tags_of(item: FieldDefinition, qualifier: str) -> list[str]:
+    row = _row(item, qualifier)
+    return [tag for tag in item.tags if row is None or tag[2:] in row.qualifiers[qualifier]]
+
+
+def _maximum(item: FieldDefinition, qualifier: str) -> int | None:
+    row = _row(item, qualifier)
+    return item.maximum if row is None else row.maximum
+
+
+def _joined(name: str, qualifier: str) -> str:
+    return f"{name}_{qualifier}" if qualifier else name
+
+
+def qualifiers_of_sequence(sequence: SequenceDefinition, definitions: Definitions) -> list[str]:
+    """Return what a sequence may be about, where its name says so."""
+    number = KNOWN_BY.get(sequence.block)
+    if number is None or sequence.maximum == 1:
+        return []
+    item = next((item for item in sequence.items if isinstance(item, FieldDefinition) and item.number == number), None)
+    return [] if item is None else _qualifiers(item, definitions)
+
+
+def _qualifiers(item: FieldDefinition, definitions: Definitions) -> list[str]:
+    if not definitions.formats[item.tags[0]].generic:
+        return []
+    stated = [name for row in item.rows for name in row.qualifiers]
+    if not stated or any(not row.qualifiers for row in item.rows):  # the set is open: whatever any message has
+        stated += sorted(name for number, name in definitions.names if number == item.number)
+    return list(dict.fromkeys(stated))
+
+
+def _values(format_: FieldFormat) -> Iterator[tuple[Component, SimpleType | SimpleContentType, str]]:
+    """Yield the components that are elements, their types, and the quantity type that one is named by."""
+    parts = format_.components
+    for number, part in enumerate(parts):
+        if part.type in ("qualifier", "minus") or part.name == _QUANTITY_TYPE:
+            continue
+        following = parts[number + 1] if number + 1 < len(parts) else None
+        if part.type == "currency" and following is not None and following.type in _NUMBERS:
+            continue
+        name = f"fin text {part.notation}" if part.type in ("text", "reference", "description") else f"fin {part.type}"
+        type_ = SimpleType(name, _BASES.get(part.type, "xs:string"))
+        if number and parts[number - 1].type == "currency" and part.type in _NUMBERS:
+            yield part, SimpleContentType("fin money", "fin amount", (Attribute(CURRENCY, "fin currency", True),)), ""
+        elif number and parts[number - 1].name == _QUANTITY_TYPE:
+            yield from ((part, type_, kind) for kind in QUANTITY_TYPES)
+        else:
+            yield part, type_, ""
+    if {"date", "time"} <= {part.type for part in parts}:
+        yield Component(MOMENT, MOMENT, ""), SimpleType("fin moment", "xs:dateTime"), ""
+
+
+class Element(list["Element"]):
+    """An element as far as reading tables look at one: its elements, ``tag``, ``text``, attributes; and where it is."""
+
+    __slots__ = ("path", "sourceline", "tag", "text", "values")
+
+    def __init__(self, tag: str, path: str, line: int, text: str | None = None, currency: str | None = None) -> None:
+        super().__init__()
+        self.tag = f"{{}}{tag}"
+        self.path, self.sourceline, self.text = path, line, text
+        self.values = {} if currency is None else {CURRENCY: currency}
+
+    def get(self, name: str) -> str | None:
+        """Return an attribute."""
+        return self.values.get(name)
+
+
+def elements_of(root: Sequence, message_type: str, definitions: Definitions) -> Element:
+    """Return the document of a message: an element with the message in it, everything that its fields say below."""
+    document = Element("Document", "", root.line)
+    document.append(_sequence_element(root, message_type, "", definitions))
+    return document
+
+
+def _sequence_element(sequence: Sequence, name: str, about: str, definitions: Definitions) -> Element:
+    element = Element(name, sequence.path, sequence.line)
+    number = KNOWN_BY.get(sequence.block, "") if about else ""
+    for field in sequence.fields:
+        element.append(_field_element(field, sequence.path, known=field.tag[:2] == number, definitions=definitions))
+    for inner in sequence.sequences:
+        said = _about(inner)
+        element.append(_sequence_element(inner, _joined(inner.block or inner.id, said), said, definitions))
+    return element
+
+
+def _about(sequence: Sequence) -> str:
+    number = KNOWN_BY.get(sequence.block)
+    fields: Iterable[Field] = sequence.fields if number is not None else ()
+    return next((qualifier_of(field) for field in fields if field.tag[:2] == number), "")
+
+
+def _field_element(field: Field, around: str, *, known: bool, definitions: Definitions) -> Element:
+    qualifier = qualifier_of(field)
+    path = "/".join(part for part in (around, field.tag, qualifier) if part)
+    element = Element(field.tag if known else _joined(field.tag, qualifier), path, field.line)
+    format_ = definitions.formats[field.tag]
+    texts = format_.texts(field.value) or {}
+    sign = "-" if any(part.type == "minus" and part.name in texts for part in format_.components) else ""
+    currency: str | None = None
+    kind = ""
+    moment: dict[str, str] = {}
+    for part in format_.components:
+        text = texts.get(part.name)
+        if text is None or part.type in ("qualifier", "minus"):
+            continue
+        if part.name == _QUANTITY_TYPE:
+            kind = text
+            continue
+        if part.type in ("date", "date2"):
+            text = iso_date(text)
+            moment["date"] = text
+        elif part.type in _NUMBERS:
+            text = sign + text.replace(",", ".").rstrip(".")
+        elif part.type in ("time", "hour_minute"):
+            text = ":".join((text[:2], text[2:4], text[4:6] or "00"))
+            moment["time"] = text
+        elif part.type == "offset":
+            moment["offset"] = f"{'-' if sign else '+'}{text[:2]}:{text[2:] or '00'}"
+        name = kind if kind and part.type in _NUMBERS else part.name
+        of_money = currency if part.type in _NUMBERS else None
+        element.append(Element(name, f"{path}/{part.name}", field.line, text, of_money))
+        currency = text if part.type == "currency" else None
+    if "date" in moment and "time" in moment:
+        said = f"{moment['date']}T{moment['time']}{moment.get('offset', 'Z')}"
+        element.append(Element(MOMENT, path, field.line, said))
+    return element
+
+
+def iso_date(text: str) -> str:
+    """Return YYYYMMDD or YYMMDD with hyphens and its century."""
+    if len(text) == len("YYMMDD"):
+        text = f"{'19' if text >= '80' else '20'}{text}"
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
