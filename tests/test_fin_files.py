@@ -9,20 +9,18 @@ from hypothesis import strategies as st
 from gateway.errors import UnreadableMessage
 from gateway.messages.fin import (
     FileKind,
-    acknowledgements,
-    error_codes,
+    NetworkWords,
     is_fin,
     is_system_message,
     join,
-    name,
     parse,
-    read_acknowledgement,
     split,
 )
-from gateway.messages.fin.acknowledgements import parse_error_codes
+from gateway.messages.schema_files import load_network_words
 
 from .fin_messages import ACCEPTED, COPIED, INSTRUCTION, LOGOUT, MESSAGES, PAYMENT, REFUSED, STATUS, UNDELIVERED
 
+WORDS = load_network_words()
 MIXED = (INSTRUCTION, STATUS, COPIED, UNDELIVERED)
 
 
@@ -124,7 +122,7 @@ def test_splitting_loses_no_byte(pieces: list[bytes]) -> None:
 
 class TestAcknowledgements:
     def test_an_acknowledgement_names_the_message_that_it_is_of(self) -> None:
-        said = read_acknowledgement(parse(ACCEPTED))
+        said = WORDS.read(parse(ACCEPTED))
         assert said.accepted is True
         assert said.time == "2611261200"
         assert said.user_reference == "SETTLE0000000001"
@@ -137,7 +135,7 @@ class TestAcknowledgements:
         )
 
     def test_a_refusal_is_explained(self) -> None:
-        said = read_acknowledgement(parse(REFUSED))
+        said = WORDS.read(parse(REFUSED))
         assert said.accepted is False
         (error,) = said.errors
         assert (error.code, error.line, error.sure) == ("T50", 9, "high")
@@ -145,16 +143,16 @@ class TestAcknowledgements:
 
     def test_the_original_that_follows_belongs_to_its_acknowledgement(self) -> None:
         content = ACCEPTED + INSTRUCTION + b"\n" + REFUSED + PAYMENT + ACCEPTED
-        first, second, third = acknowledgements(map(parse, split(content).messages))
+        first, second, third = WORDS.acknowledgements(map(parse, split(content).messages))
         assert first.original is not None
         assert first.original.content == INSTRUCTION
         assert second.original is None  # the payment has another sequence number
         assert (third.accepted, third.original) == (True, None)
 
     def test_other_messages_are_no_acknowledgements(self) -> None:
-        assert list(acknowledgements([parse(INSTRUCTION), parse(LOGOUT)])) == []
+        assert list(WORDS.acknowledgements([parse(INSTRUCTION), parse(LOGOUT)])) == []
         with pytest.raises(ValueError, match="no acknowledgement"):
-            read_acknowledgement(parse(INSTRUCTION))
+            WORDS.read(parse(INSTRUCTION))
 
     @pytest.mark.parametrize(
         ("reason", "codes"),
@@ -168,27 +166,27 @@ class TestAcknowledgements:
     )
     def test_reasons_as_they_are_met(self, reason: str, codes: list[tuple[str, int | None]]) -> None:
         content = b"{1:F21BANKBEBBAXXX1234567890}{4:{177:x}{451:1}{405:%s}}" % reason.encode()
-        said = read_acknowledgement(parse(content))
+        said = WORDS.read(parse(content))
         assert said.accepted is False
         assert said.reason == reason
         assert [(error.code, error.line) for error in said.errors] == codes
 
     def test_a_verdict_that_is_neither_is_no_verdict(self) -> None:
-        said = read_acknowledgement(parse(b"{1:F21BANKBEBBAXXX1234567890}{4:{177:x}{451:2}}"))
+        said = WORDS.read(parse(b"{1:F21BANKBEBBAXXX1234567890}{4:{177:x}{451:2}}"))
         assert said.accepted is None
 
 
 class TestErrorCodes:
     def test_a_code_of_a_known_letter_is_explained_by_its_class(self) -> None:
-        error = error_codes().explain("K22", 4)
+        error = WORDS.explain("K22", 4)
         assert error.explanation == "a code word that field 22 does not have"
-        assert error_codes().explain("T99").explanation.startswith("an error in the format")
+        assert WORDS.explain("T99").explanation.startswith("an error in the format")
 
     def test_a_code_of_an_unknown_letter_is_said_to_be_unknown(self) -> None:
-        assert error_codes().explain("Q01").sure is None
+        assert WORDS.explain("Q01").sure is None
 
     def test_every_row_of_the_table_can_be_met(self) -> None:
-        rows = error_codes().rows
+        rows = WORDS.errors
         assert len(rows) > 70
         for code, (text, _, source) in rows.items():
             assert len(code) == 3
@@ -204,7 +202,12 @@ class TestErrorCodes:
     )
     def test_a_row_that_is_none_is_named(self, line: str) -> None:
         with pytest.raises(ValueError, match=r"line [12] of the error codes"):
-            parse_error_codes(line)
+            NetworkWords(line, "")
+
+    @pytest.mark.parametrize("line", ["type 010", "type 010 | a | b", "type 010 | a\ntype 010 | b"])
+    def test_a_name_that_is_none_is_named(self, line: str) -> None:
+        with pytest.raises(ValueError, match=r"line [12] of the service messages"):
+            NetworkWords("", line)
 
 
 @pytest.mark.parametrize(
@@ -221,5 +224,5 @@ class TestErrorCodes:
 )
 def test_messages_are_named(content: bytes, expected: str, system: bool) -> None:
     message = parse(content)
-    assert name(message) == expected
+    assert WORDS.name(message) == expected
     assert is_system_message(message) is system

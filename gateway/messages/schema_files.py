@@ -21,6 +21,7 @@ from pathlib import Path
 from gateway.calendar import Calendars
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.catalogue import Catalogue, ComplexType, ElementDefinition, MessageDefinition
+from gateway.messages.fin.acknowledgements import NetworkWords
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_text import (
     DefinitionEntry,
@@ -57,6 +58,12 @@ def read_tables(folder: str, suffix: str) -> dict[str, str]:
 def load_calendars(own: Mapping[str, tuple[str, frozenset[date]]] | None = None) -> Calendars:
     """Open the calendars of currencies, markets and places of settlement, with a bank's own before them."""
     return Calendars(read_tables("calendars", ".txt")["calendars.txt"], own)
+
+
+def load_network_words() -> NetworkWords:
+    """Open the tables of FIN's error codes and of the names of its system messages."""
+    tables = read_tables("fin", ".txt")
+    return NetworkWords(tables["error_codes.txt"], tables["service_messages.txt"])
 
 
 def default_user_directory() -> Path:
