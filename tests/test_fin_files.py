@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import UnreadableMessage
+from gateway.errors import ConfigError, UnreadableMessage
 from gateway.messages.fin import (
     FileKind,
     NetworkWords,
@@ -188,25 +188,26 @@ class TestErrorCodes:
     def test_every_row_of_the_table_can_be_met(self) -> None:
         rows = WORDS.errors
         assert len(rows) > 70
-        for code, (text, _, source) in rows.items():
+        for code, (text, sure, source) in rows.items():
             assert len(code) == 3
             assert code[0].isupper()
             assert code[1:] == ".." or code[1:].isdecimal()
             assert code[1:] == ".." or f"{code[0]}.." in rows
+            assert sure in {"high", "medium", "low"}
             assert source in {"handbook", "product", "practice"}
             assert text
             assert text[0].islower()
 
     @pytest.mark.parametrize(
-        "line", ["H01 | text | certain | product", "H01 | text", "H01 | a | high | b\nH01 | a | low | b"]
+        "line", ["H01 | text | high | product | more", "H01 | text", "H01 | a | high | b\nH01 | a | low | b"]
     )
     def test_a_row_that_is_none_is_named(self, line: str) -> None:
-        with pytest.raises(ValueError, match=r"line [12] of the error codes"):
+        with pytest.raises(ConfigError, match=r"error_codes.txt, line [12]: expected"):
             NetworkWords(line, "")
 
     @pytest.mark.parametrize("line", ["type 010", "type 010 | a | b", "type 010 | a\ntype 010 | b"])
     def test_a_name_that_is_none_is_named(self, line: str) -> None:
-        with pytest.raises(ValueError, match=r"line [12] of the service messages"):
+        with pytest.raises(ConfigError, match=r"service_messages.txt, line [12]: expected"):
             NetworkWords("", line)
 
 

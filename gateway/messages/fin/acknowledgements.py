@@ -9,29 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
+from gateway.errors import ConfigError
 from gateway.messages.fin.message import ACKNOWLEDGEMENT_SERVICE, FIN_SERVICE, FinMessage, TagBlock
 
 _TIME, _VERDICT, _REASON, _USER_REFERENCE = "177", "451", "405", "108"
 _CODE: Final = re.compile(r"([A-Z][0-9]{2})([0-9]{3})?")
 _MARKED: Final = re.compile(r"\[([A-Z][0-9]{2})\]")  # as some networks that copy FIN write several of them
 
-HowSure = Literal["high", "medium", "low"]
-
 
 @dataclass(frozen=True, slots=True)
 class NetworkError:
     """One reason of a refusal: its code, the line of the text that it is about, if any, and what the code says.
 
-    The line is within block 4, as the network counts. ``sure`` is None where the table knows neither the code nor its
-    letter.
+    The line is within block 4, as the network counts. ``sure`` is high, medium or low; None where the table knows
+    neither the code nor its letter.
     """
 
     code: str
     line: int | None
     explanation: str
-    sure: HowSure | None
+    sure: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +55,13 @@ class Acknowledgement:
 class NetworkWords:
     """What codes and types mean; made of the texts of ``error_codes.txt`` and ``service_messages.txt``.
 
-    Raises ``ValueError`` with the line that is no row. A code ``H..`` explains every code of the letter H that has no
+    Raises ``ConfigError`` with the line that is no row. A code ``H..`` explains every code of the letter H that has no
     row of its own.
     """
 
     def __init__(self, error_codes: str, service_messages: str) -> None:
-        self.errors: dict[str, tuple[str, HowSure, str]] = {}
-        for number, row in _rows(error_codes):
-            match row:
-                case [code, explanation, "high" | "medium" | "low" as sure, source] if code not in self.errors:
-                    self.errors[code] = explanation, sure, source
-                case _:
-                    raise ValueError(
-                        f"line {number} of the error codes is no row of code, explanation, how sure, source"
-                    )
-        self.names: dict[str, str] = {}
-        for number, row in _rows(service_messages):
-            match row:
-                case [key, text] if key not in self.names:
-                    self.names[key] = text
-                case _:
-                    raise ValueError(f"line {number} of the service messages is no row of service or type, and name")
+        self.errors = _table(error_codes, "error_codes.txt", "code, explanation, how sure, source")
+        self.names = _table(service_messages, "service_messages.txt", "service or type with its number, name")
 
     def explain(self, code: str, line: int | None = None) -> NetworkError:
         """Explain an error code, or say that the table does not know it."""
@@ -90,10 +75,8 @@ class NetworkWords:
         """Name a message in words: ``MT541``, ``MT010, warning of non-delivery``, ``service 06, logout``."""
         service, kind = message.basic_header.service_id, message.message_type
         if service != FIN_SERVICE or kind is None:
-            known = self.names.get(f"service {service}")
-            return f"service {service}, {known}" if known else f"service {service}"
-        known = self.names.get(f"type {kind}")
-        return f"MT{kind}, {known}" if known else f"MT{kind}"
+            return self._named(f"service {service}", f"service {service}")
+        return self._named(f"MT{kind}", f"type {kind}")
 
     def acknowledgements(self, messages: Iterable[FinMessage]) -> Iterator[Acknowledgement]:
         """Give the acknowledgements among messages, in order, each with its original where that is the next message."""
@@ -115,6 +98,10 @@ class NetworkWords:
         errors = tuple(self._errors(reason or ""))
         return Acknowledgement(message, verdict, said.get(_TIME), reason, errors, said.get(_USER_REFERENCE), original)
 
+    def _named(self, text: str, key: str) -> str:
+        row = self.names.get(key)
+        return text if row is None else f"{text}, {row[0]}"
+
     def _errors(self, reason: str) -> Iterator[NetworkError]:
         marked = _MARKED.findall(reason)
         for code in marked:
@@ -129,10 +116,16 @@ def is_system_message(message: FinMessage) -> bool:
     return message.basic_header.service_id != FIN_SERVICE or (message.message_type or "0").startswith("0")
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+def _table(text: str, name: str, columns: str) -> dict[str, list[str]]:
+    """Read the rows of a table by their first column."""
+    rows: dict[str, list[str]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line and not line.startswith("#"):
-            yield number, [part.strip() for part in line.split("|")]
+            key, *others = [part.strip() for part in line.split("|")]
+            if key in rows or len(others) != columns.count(","):
+                raise ConfigError(f"{name}, line {number}: expected a row not stated before: {columns}")
+            rows[key] = others
+    return rows
 
 
 def _of(acknowledgement: FinMessage, message: FinMessage) -> bool:
