@@ -18,7 +18,18 @@ from gateway.messages.fin import (
 )
 from gateway.messages.schema_files import load_network_words
 
-from .fin_messages import ACCEPTED, COPIED, INSTRUCTION, LOGOUT, MESSAGES, PAYMENT, REFUSED, STATUS, UNDELIVERED
+from .fin_messages import (
+    ACCEPTED,
+    COPIED,
+    INSTRUCTION,
+    LOGOUT,
+    MESSAGES,
+    PAYMENT,
+    REFUSED,
+    STATUS,
+    UNCLOSED,
+    UNDELIVERED,
+)
 
 WORDS = load_network_words()
 MIXED = (INSTRUCTION, STATUS, COPIED, UNDELIVERED)
@@ -141,6 +152,17 @@ class TestAcknowledgements:
         assert (error.code, error.line, error.sure) == ("T50", 9, "high")
         assert error.explanation == "a date is not a real date"
 
+    def test_a_refusal_whose_reason_is_not_closed_is_understood(self) -> None:
+        said = WORDS.read(parse(UNCLOSED))
+        assert [warning.code for warning in said.message.warnings] == ["fin_block_malformed"]
+        assert said.accepted is False
+        assert said.reason == "T50009"
+        assert [(error.code, error.line) for error in said.errors] == [("T50", 9)]
+        assert said.user_reference == "SETTLE0000000001"
+        assert split(UNCLOSED + INSTRUCTION).messages == (UNCLOSED, INSTRUCTION)
+        with pytest.raises(UnreadableMessage):
+            parse(UNCLOSED[:-1])
+
     def test_the_original_that_follows_belongs_to_its_acknowledgement(self) -> None:
         content = ACCEPTED + INSTRUCTION + b"\n" + REFUSED + PAYMENT + ACCEPTED
         first, second, third = WORDS.acknowledgements(map(parse, split(content).messages))
@@ -168,7 +190,7 @@ class TestAcknowledgements:
         content = b"{1:F21BANKBEBBAXXX1234567890}{4:{177:x}{451:1}{405:%s}}" % reason.encode()
         said = WORDS.read(parse(content))
         assert said.accepted is False
-        assert said.reason == reason
+        assert said.reason == (reason or None)
         assert [(error.code, error.line) for error in said.errors] == codes
 
     def test_a_verdict_that_is_neither_is_no_verdict(self) -> None:

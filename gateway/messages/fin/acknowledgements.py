@@ -15,6 +15,7 @@ from gateway.errors import ConfigError
 from gateway.messages.fin.message import ACKNOWLEDGEMENT_SERVICE, FIN_SERVICE, FinMessage, TagBlock
 
 _TIME, _VERDICT, _REASON, _USER_REFERENCE = "177", "451", "405", "108"
+_UNCLOSED: Final = "{108:"  # some interfaces leave the reason open, and the reference ends up in it
 _CODE: Final = re.compile(r"([A-Z][0-9]{2})([0-9]{3})?")
 _MARKED: Final = re.compile(r"\[([A-Z][0-9]{2})\]")  # as some networks that copy FIN write several of them
 
@@ -93,10 +94,11 @@ class NetworkWords:
         if message.basic_header.service_id != ACKNOWLEDGEMENT_SERVICE:
             raise ValueError(f"service {message.basic_header.service_id} is no acknowledgement")
         said = {block.tag: block.value for block in message.text or () if isinstance(block, TagBlock)}
-        reason = said.get(_REASON)
+        reason, unclosed, swallowed = (said.get(_REASON) or "").partition(_UNCLOSED)
         verdict = {"0": True, "1": False}.get(said.get(_VERDICT, ""))
-        errors = tuple(self._errors(reason or ""))
-        return Acknowledgement(message, verdict, said.get(_TIME), reason, errors, said.get(_USER_REFERENCE), original)
+        reference = swallowed if unclosed else said.get(_USER_REFERENCE)
+        errors = tuple(self._errors(reason))
+        return Acknowledgement(message, verdict, said.get(_TIME), reason or None, errors, reference, original)
 
     def _named(self, text: str, key: str) -> str:
         row = self.names.get(key)

@@ -15,6 +15,7 @@ from gateway.errors import UnreadableMessage, Violation
 from gateway.messages.fin import headers
 from gateway.messages.fin.characters import PRINTABLE, X, Z
 from gateway.messages.fin.message import (
+    ACKNOWLEDGEMENT_SERVICE,
     FIN_SERVICE,
     STANDARD_LAYOUT,
     BasicHeader,
@@ -35,6 +36,7 @@ MAX_FIELD_LENGTH: Final = 10_000  # the longest message of the network
 _START = re.compile(rb"[\x01 \r\n\t]*\{1:")
 _WHITE_SPACE = re.compile(r"[ \r\n\t]*")
 _BRACES = re.compile(r"[{}]")
+_FLAT = re.compile(r"\{([0-9]{3}):([^}]*)\}")
 _USER_HEADER = X.strip("\r\n") + "{}"
 _PRINTABLE, _Z, _X = PRINTABLE.encode(), Z.encode(), _USER_HEADER.encode()
 _UNPRINTABLE = re.compile(f"[^{re.escape(PRINTABLE)}]")
@@ -72,7 +74,8 @@ def parse(content: bytes, *, first_line: int = 1) -> FinMessage:
     Raises ``UnreadableMessage`` with every violation that could be told apart, at most 100; codes ``fin_too_large``,
     ``fin_not_a_message``, ``fin_several_messages``, ``fin_block_malformed``, ``fin_block_missing``,
     ``fin_header_malformed``, ``fin_text_malformed``, ``fin_tag_malformed``, ``fin_character_invalid``,
-    ``fin_line_ends_mixed``, ``fin_code_artefact``. The message's warnings have ``fin_line_forbidden``.
+    ``fin_line_ends_mixed``, ``fin_code_artefact``. The message's warnings have ``fin_line_forbidden``, and
+    ``fin_block_malformed`` for an acknowledgement that can be read all the same.
     """
     if len(content) > MAX_BYTES:
         found = too_large("the message", "bytes", len(content), MAX_BYTES)
@@ -162,6 +165,8 @@ class _Reading:
         if identifier == "4" and not text.startswith("{", inside):
             return self._text(inside)
         end = text.find("}", inside) if identifier in "12" else _matching(text, start)
+        if end < 0 and identifier == "4" and self.basic and self.basic.service_id == ACKNOWLEDGEMENT_SERVICE:
+            return self._unclosed_reason(inside)
         if end < 0:
             self._unclosed(identifier, start)
             return -1
@@ -302,7 +307,7 @@ class _Reading:
     def _character(self, place: int) -> None:
         column = place - self.text.rfind("\n", 0, place)
         text = self.text
-        block = max("1234", key=lambda identifier: text.rfind(f"{{{identifier}:", 0, place))
+        block = max("12345", key=lambda identifier: text.rfind(f"{{{identifier}:", 0, place))
         what, rule = "no field of FIN may", "characters of sets X, Y and Z, and no closing brace"
         if block == "3":
             what, rule = "the user header may not", "characters of set X, and no line ends"
@@ -391,6 +396,24 @@ class _Reading:
                 part,
                 f"block {identifier} ({header.name}{length}): {name} is {shown(part)}; expected {rule}",
             )
+
+    def _unclosed_reason(self, start: int) -> int:
+        """Read an acknowledgement one block of which is not closed before the next, as interfaces have sent them.
+
+        The block's value takes in the next one, brace and all, so that it is written as it came.
+        """
+        end = self.text.find("}}", start)
+        blocks = _FLAT.findall(self.text, start, end + 1)
+        if end < 0 or sum(len(tag) + len(value) + 3 for tag, value in blocks) != end + 1 - start:
+            self._unclosed("4", start - 3)
+            return -1
+        self.body = tuple(TagBlock(tag, value) for tag, value in blocks)
+        text = f"a block of the acknowledgement is not closed: {shown(self.text[start:end])}"
+        rule = "every block is closed by a brace of its own"
+        self.warnings.append(
+            violation("fin_block_malformed", "4", rule, self.text[start:end], text, self._line(start), "warning")
+        )
+        return end + 2
 
     def _tag_of_block(self, identifier: str, block: TagBlock, place: int, rule: str) -> None:
         text = f"block {identifier} has a block with the tag {shown(block.tag)}; expected {rule}"
