@@ -30,7 +30,7 @@ from gateway.messages.fin import (
     without_trailer,
     write,
 )
-from gateway.messages.fin.parsing import MAX_BYTES, MAX_FIELD_LENGTH, MAX_FIELDS, MAX_LINES
+from gateway.messages.fin.explaining import MAX_BYTES, MAX_FIELD_LENGTH, MAX_FIELDS, MAX_LINES
 
 from .fin_messages import (
     BODILESS,
