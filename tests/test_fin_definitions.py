@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.messages.fin.definitions import FieldDefinition, SequenceDefinition
 from gateway.messages.fin.structure import read_structure
-from tests.fin_documents import MESSAGE_TYPES, Made, definitions, made_messages, mutations
+from tests.fin_documents import MESSAGE_TYPES, definitions, made_messages, mutations
 
 
 @pytest.mark.parametrize("message_type", MESSAGE_TYPES)

@@ -257,14 +257,14 @@ class FieldFormat:
         texts = self.texts(value)
         if texts is None:
             rule, shown = self._misfit(value)
-            text = f"{path}: {shown!r} is not {rule}"
-            yield Violation("fin_format_invalid", path, f"{self.notation}: {rule}", shown[:140], text, line)
+            said = f"{path}: {shown!r} is not {rule}"
+            yield Violation("fin_format_invalid", path, f"{self.notation}: {rule}", shown[:140], said, line)
             return
         currency, minus = "", False
         for part in self.components:
-            text = texts.get(part.name)
-            if text is None:
+            if part.name not in texts:
                 continue
+            text = texts[part.name]
             at = f"{path}/{part.name}"
             if (check := CHECKS.get(part.type)) is not None and not check.holds(text):
                 error = f" ({check.error})" if check.error else ""
@@ -362,7 +362,7 @@ def _parse(notation: str, notations: list[str]) -> tuple[_Node, ...]:
 
 def _bounded(nodes: list[_Node]) -> Iterator[_Node]:
     """Let no text reach over the two slashes that begin the optional part after it."""
-    for node, following in pairwise([*nodes, None]):
+    for node, following in pairwise([*nodes, _Text("")]):
         match node, following:
             case _Part(number, pattern), _Optional((_Text("/"), _Text("/"), *_)):
                 run, _, times = pattern.rpartition("{")

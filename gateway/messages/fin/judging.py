@@ -67,7 +67,5 @@ class Judge:
 
     def learn(self, text: str, fields: Items[Field], message_type: str) -> None:
         """Remember the shape of a message that was judged and is without any violation."""
-        definitions = self.definitions
-        if definitions.message(message_type).open_end:
-            return
-        self._shapes.learn(text, message_type, fields, self.rules(message_type), definitions.formats, definitions.codes)
+        if not self.definitions.message(message_type).open_end:
+            self._shapes.learn(text, message_type, fields, self.rules(message_type), self.definitions)

@@ -219,8 +219,8 @@ def _rule(block: list[tuple[str, str, int]], file: str) -> NetworkRule:
         if keyword in {"require", "forbid"}:
             try:
                 assertions.append(reader.assertion(rest, required=keyword == "require"))
-            except ValueError as error:
-                raise _mistaken(file, number, str(error)) from None
+            except ValueError as mistake:
+                raise _mistaken(file, number, str(mistake)) from None
     error, _, name = said["rule"].partition(" ")
     if missing := [keyword for keyword in ("messages", "because", "source") if keyword not in said]:
         raise _mistaken(file, block[0][2], f"a rule with {', '.join(missing)}")

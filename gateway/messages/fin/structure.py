@@ -255,7 +255,9 @@ class _Reader:
         format_ = self._definitions.formats[found.tag]
         path = field_path(top.sequence, found)
         self._violations += format_.violations(found.value, path, found.line)
-        self._violations += _unknown_code(found, format_, path, self._definitions.codes, self._message.message_type)
+        allowed = self._definitions.codes(found.tag, qualifier_of(found), self._message.message_type)
+        if allowed is not None:
+            self._violations += _unknown_code(found, format_, path, allowed)
 
     # --- what is checked of a sequence when it ends
 
@@ -303,13 +305,10 @@ def field_path(sequence: Sequence, found: Field) -> str:
     return f"{path}/{qualifier}" if (qualifier := qualifier_of(found)) else path
 
 
-def _unknown_code(
-    found: Field, format_: FieldFormat, path: str, codes: Mapping[tuple[str, str], frozenset[str]], message_type: str
-) -> Iterator[Violation]:
-    """Warn of a code that no list has, where there is one and no data source scheme."""
-    qualifier = qualifier_of(found)
-    allowed = codes.get((found.tag, qualifier or message_type[2:].ljust(4, "-")))
-    if allowed is None or not (texts := format_.texts(found.value)) or "data_source_scheme" in texts:
+def _unknown_code(found: Field, format_: FieldFormat, path: str, allowed: frozenset[str]) -> Iterator[Violation]:
+    """Warn of a code that its list does not have, where no data source scheme is given."""
+    texts = format_.texts(found.value)
+    if not texts or "data_source_scheme" in texts:
         return
     code = texts.get(format_.code, "")
     if code not in allowed:
