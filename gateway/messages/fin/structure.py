@@ -202,15 +202,18 @@ class _Reader:
         if top.definition is None:  # said when its block began
             top.sequence.fields.append(found)
             return
+        if self._message.open_end and len(self._stack) == 1 and self._is_complete(top):
+            self._copied = True
+            top.sequence.sequences.append(Sequence(COPY, "", COPY, found.line, [found]))
+            return
         if not self._misplaced(top, found):
-            if self._message.open_end and len(self._stack) == 1:
-                self._copied = True
-                top.sequence.sequences.append(Sequence(COPY, "", COPY, found.line, [found]))
-                return
-            else:
-                self._say("fin_field_unexpected", top, found.tag, self._expected(top, blocks=False), found)
+            self._say("fin_field_unexpected", top, found.tag, self._expected(top, blocks=False), found)
         if top is self._stack[-1]:
             top.sequence.fields.append(found)
+
+    def _is_complete(self, top: _Open) -> bool:
+        assert top.definition is not None
+        return all(top.counts.get(number) for number, item in enumerate(top.definition.items) if item.minimum)
 
     def _misplaced(self, top: _Open, found: Field) -> bool:
         """Say where a field of this sequence should have been; False where the sequence does not have it."""
