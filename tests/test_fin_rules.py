@@ -68,7 +68,7 @@ CASES = [
     case(
         "E08 cancelled_message",
         "MT541",
-        ("20C::RELA//CONF-77", "20C::COMM//CONF-77"),
+        ("20C::PREV//CONF-77", "20C::COMM//CONF-77"),
         before=((":23G:NEWM", ":23G:CANC"), ("20C::RELA//CONF-77", "20C::PREV//CONF-77")),
     ),
     case(
@@ -114,7 +114,7 @@ CASES = [
         ("SETR//PAIR", "SETR//TRAD"),
         before=(("SETR//TRAD", "SETR//PAIR"), ("20C::RELA//CONF-77", "20C::RELA//CONF-77\n:36B::PAIR//UNIT/1,")),
     ),
-    case("E83 settlement_amount_of_status", "MT548", (":19A::SETT", ":19A::ACRU")),
+    case("E83 settlement_amount_of_status", "MT548", (":19A::SETT", ":19A::OCMT")),
     case("E83 settlement_amount_of_allegement", "MT578", (":19A::SETT", ":19A::DEAL")),
     case("E83 settlement_amount_in_statement", "MT586", (":19A::SETT", ":19A::DEAL")),
     case("E85 agent_of_counterparty", "MT548", ("REDE//RECE", "REDE//DELI")),
@@ -251,7 +251,7 @@ CASES = [
     ),
     case("E46 instruction_once", "MT103", (":23E:PHON/44 20 0000", ":23E:PHON/44 20 0000\n:23E:PHON/44")),
     case("C25 what_is_cancelled", "MT192", (":79:/DUPL/\nSENT TWICE\n:20:PAY0001\n:32A:260304EUR995,\n", "")),
-    case("C31 what_is_answered", "MT196", (":79:ABOUT", ":20:PAY0001\n:79:ABOUT"), before=((":11R:192", ":11R:103"),)),
+    case("C31 what_is_answered", "MT196", ("OF MONDAY\n", "OF MONDAY\n:20:PAY0001\n")),
     case(
         "T10 number_of_receipts",
         "MT210",
