@@ -136,7 +136,7 @@ DIGITS: Final[dict[str, Check]] = {
 }
 """Check digits, which the network does not look at: warned of."""
 
-_TYPES: Final = {*CHECKS, *DIGITS, "qualifier", "decimal", "amount", "number", "minus", "text"}
+_TYPES: Final = {*CHECKS, *DIGITS, "block", "qualifier", "decimal", "amount", "number", "minus", "text"}
 
 
 def number_of(text: str) -> Decimal:
@@ -282,6 +282,8 @@ class FieldFormat:
 
     def _misfit(self, value: str) -> tuple[str, str]:
         """Say in words where a value stops to fit, and what stands there."""
+        if not value and self._nodes:
+            return self._words(self._nodes[0]), "(end of the field)"
         place = 0
         for number in range(1, len(self._nodes) + 1):
             found = re.match(_pattern(self._nodes[:number]), value)
@@ -299,7 +301,7 @@ class FieldFormat:
                 part = self.components[number]
                 return f"{part.name}, {in_words(part.notation)}"
             case _Optional(parts):
-                return self._words(parts[0])
+                return self._words(next((part for part in parts if not isinstance(part, _Text)), parts[0]))
 
 
 def _text(part: Component, value: Value) -> str:
@@ -352,7 +354,11 @@ def _parse(notation: str, notations: list[str]) -> tuple[_Node, ...]:
             case "space":
                 stack[-1].append(_Text(" " * int(text[:-2])))
             case "text":
-                stack[-1].append(_Text(text))
+                before = stack[-1][-1] if stack[-1] else None
+                if isinstance(before, _Text) and before.text != "\n":
+                    stack[-1][-1] = _Text(before.text + text)
+                else:
+                    stack[-1].append(_Text(text))
             case _:
                 part = _Part(len(notations), _component(kind, text))
                 notations.append(text)
@@ -364,7 +370,7 @@ def _bounded(nodes: list[_Node]) -> Iterator[_Node]:
     """Let no text reach over the two slashes that begin the optional part after it."""
     for node, following in pairwise([*nodes, _Text("")]):
         match node, following:
-            case _Part(number, pattern), _Optional((_Text("/"), _Text("/"), *_)):
+            case _Part(number, pattern), _Optional((_Text("//"), *_)):
                 run, _, times = pattern.rpartition("{")
                 yield _Part(number, f"(?:(?!//){run}){{{times}")
             case _:

@@ -29,6 +29,7 @@ _ALIKE: Final = 8  # shapes of one message type with as many fields
 _OUTLINES: Final = 64  # message types and numbers of fields with shapes
 _PATIENCE: Final = 20  # messages that are judged at length before one of them is learned
 _STRANGERS: Final = 1_000  # outlines counted without a shape
+_OF_STRUCTURE: Final = {"block", "qualifier", "minus"}  # types of components that are no values
 
 
 class Part(NamedTuple):
@@ -137,7 +138,7 @@ def shape_of(
         fixed = {
             part.name: re.escape(texts[part.name])
             for part in format_.components
-            if part.name in texts and (part.name in pinned or part.type in {"qualifier", "minus"})
+            if part.name in texts and (part.name in pinned or part.type in _OF_STRUCTURE)
         }
         allowed = definitions.codes(found.tag, qualifier_of(found), message_type)
         if allowed is not None and format_.code not in fixed and "data_source_scheme" not in texts:

@@ -24,19 +24,20 @@ from gateway.messages.fin.definitions import (
 from gateway.messages.fin.fields import FieldFormat
 from gateway.messages.fin.message import Field
 
+ROOT: Final = "/4"  # the path of block 4
 COPY: Final = "COPY"  # the sequence of another message's fields, where they are copied at the end
 
 
 @dataclass(slots=True)
 class Sequence:
-    """A sequence of a message: its letter and block, where it is (``E/E1[2]``), its fields and the sequences in it.
+    """A sequence of a message: its letter and block, where it is (``/4/E/E1[2]``), its fields and the sequences in it.
 
     The message itself is one without letter. ``line`` is that of its first field.
     """
 
     id: str
     block: str
-    path: str = ""
+    path: str = ROOT
     line: int = 1
     fields: list[Field] = field(default_factory=list)
     sequences: list[Sequence] = field(default_factory=list)
@@ -94,7 +95,7 @@ class _Reader:
         self._message = message
         self._definitions = definitions
         self._violations: list[Violation] = []
-        self._stack = [_Open(message.root, Sequence("", ""))]
+        self._stack = [_Open(message.root, Sequence("", "", ROOT))]
         self._copied = False  # the fields of another message have begun
         self._last_line = 1
 
@@ -204,7 +205,7 @@ class _Reader:
             return
         if self._message.open_end and len(self._stack) == 1 and self._is_complete(top):
             self._copied = True
-            top.sequence.sequences.append(Sequence(COPY, "", COPY, found.line, [found]))
+            top.sequence.sequences.append(Sequence(COPY, "", f"{ROOT}/{COPY}", found.line, [found]))
             return
         if not self._misplaced(top, found):
             self._say("fin_field_unexpected", top, found.tag, self._expected(top, blocks=False), found)
@@ -295,7 +296,7 @@ class _Reader:
 
 
 def _below(path: str, step: str) -> str:
-    return f"{path}/{step}" if path else step
+    return f"{path}/{step}"
 
 
 def _name(item: FieldDefinition | SequenceDefinition) -> str:
@@ -303,7 +304,7 @@ def _name(item: FieldDefinition | SequenceDefinition) -> str:
 
 
 def field_path(sequence: Sequence, found: Field) -> str:
-    """Return where a field is: ``E/E1[2]/95P/PSET``."""
+    """Return where a field is: ``/4/E/E1[2]/95P/PSET``."""
     path = _below(sequence.path, found.tag)
     return f"{path}/{qualifier}" if (qualifier := qualifier_of(found)) else path
 
