@@ -202,6 +202,8 @@ class Maker:
         return self._characters(part.notation)
 
     def _characters(self, notation: str) -> str:
+        if "|" in notation:
+            return self._random.choice(notation[1:-1].split("|"))
         if notation.endswith(")"):  # lines that begin with their number
             return "1/NAME OF SOMEONE\n2/STREET 1\n3/FR/PARIS"
         times, _, run = notation.rpartition("*")

@@ -64,6 +64,19 @@ VALUES: list[tuple[str, str, dict[str, Value]]] = [
             "details": "MORE",
         },
     ),
+    (
+        "61",
+        "260304CD12,NTRFNONREF",
+        {
+            "value_date": date(2026, 3, 4),
+            "mark": "C",
+            "funds_code": "D",
+            "amount": Decimal(12),
+            "type": "N",
+            "code": "TRF",
+            "reference": "NONREF",
+        },
+    ),
     ("15A", "", {}),
 ]
 
@@ -92,6 +105,8 @@ WRONG: list[tuple[str, str, str, str]] = [
     ("35B", "", "fin_format_invalid", "isin"),
     ("70E", ":SPRO//" + "\n".join("X" * 11), "fin_format_invalid", "up to 10 lines"),
     ("59", "1\n2\n3\n4\n5", "fin_format_invalid", "up to 4 lines"),
+    ("60F", "X260304EUR1,", "fin_format_invalid", "mark, C or D"),
+    ("59", "SOMEONE\n:20:REF", "fin_format_invalid", "the end of the field"),
     ("15A", "X", "fin_format_invalid", "empty"),
 ]
 

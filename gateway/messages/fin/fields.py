@@ -41,14 +41,14 @@ _IN_WORDS: Final = {
 }
 _LINES_FROM: Final = 1000  # characters of a run that may go over lines
 _NEXT_LINE: Final = r"\n(?![:\-])"  # a line that begins so is a field, or the end
-_LINE_ENDS: Final = r"(?:\n|(?=\n[:\-]|\Z))"  # an optional first line may be all of the field
+_LINE_ENDS: Final = rf"(?:{_NEXT_LINE}|(?=\n[:\-]|\Z))"  # an optional first line may be all of the field
 _BIC: Final = re.compile(BIC_PATTERN)
 _CENTURY: Final = 80  # years of two digits: 80 to 99 are 19xx
 
 # A token of the notation; what is written in several tokens and is one component comes first.
 _TOKEN: Final = re.compile(
     r"(?P<bic>4!a2!a2!c\[3!c\])|(?P<lei>18!c2!n)|(?P<minus>\[N\])|(?P<offset>2!n\[2!n\])"
-    r"|(?P<group>\d+\*\([^)]*\))|(?P<space>\d+!e)|(?P<run>(?:\d+\*)?\d+!?[nachxzd])|(?P<open>\[)|(?P<close>\])|(?P<end>\$)|(?P<text>.)"
+    r"|(?P<group>\d+\*\([^)]*\))|(?P<choice>\([A-Z|]+\))|(?P<space>\d+!e)|(?P<run>(?:\d+\*)?\d+!?[nachxzd])|(?P<open>\[)|(?P<close>\])|(?P<end>\$)|(?P<text>.)"
 )
 _COMPOSITE: Final = {
     "bic": "[A-Z]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?",
@@ -331,6 +331,8 @@ def _invalid(path: str, rule: str, value: str, line: int, severity: str = "error
 def in_words(notation: str) -> str:
     """Say a format of one component in words."""
     found = re.fullmatch(r"(?:(\d+)\*)?(\d+)(!?)([a-z])", notation)
+    if found is None and "|" in notation:
+        return notation[1:-1].replace("|", " or ")
     if found is None:
         return {"4!a2!a2!c[3!c]": "a BIC", "18!c2!n": "an LEI", "[N]": "N"}.get(notation, notation)
     lines, length, exact, kind = found.groups()
@@ -380,6 +382,8 @@ def _bounded(nodes: list[_Node]) -> Iterator[_Node]:
 def _component(kind: str, text: str) -> str:
     if kind in _COMPOSITE:
         return _COMPOSITE[kind]
+    if kind == "choice":
+        return text[1:-1]
     if kind == "group":
         times, _, inner = text.partition("*")
         line = _bare(_parse(inner[1:-1], []))
@@ -401,7 +405,7 @@ def _pattern(nodes: tuple[_Node, ...]) -> str:
     for node in nodes:
         match node:
             case _Text(text):
-                written.append(re.escape(text))
+                written.append(_literal(text))
             case _Part(_, pattern):
                 written.append(f"({pattern})")
             case _Optional((*parts, _Text("\n"))) if parts:
@@ -409,6 +413,10 @@ def _pattern(nodes: tuple[_Node, ...]) -> str:
             case _Optional(parts):
                 written.append(f"(?:{_pattern(parts)})?")
     return "".join(written)
+
+
+def _literal(text: str) -> str:
+    return _NEXT_LINE if text == "\n" else re.escape(text)
 
 
 def _bare(nodes: tuple[_Node, ...]) -> str:
@@ -437,7 +445,7 @@ def _shaped(
     for node in nodes:
         match node:
             case _Text(text):
-                yield re.escape(text)
+                yield _literal(text)
             case _Part(number, pattern):
                 name = components[number].name
                 if name in fixed:
