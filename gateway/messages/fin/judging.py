@@ -11,6 +11,7 @@ from gateway.messages.fin.rules import NetworkRule, judge_rules, parse_rules
 from gateway.messages.fin.shapes import Recognised, Shapes
 from gateway.messages.fin.structure import Sequence, read_structure
 
+_MOST = 100  # violations that are told
 _VARIANTS = {"STP": "STP", "REMIT": "REMIT", "COV": "COV"}  # block 3, field 119
 
 
@@ -46,13 +47,13 @@ class Judge:
         if message_type not in self.definitions.message_types():
             known = ", ".join(self.definitions.message_types())
             text = f"there is no definition of {message_type}"
-            return Sequence("", ""), [Violation("fin_message_unknown", "", f"one of {known}", message_type, text)]
+            return Sequence("", ""), [Violation("fin_message_unknown", "/2", f"one of {known}", message_type, text)]
         definition = self.definitions.message(message_type)
         root, violations = read_structure(fields, definition, self.definitions)
         if not any(violation.severity == "error" for violation in violations):
             violations += judge_rules(self.rules(message_type), root, self.definitions.formats)
             violations.sort(key=lambda violation: violation.severity != "error")
-        return root, violations
+        return root, violations[:_MOST]
 
     def judge(self, fields: Items[Field], message_type: str) -> list[Violation]:
         """Return all that is wrong with a message, errors first; empty for nearly every message."""
@@ -67,7 +68,5 @@ class Judge:
 
     def learn(self, text: str, fields: Items[Field], message_type: str) -> None:
         """Remember the shape of a message that was judged and is without any violation."""
-        definitions = self.definitions
-        if definitions.message(message_type).open_end:
-            return
-        self._shapes.learn(text, message_type, fields, self.rules(message_type), definitions.formats, definitions.codes)
+        if not self.definitions.message(message_type).open_end:
+            self._shapes.learn(text, message_type, fields, self.rules(message_type), self.definitions)
