@@ -7,7 +7,7 @@ recipe is made, once. A text that decides which table reads, or what an element 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -17,7 +17,7 @@ from gateway.messages.fin.elements import Derive, Element, elements_of
 from gateway.messages.fin.judging import Judge, definition_name
 from gateway.messages.fin.structure import read_structure
 from gateway.messages.parsing import ParsedMessage
-from gateway.messages.shapes import recipe
+from gateway.messages.shapes import Gap, gaps_in, recipe
 
 if TYPE_CHECKING:
     from gateway.messages.fin.fields import FieldFormat
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 _KEPT: Final = 512  # recipes; of more shapes, those of all begin again
 _ADDRESS: Final = "([A-Z0-9]{12})"
-_WHOLE: Final = re.compile(
+_HEADERS: Final = re.compile(
     rf"\{{1:F01{_ADDRESS}[0-9]{{10}}\}}"
     rf"\{{2:(?:I([0-9]{{3}}){_ADDRESS}[UN]?|O([0-9]{{3}})[0-9]{{10}}{_ADDRESS}[0-9]{{20}}[UN])\}}"
     r"(?:\{3:(?:\{108:([A-Za-z0-9]{1,16})\})?(?:\{119:([A-Z]{3,5})\})?(?:\{121:([0-9a-f-]{36})\})?\})?"
-    r"\{4:\r\n(:[^{}]*+)\r\n-\}(?:\{5:(?:\{MAC:[0-9A-F]{8}\})?(?:\{CHK:[0-9A-F]{12}\})?\})?",
 )
+_TRAILERS: Final = re.compile(r"(?:\{5:(?:\{MAC:[0-9A-F]{8}\})?(?:\{CHK:[0-9A-F]{12}\})?\})?")
 HEADER_TEXTS: Final = ("sender", "receiver", "user_reference", "uetr")
 
-HeaderOf = Callable[[Sequence["Field"], str, dict[str, str | None], Derive], Element]
+HeaderOf = Callable[[str, Mapping[str, str | None], Element], Element]
 Extract = Callable[[ParsedMessage, bool], "Reply"]
 DecidedBy = Callable[[str, Element], Iterable[Element]]
 """Gives the elements whose text decides which table reads a message."""
@@ -51,26 +51,21 @@ class Blocks(NamedTuple):
 
 def usual_blocks(content: bytes) -> Blocks | None:
     """Cut a message that is laid out as the network does it; None for any other, which says nothing against it."""
-    try:
-        found = _WHOLE.fullmatch(content.decode("ascii"))
-    except UnicodeDecodeError:
+    if not content.isascii():
         return None
-    if found is None:
+    headers, begins, rest = content.decode("ascii").partition("{4:\r\n")
+    text, ends, trailers = rest.rpartition("\r\n-}")
+    found = _HEADERS.fullmatch(headers)
+    if not begins or not ends or found is None or _TRAILERS.fullmatch(trailers) is None:
         return None
-    own, sent, receiver, delivered, sender, reference, flag, uetr, text = found.groups()
-    ends = (own, receiver) if sent is not None else (sender, own)
-    values = (*map(bic_of, ends), reference, uetr)
+    own, sent, receiver, delivered, sender, reference, flag, uetr = found.groups()
+    between = (own, receiver) if sent is not None else (sender, own)
+    values = (*map(bic_of, between), reference, uetr)
     return Blocks(definition_name(sent or delivered, flag or ""), values, text.replace("\r\n", "\n"))
 
 
-class _Gap(str):
-    """A text that varies within a shape, as it was when the shape was learned; ``place`` is among what varies."""
-
-    place: int
-
-
-def _gap(text: str, place: int) -> _Gap:
-    made = _Gap(text)
+def _gap(text: str, place: int) -> Gap:
+    made = Gap(text)
     made.place = place
     return made
 
@@ -83,11 +78,11 @@ class _Varying(Derive):
         self.pinned: dict[int, str] = {}
 
     def __call__(self, function: Callable[..., str], *texts: str) -> str:
-        if not any(isinstance(text, _Gap) for text in texts):
+        if not any(isinstance(text, Gap) for text in texts):
             return function(*texts)
         places = []
         for text in texts:
-            if isinstance(text, _Gap):
+            if isinstance(text, Gap):
                 places.append(text.place)
             else:
                 self.sources.append((_always(text), ()))
@@ -96,7 +91,7 @@ class _Varying(Derive):
         return _gap(function(*texts), len(self.sources) - 1)
 
     def pin(self, text: str) -> str:
-        if isinstance(text, _Gap):
+        if isinstance(text, Gap):
             self.pinned[text.place] = str(text)
         return text
 
@@ -108,7 +103,6 @@ def _always(text: str) -> Callable[..., str]:
 @dataclass(frozen=True, slots=True)
 class _Recipe:
     shape: Shape
-    present: tuple[bool, ...]  # which of the header's texts are there
     pinned: tuple[tuple[int, str], ...]
     steps: tuple[tuple[Callable[..., str], tuple[int, ...]], ...]
     wanted: tuple[int, ...]
@@ -120,7 +114,7 @@ class QuickReader:
 
     def __init__(self, judge: Judge, extract: Extract, header_of: HeaderOf, decided_by: DecidedBy) -> None:
         self._judge, self._extract, self._header_of, self._decided_by = judge, extract, header_of, decided_by
-        self._recipes: dict[tuple[int, tuple[bool, ...]], _Recipe | None] = {}
+        self._recipes: dict[tuple[int, tuple[bool, ...]], _Recipe] = {}
 
     def read(self, content: bytes) -> Reply | None:
         """Return what a message says, where its shape is known and it is valid."""
@@ -131,18 +125,14 @@ class QuickReader:
         if known is None:
             return None
         present = tuple([value is not None for value in blocks.values])
-        key = id(known.shape), present
+        key = id(known.shape), present  # the recipe holds its shape, so that this stays its identity
         if key not in self._recipes:
             if len(self._recipes) >= _KEPT:
                 self._recipes.clear()
             self._recipes[key] = self._made(known.shape, blocks, present)
-        made = self._recipes[key]
-        if made is None or made.shape is not known.shape:
-            self._recipes.pop(key, None) if made is not None else None
-            return None
-        return _followed(made, [*known.texts, *(value for value in blocks.values if value is not None)])
+        return _followed(self._recipes[key], [*known.texts, *(value for value in blocks.values if value is not None)])
 
-    def _made(self, shape: Shape, blocks: Blocks, present: tuple[bool, ...]) -> _Recipe | None:
+    def _made(self, shape: Shape, blocks: Blocks, present: tuple[bool, ...]) -> _Recipe:
         definitions = self._judge.definitions
         given = [name for name, there in zip(HEADER_TEXTS, present, strict=True) if there]
         varying = _Varying(len(shape.parts) + len(given))
@@ -164,16 +154,16 @@ class QuickReader:
             name: None if text is None else _gap(text, len(shape.parts) + given.index(name))
             for name, text in said.items()
         }
-        header = self._header_of(_elements_below(document), blocks.definition, values, varying)
+        header = self._header_of(blocks.definition, values, document)
         for element in self._decided_by(blocks.definition, document):
             varying.pin(element.text or "")
         parsed = ParsedMessage(blocks.definition, "FIN", cast("Any", header), cast("Any", document), ())
         reply = _settled(self._extract(parsed, True))
-        wanted = sorted({gap.place for gap in _gaps(reply)})
+        wanted = sorted({gap.place for gap in gaps_in(reply)})
         make = recipe(reply, {place: number for number, place in enumerate(wanted)})
         first = len(shape.parts) + len(given)
         steps = tuple((function, of) for function, of in varying.sources[first:] if function is not None)
-        return _Recipe(shape, present, tuple(varying.pinned.items()), steps, tuple(wanted), make)
+        return _Recipe(shape, tuple(varying.pinned.items()), steps, tuple(wanted), make)
 
 
 def _followed(made: _Recipe, texts: list[str]) -> Reply | None:
@@ -188,33 +178,13 @@ def _followed(made: _Recipe, texts: list[str]) -> Reply | None:
         return None
 
 
-def _elements_below(element: Element) -> Iterable[Element]:
-    for child in element:
-        yield child
-        yield from _elements_below(child)
-
-
-def _parts(value: Any) -> list[Any]:
-    return [getattr(value, each.name) for each in fields(value)] if is_dataclass(value) else list(value)
-
-
 def _settled(value: Any) -> Any:
     """Convert what does not vary."""
     if isinstance(value, Later):
-        return value if isinstance(value.element.text, _Gap) else value.convert(value.element.text)
+        return value if isinstance(value.element.text, Gap) else value.convert(value.element.text)
     if isinstance(value, tuple):
         return tuple([_settled(one) for one in value])
     if is_dataclass(value) and not isinstance(value, type):
         changed = {each.name: _settled(getattr(value, each.name)) for each in fields(value)}
         return replace(value, **changed)
     return value
-
-
-def _gaps(value: Any) -> Iterable[_Gap]:
-    if isinstance(value, Later):
-        yield value.element.text
-    elif isinstance(value, _Gap):
-        yield value
-    elif isinstance(value, tuple) or is_dataclass(value):
-        for part in _parts(value):
-            yield from _gaps(part)
