@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from gateway.errors import ConfigError
-from gateway.messages.fin.definitions import SequenceDefinition, parse_message
+from gateway.messages.fin.definitions import FieldDefinition, SequenceDefinition, parse_message
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.structure import read_structure
 from tests.fin_documents import MESSAGE_TYPES, definitions, fields_of, judge, made_messages, mutations
+
+GOLDEN = Path(__file__).parent / "golden" / "fin"
 
 
 @pytest.mark.parametrize("message_type", MESSAGE_TYPES)
@@ -36,6 +39,37 @@ def test_a_single_mistake_is_found_and_named(message_type: str) -> None:
             found = {(one.code, one.path) for one in violations if one.severity == "error"}
             named = {code for code, path in found if mutation.where in path}
             assert named & mutation.codes, (mutation.name, mutation.where, found)
+
+
+# What the rules let stand with nothing else: the other half of an alternative, which other tests hold.
+EXCLUDED = {
+    "MT103": {("", "71F")},
+    "MT103STP": {("", "71F")},
+    "MT210": {("R", "50a")},
+    "MT509": {("B", "19A")},
+    "MT537": {(one, "*") for one in ("C", "C1", "C2", "C2a", "C3", "C3a")},
+    "MT549": {("A", "69a"), ("B", "*")},
+}
+
+
+@pytest.mark.parametrize("message_type", MESSAGE_TYPES)
+def test_the_complete_message_has_every_field_and_no_violation(message_type: str) -> None:
+    text = (GOLDEN / f"{message_type}.complete.txt").read_text(encoding="utf-8")
+    root, violations = judge().read(fields_of(text), message_type)
+    assert [one.text for one in violations] == []
+    there = {(sequence.id, one.tag) for sequence in root.walk() for one in sequence.fields}
+    definition = definitions().message(message_type).root
+    every = [definition, *(one for one in definition.walk() if isinstance(one, SequenceDefinition))]
+    excluded = EXCLUDED.get(message_type, set())
+    lacking = {
+        (sequence.id, item.label)
+        for sequence in every
+        for item in sequence.items
+        if isinstance(item, FieldDefinition)
+        and there.isdisjoint((sequence.id, tag) for tag in item.tags)
+        and (sequence.id, "*") not in excluded
+    }
+    assert lacking == {one for one in excluded if one[1] != "*"}
 
 
 def test_every_mutation_is_tried_often() -> None:

@@ -37,7 +37,7 @@ def golden_text(message_type: str, kind: str) -> str:
 
 
 @pytest.mark.parametrize("message_type", LEARNED)
-@pytest.mark.parametrize("kind", ["minimal", "typical"])
+@pytest.mark.parametrize("kind", ["minimal", "typical", "complete"])
 def test_a_golden_message_is_valid_and_learned(message_type: str, kind: str) -> None:
     text = golden_text(message_type, kind)
     assert [one.text for one in judge().judge(fields_of(text), message_type)] == []
