@@ -87,6 +87,11 @@ def test_a_currency_that_a_rule_compares_is_part_of_the_shape() -> None:
     assert own.recognise(text.replace(":64:D260304EUR", ":64:D260304USD"), "MT950") is None
 
 
+def test_what_rules_ask_to_be_there_is_no_part_of_the_shape() -> None:
+    text = golden_text("MT103", "typical")
+    assert learned(text, "MT103").recognise(text.replace("NL91ABNA0417164300", "OTHER"), "MT103") is not None
+
+
 @pytest.mark.parametrize("message_type", LEARNED)
 def test_a_message_with_a_mistake_is_never_recognised(message_type: str) -> None:
     """Whatever shape was learned from a valid message, its mutations are judged at length."""

@@ -175,6 +175,9 @@ class Definitions:
         """Return the message types there are, in order."""
         return sorted(self._messages, key=lambda name: (name[2:5], name))
 
+    def __contains__(self, message_type: object) -> bool:
+        return message_type in self._messages
+
     def codes(self, tag: str, qualifier: str, message_type: str) -> frozenset[str] | None:
         """Return the codes that a field has, or None where no list is known."""
         return self._codes.get((tag, qualifier or message_type)) or self._codes.get((tag, "*"))
