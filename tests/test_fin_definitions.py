@@ -10,6 +10,7 @@ import pytest
 
 from gateway.errors import ConfigError
 from gateway.messages.fin.definitions import FieldDefinition, SequenceDefinition, parse_message
+from gateway.messages.fin.judging import definition_name
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.structure import read_structure
 from tests.fin_documents import MESSAGE_TYPES, definitions, fields_of, judge, made_messages, mutations
@@ -79,7 +80,7 @@ def test_every_mutation_is_tried_often() -> None:
         for seed, made in enumerate(made_messages(message_type, range(6)))
         for mutation in mutations(made, seed)
     )
-    assert len(tried) == 10
+    assert len(tried) == 11
     assert min(tried.values()) >= 60, tried
 
 
@@ -105,6 +106,14 @@ def test_time_grows_with_the_length_whatever_is_in_a_message(name: str, message_
     violations = judge().judge(HOSTILE[name], message_type)
     assert time.process_time() - before < 5
     assert 0 < len(violations) <= 100
+
+
+@pytest.mark.parametrize(
+    ("message_type", "flag", "name"),
+    [("202", "COV", "MT202COV"), ("103", "STP", "MT103STP"), ("541", "", "MT541"), ("103", "RFDD", "MT103")],
+)
+def test_a_validation_flag_chooses_the_variant(message_type: str, flag: str, name: str) -> None:
+    assert definition_name(message_type, flag) == name
 
 
 def test_a_message_type_without_definition_is_said() -> None:

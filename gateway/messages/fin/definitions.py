@@ -114,6 +114,11 @@ class SequenceDefinition:
         return _index((number, item, _opening(item)) for number, item in enumerate(self.items))
 
     @cached_property
+    def blocks(self) -> frozenset[str]:
+        """Return the names of all blocks in it, at any depth."""
+        return frozenset(item.block for item in self.walk() if isinstance(item, SequenceDefinition) and item.block)
+
+    @cached_property
     def inside(self) -> dict[str, tuple[int, ...]]:
         """Return the sequences known by their fields that have a tag anywhere."""
         groups = ((number, item) for number, item in enumerate(self.items) if _is_group(item))

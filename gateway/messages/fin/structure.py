@@ -160,7 +160,7 @@ class _Reader:
         while len(self._stack) > 1 and not self._stack[-1].sequence.block:
             self._leave()
         top = self._stack[-1]
-        if len(self._stack) == 1:
+        if len(self._stack) == 1 or found.value in self._message.root.blocks:
             self._say("fin_sequence_unopened", top, found.value, "a 16R of this name before", found)
             return
         block = top.sequence.block
