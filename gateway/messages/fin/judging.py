@@ -44,7 +44,7 @@ class Judge:
         ``message_type`` is the name of a definition (``MT541``, ``MT202COV``). Rules are asked of a message whose
         structure holds: what is missing there would be said twice.
         """
-        if message_type not in self.definitions.message_types():
+        if message_type not in self.definitions:
             known = ", ".join(self.definitions.message_types())
             text = f"there is no definition of {message_type}"
             return Sequence("", ""), [Violation("fin_message_unknown", "/2", f"one of {known}", message_type, text)]

@@ -316,7 +316,7 @@ class _Reader:
                 int(found["start"]) if found["start"] else None,
             )
         self.places.append(place)
-        if reads or place.component:
+        if reads:
             self.reads.append(place)
         if self._first is None:
             self._first = place
