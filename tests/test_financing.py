@@ -9,7 +9,7 @@ import pytest
 
 from gateway.errors import EventError
 from gateway.model.events import parse_event
-from gateway.model.transitions import Dialogue
+from gateway.model.transitions import FINISHED, UNDONE, Dialogue
 from gateway.store.views import Story
 from tests.examples import document, encode
 from tests.loops import (
@@ -201,6 +201,24 @@ async def test_a_financing_is_cancelled_and_held_by_the_requests_of_a_settlement
     assert await headline(loops) == "cancellation_requested"
     await loops.hear(cancellation_advice(request))
     assert await headline(loops) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("said", "headline"), [("Canc", "closing_cancelled"), ("Rjctd", "closing_rejected")], ids=["cancelled", "rejected"]
+)
+@pytest.mark.parametrize("opening", [{}, {"amount": "400.00", "quantity": "200", "partial": "PAIN"}], ids=["all", "part"])
+@pytest.mark.parametrize("last", ["opening", "status"])
+async def test_what_is_given_up_once_its_opening_leg_settled_is_not_finished_and_alerted(
+    loops: Loops, said: str, headline: str, opening: dict[str, Any], last: str
+) -> None:
+    await begun(loops)
+    heard = [opened(**opening), advice(status("PrcgSts", said), "S1", created_at="2026-03-10T09:00:00Z")]
+    await loops.hear(*(heard if last == "status" else reversed(heard)))
+    end = await story(loops)
+    assert (end.instruction.headline, alerts(end)) == (headline, ["closing_given_up"])
+    assert headline not in FINISHED[Dialogue.FINANCING] | UNDONE
+    await loops.hear(closed(created_at="2026-03-18T12:00:00Z"))
+    assert (await story(loops)).instruction.headline == "closed"
 
 
 async def test_a_cancellation_of_a_parked_financing_closes_it_and_sends_nothing(loops: Loops) -> None:

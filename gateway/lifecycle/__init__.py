@@ -55,6 +55,7 @@ from gateway.model.transitions import (
     DELIVERY,
     FINISHED,
     NOTHING,
+    ONCE_MOVED,
     OVERTAKEN,
     RANKS,
     REQUEST,
@@ -201,7 +202,8 @@ def headline(state: State) -> str:
     for name, axis in (state.axes or {}).items():
         rank = ranks.get((name, axis.status.value), best)
         best = min(best, rank)
-    return best[1]
+    word = best[1]
+    return ONCE_MOVED[state.dialogue].get(word, word) if state.parts else word
 
 
 def is_finished(state: State) -> bool:

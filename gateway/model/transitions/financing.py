@@ -72,7 +72,10 @@ TABLE: Final = DialogueTable(
     axes=AXES,
     headlines=HEADLINES,
     finished=frozenset({"closed", "cancelled", "rejected", "withdrawn"}),
+    # Not finished: what the opening leg moved is still with the other side.
+    once_moved={"cancelled": "closing_cancelled", "rejected": "closing_rejected"},
     alerts={
+        "closing_given_up": "A financing is cancelled or rejected, and its opening leg has settled: what moved is not back.",
         "closing_before_opening": "The closing leg of a financing is confirmed, and its opening leg has not settled.",
     },
     effects=settlement.EFFECTS,
