@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.errors import EventError
+from gateway.lifecycle import terms_in_force
 from gateway.model.events import parse_event
+from gateway.model.facts import Terms
 from gateway.model.transitions import FINISHED, UNDONE, Dialogue
 from gateway.store.views import Story
 from tests.examples import document, encode
@@ -160,27 +162,82 @@ async def test_a_closing_leg_that_is_confirmed_first_is_alerted_and_kept(loops: 
     assert axis(await story(loops), "opening") == "settled"
 
 
-async def test_a_roll_over_that_is_accepted_moves_the_closing_leg(loops: Loops) -> None:
-    roll = event(
-        "modify_securities_financing/1",
-        modification_type="ROLP",
-        repurchase_rate=None,
-        termination_date="2026-03-25",
-        termination_amount={"value": "1010.00", "currency": "EUR"},
-    )
-    _, request = await begun(loops, roll)
+ROLL = event(
+    "modify_securities_financing/1",
+    modification_type="ROLP",
+    repurchase_rate=None,
+    termination_date="2026-03-25",
+    termination_amount={"value": "1010.00", "currency": "EUR"},
+)
+
+
+def terms_of(story: Story) -> Terms:
+    return terms_in_force(story.state, story.terms)
+
+
+async def test_a_roll_over_is_done_once_the_closing_leg_settles_as_it_says(both_loops: Loops) -> None:
+    loops = both_loops
+    _, request = await begun(loops, ROLL)
     content = loops.arrived()[1].content
     assert b"<ModTp><Cd>ROLP</Cd></ModTp>" in content
     assert b"<SctiesFincgTxTp>REPU</SctiesFincgTxTp>" in content
     await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S1"))
     assert axis(await story(loops), "modification") == "requested"  # that one is of the instruction
     await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request), opened())
-    assert await headline(loops) == "opened"
-    await loops.hear(closed("1010.00", "2026-03-25"))
-    assert (await story(loops)).state.breaks == ()
+    agreed = await story(loops)
+    assert (agreed.instruction.headline, axis(agreed, "modification")) == ("opened", "accepted")
+    assert str(terms_of(agreed).closing_date) == "2026-03-18"
+    await loops.hear(closed("1010.00", "2026-03-25", created_at="2026-03-25T12:00:00Z"))
+    end = await story(loops)
+    assert (end.state.breaks, alerts(end), axis(end, "modification")) == ((), [], "modified")
+    assert str(terms_of(end).closing_date) == "2026-03-25"
+    # An answer that comes late says nothing new.
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S3", request, created_at="2026-03-25T13:00:00Z"))
+    assert axis(await story(loops), "modification") == "modified"
+    assert await loops.parked() == []
+    await loops.prove()
 
 
-@pytest.mark.parametrize(("said", "stands"), [("AckdAccptd", "modified"), ("Dnd", "denied")])
+async def test_a_leg_that_settles_as_it_was_before_an_accepted_roll_over_is_alerted(loops: Loops) -> None:
+    _, request = await begun(loops, ROLL)
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request), opened(), closed())
+    end = await story(loops)
+    assert (end.state.breaks, alerts(end)) == ((), ["modification_not_done"])
+    assert (end.instruction.headline, axis(end, "modification")) == ("closed", "accepted")
+
+
+async def test_parts_of_a_leg_show_a_changed_quantity_once_they_add_up_to_it(loops: Loops) -> None:
+    adjust = event(
+        "modify_securities_financing/1",
+        modification_type="PADJ",
+        quantity={"type": "unit", "value": "400"},
+        opening_amount={"value": "800.00", "currency": "EUR"},
+    )
+    _, request = await begun(loops, adjust)
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request))
+    await loops.hear(opened("200.00", quantity="100", partial="PAIN", identifier="P1"))
+    assert axis(await story(loops), "modification") == "accepted"
+    await loops.hear(opened("600.00", quantity="300", partial="PARC", identifier="P2"))
+    end = await story(loops)
+    assert (axis(end, "modification"), end.state.breaks, alerts(end)) == ("modified", (), [])
+
+
+async def test_what_was_accepted_stands_in_the_next_modification(loops: Loops) -> None:
+    adjust = event(
+        "modify_securities_financing/1",
+        event_id="ADJUST",
+        modification_type="PADJ",
+        quantity={"type": "unit", "value": "400"},
+    )
+    _, request = await begun(loops, adjust)
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request))
+    [result] = await loops.take_in(ROLL)
+    assert result.outcome == "requested"
+    await loops.send()
+    assert b"<SttlmQty><Unit>400</Unit></SttlmQty>" in loops.arrived()[2].content
+
+
+@pytest.mark.parametrize(("said", "stands"), [("AckdAccptd", "accepted"), ("Dnd", "denied")])
 async def test_a_call_is_answered_in_words_of_its_own(loops: Loops, said: str, stands: str) -> None:
     call = event(
         "modify_securities_financing/1", modification_type="CALL", repurchase_rate=None, termination_date="2026-03-10"
@@ -189,8 +246,10 @@ async def test_a_call_is_answered_in_words_of_its_own(loops: Loops, said: str, s
     await loops.hear(opened(), advice(status("RepoCallReqSts", said), "S1"))
     assert axis(await story(loops), "modification") == stands
     await loops.hear(closed(day="2026-03-10"))
-    early = [d.field for d in (await story(loops)).state.breaks]
-    assert early == ([] if stands == "modified" else ["closing.effective_settlement_date"])
+    end = await story(loops)
+    early = [d.field for d in end.state.breaks]
+    assert early == ([] if stands == "accepted" else ["closing.effective_settlement_date"])
+    assert axis(end, "modification") == ("modified" if stands == "accepted" else "denied")
 
 
 async def test_a_financing_is_cancelled_and_held_by_the_requests_of_a_settlement(loops: Loops) -> None:

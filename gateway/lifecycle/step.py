@@ -75,11 +75,11 @@ def terms_in_force(state: State, instructed: Terms) -> Terms:
     terms = instructed
     for asked in (state.requests or {}).values():
         if asked.terms is not None and asked.status.value == "modified":
-            terms = _modified(terms, asked.before, asked.terms)
+            terms = modified(terms, asked.before, asked.terms)
     return terms
 
 
-def _modified(terms: Terms, before: Terms | None, asked: Terms) -> Terms:
+def modified(terms: Terms, before: Terms | None, asked: Terms) -> Terms:
     """Apply what one modification changed: another one may have been asked for, and done, beside it."""
     if before is None:
         return asked
