@@ -238,9 +238,7 @@ class Allegements:
             )
             for one in unit.around(self._profile.bic, _OURS[dialogue], when - _NEAR, when + _NEAR)
             if one.id != row.id
-            and (
-                one.headline not in FINISHED[one.dialogue] or (one.headline in _DONE and one.transaction_id in known)
-            )
+            and (one.headline not in FINISHED[one.dialogue] or (one.headline in _DONE and one.transaction_id in known))
         ]
         for parked_id, code, content in unit.parked_events(self._profile.bic):
             terms = _terms_of(content, _OURS[dialogue], when)

@@ -284,7 +284,9 @@ async def test_ours_that_is_withdrawn_leaves_what_was_alleged_unknown_again(loop
     assert [alert.code for alert in story.history[-1].alerts] == ["allegement_unknown"]
 
 
-@pytest.mark.parametrize("other", [{"isin": "DE0001102580"}, {"settlement_amount": {"value": "1.00", "currency": "EUR"}}])
+@pytest.mark.parametrize(
+    "other", [{"isin": "DE0001102580"}, {"settlement_amount": {"value": "1.00", "currency": "EUR"}}]
+)
 async def test_what_agreed_with_ours_agrees_with_it_after_it_settled_whatever_else_comes(
     loops: Loops, other: dict[str, Any]
 ) -> None:

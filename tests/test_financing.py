@@ -265,7 +265,9 @@ async def test_a_financing_is_cancelled_and_held_by_the_requests_of_a_settlement
 @pytest.mark.parametrize(
     ("said", "headline"), [("Canc", "closing_cancelled"), ("Rjctd", "closing_rejected")], ids=["cancelled", "rejected"]
 )
-@pytest.mark.parametrize("opening", [{}, {"amount": "400.00", "quantity": "200", "partial": "PAIN"}], ids=["all", "part"])
+@pytest.mark.parametrize(
+    "opening", [{}, {"amount": "400.00", "quantity": "200", "partial": "PAIN"}], ids=["all", "part"]
+)
 @pytest.mark.parametrize("last", ["opening", "status"])
 async def test_what_is_given_up_once_its_opening_leg_settled_is_not_finished_and_alerted(
     loops: Loops, said: str, headline: str, opening: dict[str, Any], last: str

@@ -31,7 +31,9 @@ AXES: Final = {
     # the request is accepted; the confirmation of a leg shows that it is done.
     "modification": (
         *settlement.AXES["modification"],
-        Edges(("accepted",), ("requested",), REQUEST, "what is accepted may be done long after, and modified before it"),
+        Edges(
+            ("accepted",), ("requested",), REQUEST, "what is accepted may be done long after, and modified before it"
+        ),
     ),
     "withdrawal": UNANSWERED,
     "hold": settlement.AXES["hold"],
@@ -79,7 +81,7 @@ TABLE: Final = DialogueTable(
     once_moved={"cancelled": "closing_cancelled", "rejected": "closing_rejected"},
     alerts={
         "modification_not_done": "A leg of a financing settled as it was before a modification that had been accepted.",
-        "closing_given_up": "A financing is cancelled or rejected, and its opening leg has settled: what moved is not back.",
+        "closing_given_up": "A financing is cancelled or rejected, and its opening leg has settled.",
         "closing_before_opening": "The closing leg of a financing is confirmed, and its opening leg has not settled.",
     },
     effects=settlement.EFFECTS,
