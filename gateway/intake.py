@@ -28,7 +28,7 @@ from gateway.model.transitions import REQUESTS, Dialogue
 from gateway.pace import Backoff, Clock, Signals
 from gateway.preparation import Preparation, Prepared, key_of, unknown_counterparty
 from gateway.requests import ask, tell_dropped
-from gateway.store import Alleged, InstructionRow, Ledger, NewEvent, OutboxState, Parking, Unit
+from gateway.store import Alleged, ArchiveState, InstructionRow, Ledger, NewEvent, OutboxState, Parking, Unit
 
 if TYPE_CHECKING:
     from gateway.bus import Consumer, Record
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gateway.intake")
 
 ACTOR = "gateway"
-INSTRUCTION = "instruction"  # the role of an event that a cancellation can cancel before it left
 _CAME = ("instructed", "parked")  # outcomes of events that what the other side began may be compared with
 
 
@@ -202,6 +201,10 @@ class Intake:
             channel=profile.bic,
         )
         links.state(unit, self._own_bic, row, item.parsed.links(), event.event_id, built.business_message_id)
+        if refused := item.parsed.rejects():
+            for parked_id, archive_id in unit.parked_message(profile.bic, refused):
+                unit.set_archive_state(archive_id, ArchiveState.DISCARDED)
+                unit.close_parked(parked_id, "discarded", ACTOR, f"rejected by event {event.event_id}")
         alerts = (*alerts, *tell_dropped(unit, row, built, cause=cause, actor=ACTOR))
         return Recorded("instructed", event, item.transaction, profile.bic, alerts=alerts)
 

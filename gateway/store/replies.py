@@ -115,6 +115,18 @@ class Archive(Pending):
             for r in self.connection.execute(query)
         ]
 
+    def parked_message(self, channel: str, business_message_id: str) -> list[tuple[int, int]]:
+        """Return where a message of a channel is parked and open: (parked item, archive number)."""
+        table, parked = tables.archive, tables.parked
+        query = (
+            select(parked.c.id, table.c.id)
+            .join(table, table.c.id == parked.c.archive_id)
+            .where(text("parked.state = 'open'"), parked.c.stage == "reply", parked.c.counterparty == channel)
+            .where(table.c.business_message_id == business_message_id)
+            .order_by(parked.c.id)
+        )
+        return [(row[0], row[1]) for row in self.connection.execute(query)]
+
     def set_archive(
         self,
         archive_id: int,
