@@ -89,8 +89,8 @@ PAYMENT: Final = DialogueTable(
         # Cases that the counterparty opens (camt.110) or speaks of (camt.111, camt.029 on anything but a cancellation).
         "investigation": (
             Edges(
-                (NOTHING, "opened", "pending", "answered", "closed"),
-                ("opened", "pending", "answered", "closed"),
+                (NOTHING, "opened", "pending", "answered", "closed", "rejected"),
+                ("opened", "pending", "answered", "closed", "rejected"),
                 STATUS,
             ),
         ),
