@@ -9,6 +9,7 @@ import pytest
 
 from gateway.errors import EventError
 from gateway.lifecycle import terms_in_force
+from gateway.lifecycle.timing import has_open_modification
 from gateway.model.events import parse_event
 from gateway.model.facts import Terms
 from gateway.model.transitions import FINISHED, UNDONE, Dialogue
@@ -196,6 +197,37 @@ async def test_a_roll_over_is_done_once_the_closing_leg_settles_as_it_says(both_
     assert axis(await story(loops), "modification") == "modified"
     assert await loops.parked() == []
     await loops.prove()
+
+
+@pytest.mark.parametrize(
+    ("asked", "settles", "done"),
+    [
+        ("2026-03-25", "2026-03-26", True),  # late by the new date
+        ("2026-03-25", "2026-03-20", False),  # late by the old one
+        ("2026-03-10", "2026-03-11", True),
+        ("2026-03-10", "2026-03-19", False),
+    ],
+)
+async def test_the_date_on_which_a_leg_settles_shows_whether_it_was_moved(
+    loops: Loops, asked: str, settles: str, done: bool
+) -> None:
+    _, request = await begun(loops, ROLL | {"termination_date": asked, "termination_amount": None})
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request))
+    assert not has_open_modification((await story(loops)).state)
+    await loops.hear(opened(), closed(day=settles))
+    end = await story(loops)
+    assert (axis(end, "modification"), end.state.breaks) == ("modified" if done else "accepted", ())
+    assert alerts(end) == ([] if done else ["modification_not_done"])
+
+
+async def test_a_call_of_an_open_financing_is_done_once_it_closes(loops: Loops) -> None:
+    call = event(
+        "modify_securities_financing/1", modification_type="CALL", repurchase_rate=None, termination_date="2026-03-10"
+    )
+    await begun(loops, call, termination="OPEN", termination_date=None)
+    await loops.hear(advice(status("RepoCallReqSts", "AckdAccptd"), "S1"), opened(), closed(day="2026-03-11"))
+    end = await story(loops)
+    assert (axis(end, "modification"), alerts(end)) == ("modified", [])
 
 
 async def test_a_leg_that_settles_as_it_was_before_an_accepted_roll_over_is_alerted(loops: Loops) -> None:

@@ -72,10 +72,11 @@ def _shows(state: State, leg: str, fact: SettlementConfirmation, before: Terms, 
         if amount is not None and part.amount is not None:
             amount = replace(amount, value=amount.value + part.amount.value)
     stated, was, now = fact.effective_settlement_date, before.settlement_date, after.settlement_date
-    earlier = stated is not None and was is not None and now is not None and now <= stated < was
+    moved = now is not None and now != was
+    # A leg may settle late, but not before its date: what is only late by the old date tells nothing of an earlier one.
+    by_then = stated is not None and now is not None and stated >= now and (was is None or now > was or stated < was)
     return (
-        earlier
-        or (now != was and now is not None and now in (stated, fact.settlement_date))
+        (moved and (by_then or fact.settlement_date == now))
         or (after.quantity != before.quantity and quantity == after.quantity)
         or (after.amount != before.amount and amount == after.amount)
     )
