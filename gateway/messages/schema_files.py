@@ -23,8 +23,8 @@ from gateway.calendar import Calendars
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.catalogue import Catalogue, ComplexType, ElementDefinition, MessageDefinition
 from gateway.messages.data_files import data_directory, read_tables
-from gateway.messages.fin.source import FinMessages
 from gateway.messages.fin.acknowledgements import NetworkWords
+from gateway.messages.fin.source import FinMessages
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_text import (
     DefinitionEntry,

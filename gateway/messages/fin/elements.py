@@ -1,11 +1,11 @@
-"""FIN messages as the catalogue sees messages: elements in elements, so that one kind of table serves both syntaxes.
+"""FIN messages as the catalogue sees messages: elements in elements, one kind of table for both syntaxes.
 
-A sequence, a field and a component are elements; ``SETDET/SETPRTY_DEAG/95P/bic`` is the BIC of field 95P in the sequence
-SETPRTY that is about DEAG. Names are:
+A sequence, a field and a component are elements; ``SETDET/SETPRTY_DEAG/95P/bic`` is the BIC of field 95P in the
+sequence SETPRTY that is about DEAG. Names are:
 
-* of a sequence its block (``GENL``), or its letter where it has no block (``B1``); of the sequences in ``KNOWN_BY``,
-  which repeat and say by the qualifier of one field what they are about, block and qualifier (``LINK_RELA``);
-* of a field tag and qualifier (``98A_SETT``), the tag alone where there is no qualifier or it is in the sequence's name;
+* of a sequence its block (``GENL``), or its letter where it has no block (``B1``); of those in ``KNOWN_BY``, which
+  repeat and say by the qualifier of one field what they are about, block and qualifier (``LINK_RELA``);
+* of a field tag and qualifier (``98A_SETT``), the tag alone where it has none or the sequence's name says it;
 * of a component the name that ``fields.txt`` gives it. A currency before a number is the number's attribute, a minus
   sign is in the number; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
   ``moment`` besides.
@@ -74,9 +74,10 @@ CURRENCY: Final = "Ccy"  # the attribute, as in ISO 20022
 
 @dataclass(frozen=True, slots=True)
 class FinDefinition(MessageDefinition):
-    """A message type as the catalogue's definitions are; ``marks`` begin and end an element, by type around it and name.
+    """A message type as the catalogue's definitions are; ``marks`` begin and end an element.
 
-    Texts of the marks end their lines with a line feed; two in a row are one, since FIN has no empty lines.
+    They are found by the type around it and its name. Texts of the marks end their lines with a line feed; two in a row
+    are one, since FIN has no empty lines.
     """
 
     marks: Mapping[tuple[str, str], tuple[str, str]]

@@ -21,7 +21,7 @@ _CANCEL: Final = "CANC"
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What FIN says that follows from an event: the function of the message, the parties of a chain by their part in it.
+    """What FIN says that follows from an event: the function of the message, the parties of a chain by their part.
 
     The participant of the depository is the agent; the last is the seller or buyer, the one before it the custodian,
     then come two intermediaries. A chain of one is the agent alone.
