@@ -116,6 +116,11 @@ def test_a_validation_flag_chooses_the_variant(message_type: str, flag: str, nam
     assert definition_name(message_type, flag) == name
 
 
+def test_fields_that_were_not_parsed_have_no_lines() -> None:
+    violations = judge().judge([Field("20", "A"), Field("21", "B")], "MT202")
+    assert {one.line for one in violations} == {None}
+
+
 def test_a_message_type_without_definition_is_said() -> None:
     (violation,) = judge().judge([], "MT999")
     assert violation.code == "fin_message_unknown"
