@@ -154,9 +154,13 @@ class _Maker:
     def _fields(
         self, item: FieldDefinition, sequence: SequenceDefinition, type_name: str, about: str
     ) -> Iterator[ElementDefinition]:
-        known = KNOWN_BY.get(sequence.block) == item.number and about
-        qualifiers = [about] if known else _qualifiers(item, self._definitions) or [""]
+        deciding = KNOWN_BY.get(sequence.block) == item.number and about
+        qualifiers = _qualifiers(item, self._definitions) or [""]
+        if deciding:  # the others that say what such a sequence is about are in sequences of their own
+            beside = [name for row in item.rows if not row.minimum for name in row.qualifiers if name != about]
+            qualifiers = [about, *beside]
         for qualifier in qualifiers:
+            known = deciding and qualifier == about
             for tag in _tags_of(item, qualifier):
                 name = tag if known else _joined(tag, qualifier)
                 opening, closing = self._field(self._definitions.formats[tag])
@@ -220,7 +224,10 @@ def qualifiers_of_sequence(sequence: SequenceDefinition, definitions: Definition
     if number is None or sequence.maximum == 1:
         return []
     item = next((item for item in sequence.items if isinstance(item, FieldDefinition) and item.number == number), None)
-    return [] if item is None else _qualifiers(item, definitions)
+    if item is None:
+        return []
+    deciding = [name for row in item.rows if row.minimum for name in row.qualifiers]
+    return deciding if deciding and all(row.qualifiers for row in item.rows) else _qualifiers(item, definitions)
 
 
 def _qualifiers(item: FieldDefinition, definitions: Definitions) -> list[str]:
@@ -236,7 +243,10 @@ def _values(format_: FieldFormat) -> Iterator[tuple[Component, SimpleType | Simp
     """Yield the components that are elements, their types, and the quantity type that one is named by."""
     parts = format_.components
     for number, part in enumerate(parts):
-        if part.type in ("qualifier", "minus") or part.name == _QUANTITY_TYPE:
+        if part.type == "qualifier" or part.name == _QUANTITY_TYPE:
+            continue
+        if part.type == "minus":  # to be written; read, it is in the number
+            yield part, SimpleType("fin minus", "xs:string"), ""
             continue
         following = parts[number + 1] if number + 1 < len(parts) else None
         if part.type == "currency" and following is not None and following.type in _NUMBERS:
@@ -309,7 +319,8 @@ class _Reading:
         element = Element(name, sequence.path, sequence.line)
         number = KNOWN_BY.get(sequence.block, "") if about else ""
         for field in sequence.fields:
-            element.append(self._field(field, sequence.path, known=field.tag[:2] == number))
+            known = field.tag[:2] == number and qualifier_of(field) == about
+            element.append(self._field(field, sequence.path, known=known))
         for inner in sequence.sequences:
             said = _about(inner)
             element.append(self.sequence(inner, _joined(inner.block or inner.id, said), said))
