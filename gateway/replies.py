@@ -42,6 +42,7 @@ from gateway.model.facts import (
     References,
     Reply,
     SettlementConfirmation,
+    SettlementInstruction,
     State,
     Statement,
     SystemEvent,
@@ -289,6 +290,11 @@ class Replies:
             return self._park(unit, item, MessageError(text, code="reply_conflict"))
         if reply.stated_definition not in (None, reply.message_definition):
             return self._park(unit, item, _misstated(reply))
+        if any(isinstance(fact, SettlementInstruction) for _, fact in reply.facts):
+            text = (
+                f"{reply.message_definition} instructs a settlement; the gateway instructs, and takes no instructions"
+            )
+            return self._park(unit, item, MessageError(text, code="instruction_not_taken"))
         reply = self._allegements.told_apart(reply, tuple(candidates.values()))
         if any(isinstance(fact, Alleged | SystemEvent) for _, fact in reply.facts):
             return self._begin(unit, item, reply, candidates)

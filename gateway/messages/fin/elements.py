@@ -8,7 +8,7 @@ sequence SETPRTY that is about DEAG. Names are:
 * of a field tag and qualifier (``98A_SETT``), the tag alone where it has none or the sequence's name says it;
 * of a component the name that ``fields.txt`` gives it. A currency before a number is the number's attribute, a minus
   sign is in the number; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
-  ``moment`` besides.
+  ``moment`` besides. The first element of a message is ``message_type``.
 
 Texts are in the form of XML Schema: dates with hyphens, numbers with a point; so reading tables need no second kind of
 conversion. What begins and ends an element (``tags``) is FIN's own: a message is written by the same writer.
@@ -127,6 +127,11 @@ class _Maker:
     def make(self, message_type: str) -> FinDefinition:
         found = self._definitions.message(message_type)
         self._sequence(found.root, message_type, "")
+        whole = self._types[message_type]
+        assert isinstance(whole, ComplexType)
+        items = (ElementDefinition(MESSAGE_TYPE, MESSAGE_TYPE, 0), *whole.content.items)
+        self._types[message_type] = ComplexType(message_type, Group("sequence", items))
+        self._types[MESSAGE_TYPE] = SimpleType(MESSAGE_TYPE, "xs:string")
         document = ElementDefinition(message_type, message_type)
         self._types["Document"] = ComplexType("Document", Group("sequence", (document,)))
         return FinDefinition(message_type, "", "Document", "Document", self._types, self._marks)
@@ -197,6 +202,7 @@ def _before(part: Component, format_: FieldFormat) -> Component:
 
 
 MOMENT: Final = "moment"
+MESSAGE_TYPE: Final = "message_type"
 _QUANTITY_TYPE = "quantity_type_code"
 
 
@@ -307,7 +313,9 @@ def elements_of(
 ) -> Element:
     """Return the document of a message: an element with the message in it, everything that its fields say below."""
     document = Element("Document", "", root.line)
-    document.append(_Reading(definitions, texts_of, derive).sequence(root, message_type, ""))
+    message = _Reading(definitions, texts_of, derive).sequence(root, message_type, "")
+    message.insert(0, Element(MESSAGE_TYPE, "", root.line, message_type))
+    document.append(message)
     return document
 
 

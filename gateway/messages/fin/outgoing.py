@@ -99,8 +99,8 @@ def party_in_fin(party: Party) -> PartyInFin:
     """Return a party as FIN states it."""
     name = party.name
     if name is not None and party.address is not None:
-        place = " ".join(part for part in (party.address.post_code, party.address.town) if part)
-        name = "\n".join([name, *party.address.lines, *([place] if place else ()), party.address.country])
+        place = (party.address.post_code, party.address.town, party.address.country)
+        name = "\n".join([name, *party.address.lines, " ".join(part for part in place if part)])
     return PartyInFin(
         party.bic,
         party.proprietary,
