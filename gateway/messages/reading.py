@@ -6,7 +6,8 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
     messages  sese.024                      the family (or one variant: sese.024.002) that the table reads, or several
                                             with commas between them
     when      PATH = TEXT                   only messages with this text at a path, or with anything there (``when
-                                            PATH``); of several tables for one family the first that fits reads it
+                                            PATH``); of several tables for one family the one with the most of these lines
+                                            that fits reads it
     fact      StatusAdvice                  a class of gateway.model.facts
     each      Ntry                          one fact for each of these elements; of a message that has none, and of one
     each      Ntry/TxDtls                   without this line, one for the message. Several lines nest: an element is a
@@ -199,7 +200,7 @@ class Reader:
         self._validator = validator
         self._catalogue = catalogue
         self._tables: dict[str, list[ReadingTable]] = {}
-        for table in tables:
+        for table in sorted(tables, key=lambda table: -len(table.cases)):
             for family in table.family.split(","):
                 self._tables.setdefault(family, []).append(table)
         self._compiled: dict[tuple[str, str], CompiledTable] = {}
