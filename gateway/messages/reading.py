@@ -6,8 +6,8 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
     messages  sese.024                      the family (or one variant: sese.024.002) that the table reads, or several
                                             with commas between them
     when      PATH = TEXT                   only messages with this text at a path, or with anything there (``when
-                                            PATH``); of several tables for one family the one with the most of these lines
-                                            that fits reads it
+                                            PATH``); of several tables for one family, the one that fits and has the
+                                            most of these lines reads it
     fact      StatusAdvice                  a class of gateway.model.facts
     each      Ntry                          one fact for each of these elements; of a message that has none, and of one
     each      Ntry/TxDtls                   without this line, one for the message. Several lines nest: an element is a
