@@ -88,6 +88,8 @@ class FinDefinition(MessageDefinition):
     def conversion(self, conversion: str, type_name: str) -> str:
         """Return how a value of a conversion is written in a component."""
         kind = type_name.removeprefix("fin ")
+        if not kind:  # a row without an element
+            return conversion
         match conversion:
             case "amount":
                 return "fin decimal"

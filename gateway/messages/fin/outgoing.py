@@ -10,6 +10,7 @@ from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
+from gateway.messages.fin.payments import Payment, payment
 from gateway.model.vocabulary import Party
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Derived:
     receiving_intermediary_1: Party | None = None
     receivers_custodian: Party | None = None
     buyer: Party | None = None
+    payment: Payment | None = None
 
 
 def derived(event: TradeEvent) -> Derived:
@@ -45,7 +47,7 @@ def derived(event: TradeEvent) -> Derived:
     delivering: Sequence[Party] = getattr(event, "delivering_parties", ())
     receiving: Sequence[Party] = getattr(event, "receiving_parties", ())
     function = "PREA" if getattr(event, "hold", None) else "NEWM"
-    return Derived(function, *_placed(delivering), *_placed(receiving))
+    return Derived(function, *_placed(delivering), *_placed(receiving), payment=payment(event))
 
 
 def _placed(chain: Sequence[Party]) -> list[Party | None]:
