@@ -3,7 +3,7 @@
 A table says, for one message family, which element fills which field of which fact; it is compiled against the schema
 dictionary for each version that arrives. A table is lines of plain text, ``#`` begins a comment::
 
-    messages  sese.024                      the family (or one variant: sese.024.002) that the table reads
+    messages  sese.024                      the family (or one variant: sese.024.002) that the table reads, or several
     when      PATH = TEXT                   only messages with this text at a path, or with anything there (``when
                                             PATH``); of several tables for one family the first that fits reads it
     fact      StatusAdvice                  a class of gateway.model.facts
@@ -41,7 +41,7 @@ from gateway.messages.extraction import (
     FACTS,
     HEADER_DEFINITION,
     MESSAGE_DEFINITION,
-    RELATED,
+    OF_HEADER,
     CompiledTable,
 )
 from gateway.messages.parsing import ParsedMessage, unreadable
@@ -83,10 +83,10 @@ class ListLines:
 
 @dataclass(frozen=True, slots=True)
 class ReadingTable:
-    """A reading table: the family it reads, the fact it makes, its lines, constants, code tables and lists."""
+    """A reading table: the families it reads, the fact it makes, its lines, constants, code tables and lists."""
 
     name: str
-    family: str
+    family: str  # several with spaces between them
     fact: str | None
     each: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -127,8 +127,10 @@ def parse_table(text: str, name: str) -> ReadingTable:
                 current[code] = word
             case ["codes", key]:
                 current = codes.setdefault(key, {})
-            case [("messages" | "fact") as key, value]:
-                settings[key] = value
+            case ["messages", *families] if families:
+                settings["messages"] = " ".join(families)
+            case ["fact", value]:
+                settings["fact"] = value
             case ["when", path]:
                 cases.append((path, ""))
             case ["when", path, "=", value]:
@@ -189,7 +191,8 @@ class Reader:
         self._catalogue = catalogue
         self._tables: dict[str, list[ReadingTable]] = {}
         for table in tables:
-            self._tables.setdefault(table.family, []).append(table)
+            for family in table.family.split():
+                self._tables.setdefault(family, []).append(table)
         self._compiled: dict[tuple[str, str], CompiledTable] = {}
         self._compiled_later: dict[tuple[str, str], CompiledTable] = {}
         self._shapes = Shapes(self._extract)
@@ -200,10 +203,10 @@ class Reader:
 
     def families(self) -> Iterator[tuple[str, type, str | None]]:
         """Yield what is read: the message family, the kind of fact, and the request it answers where it answers one."""
-        for table in (table for of_family in self._tables.values() for table in of_family):
+        for family, table in ((family, table) for family, tables in self._tables.items() for table in tables):
             if table.fact is not None:
                 request = table.constants.get("request")
-                yield table.family, getattr(facts, table.fact), None if request is None else str(request)
+                yield family, getattr(facts, table.fact), None if request is None else str(request)
 
     def read(self, content: bytes) -> Reply:
         """Parse, validate and extract one message.
@@ -234,13 +237,14 @@ class Reader:
         shared, items = compiled.walk(document[0])
         header = self._header_table(parsed, later)
         if header is None or parsed.header is None:
-            reply, related = compiled.reply(shared), None
+            reply, of_header = compiled.reply(shared), []
         else:
             said_by_header, _ = header.walk(parsed.header)
-            reply, related = compiled.reply(shared, header.reply(said_by_header)), said_by_header[RELATED]
+            reply = compiled.reply(shared, header.reply(said_by_header))
+            of_header = [(slot, said_by_header[slot]) for slot in OF_HEADER if said_by_header[slot] is not None]
         reply[MESSAGE_DEFINITION] = definition
         reply[HEADER_DEFINITION] = parsed.header_definition
-        reply[FACTS] = tuple([compiled.said(slots, related) for slots in items])
+        reply[FACTS] = tuple([compiled.said(slots, of_header) for slots in items])
         return Reply(*reply)
 
     def _not_read(self, definition: str | None) -> UnreadableMessage:

@@ -6,7 +6,7 @@ SETPRTY that is about DEAG. Names are:
 * of a sequence its block (``GENL``), or its letter where it has no block (``B1``); of the sequences in ``KNOWN_BY``,
   which repeat and say by the qualifier of one field what they are about, block and qualifier (``LINK_RELA``);
 * of a field tag and qualifier (``98A_SETT``), the tag alone where there is no qualifier or it is in the sequence's name;
-* of a component the name that ``fields.txt`` gives it. A currency before a number is the number's attribute, a minus
+* of a component the name that ``fields.txt`` gives it; of a coded narrative also its parts (``narratives``). A currency before a number is the number's attribute, a minus
   sign is in the number; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
   ``moment`` besides.
 
@@ -33,6 +33,7 @@ from gateway.messages.catalogue import (
 from gateway.messages.fin.definitions import Definitions, FieldDefinition, QualifierRow, SequenceDefinition
 from gateway.messages.fin.fields import QUALIFIER, Component, FieldFormat
 from gateway.messages.fin.message import Field
+from gateway.messages.fin.narratives import CODED, PARTS, said
 from gateway.messages.fin.structure import Sequence, qualifier_of
 
 HEADER: Final = "FIN"
@@ -181,6 +182,9 @@ class _Maker:
             name = kind or part.name
             items.append(ElementDefinition(name, type_.name, 0))
             self._marks[format_.tag, name] = before, after
+        if format_.tag in CODED:
+            self._types.setdefault("fin said", SimpleType("fin said", "xs:string"))
+            items += [ElementDefinition(name, "fin said", 0) for name in PARTS]
         self._types[format_.tag] = ComplexType(format_.tag, Group("sequence", tuple(items)))
         return opening, closing
 
@@ -283,8 +287,8 @@ def _sequence_element(sequence: Sequence, name: str, about: str, definitions: De
     for field in sequence.fields:
         element.append(_field_element(field, sequence.path, known=field.tag[:2] == number, definitions=definitions))
     for inner in sequence.sequences:
-        said = _about(inner)
-        element.append(_sequence_element(inner, _joined(inner.block or inner.id, said), said, definitions))
+        about_ = _about(inner)
+        element.append(_sequence_element(inner, _joined(inner.block or inner.id, about_), about_, definitions))
     return element
 
 
@@ -326,8 +330,11 @@ def _field_element(field: Field, around: str, *, known: bool, definitions: Defin
         element.append(Element(name, f"{path}/{part.name}", field.line, text, of_money))
         currency = text if part.type == "currency" else None
     if "date" in moment and "time" in moment:
-        said = f"{moment['date']}T{moment['time']}{moment.get('offset', 'Z')}"
-        element.append(Element(MOMENT, path, field.line, said))
+        instant = f"{moment['date']}T{moment['time']}{moment.get('offset', 'Z')}"
+        element.append(Element(MOMENT, path, field.line, instant))
+    if field.tag in CODED:
+        parts = said(field.tag, texts.get("narrative", ""))
+        element.extend(Element(name, f"{path}/{name}", field.line, text) for name, text in parts.items())
     return element
 
 

@@ -32,6 +32,7 @@ from gateway.model.events.payment import (
     TransferBetweenInstitutions,
     TransferForCustomer,
 )
+from gateway.model.vocabulary import Amount
 
 if TYPE_CHECKING:
     from gateway.model.events import TradeEvent
@@ -135,6 +136,8 @@ class Payment:
     remittance: str | None = None
     to_receiver: str | None = None
     narrative: str | None = None
+    deducted: tuple[Amount, ...] = ()
+    prepaid: Amount | None = None
     cover: Cover | None = None
 
 
@@ -183,6 +186,10 @@ def _for_customer(event: TransferForCustomer) -> Payment:
         *_coded("REC", _said(event.instructions_for_next_agent)),
     ]
     reference = () if event.end_to_end_id is None else (f"/ROC/{event.end_to_end_id}",)
+    charges = tuple([charge.amount for charge in event.charges])
+    ours = event.charge_bearer == "debtor"
+    if ours and len(charges) > 1:
+        raise _no_form("charges[1]", str(charges[1].value), "one charge, where the debtor bears them")
     return Payment(
         account=_number(event.settlement_account),
         times=tuple(_times(event)),
@@ -196,6 +203,8 @@ def _for_customer(event: TransferForCustomer) -> Payment:
         beneficiary=_customer(event.creditor, event.creditor.account, "creditor"),
         remittance=_narrative((*reference, *event.remittance)),
         to_receiver=_narrative(told),
+        deducted=() if ours else charges,
+        prepaid=charges[0] if ours and charges else None,
     )
 
 
