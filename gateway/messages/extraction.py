@@ -74,7 +74,7 @@ class CompiledTable:
         self._filling = _Filling(table, message, top, table.columns, base, template, later=later)
         self._own_reply = [  # position in the reply, slot
             (_REPLY_FIELDS.index(name.removeprefix("reply.")), base[name])
-            for name in {column.field for column in table.columns if _applies(message, top, column)}
+            for name in {*table.constants, *(one.field for one in table.columns if _applies(message, top, one))}
             if name.startswith("reply.")
         ]
         self._each = bool(table.each)

@@ -16,12 +16,14 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
     FIELD     PATH      CONVERSION          a field, the element that fills it, and how
     FIELD     =         VALUE               a field that always has this value (a word, or yes or no); with
                                             ``.value`` behind it the field is a status that says this word; ``.reasons``
-                                            behind the field of a status are the reasons that stand beside it
+                                            behind the field of a status are the reasons that stand beside it;
+                                            ``none`` is what a field of ``reply.`` has whatever the header says
 
     list FIELD CLASS PATH               a field that holds a list: one CLASS of gateway.model.facts for each of these
                                         elements; several such lines for one field add up
     FIELD.FIELD PATH CONVERSION         a field of its items; the path begins below the item's element, and ``../``
-                                        goes to the element above it. What an element does not say itself, it takes
+                                        goes to the element above it. A field may be a part of a
+                                        status, as above. What an element does not say itself, it takes
                                         from those above it. An item may hold a list in its turn (list FIELD.FIELD).
 
 Paths are short tags below the message element. A field is of the fact, or ``references.`` or ``reply.`` and a field of
@@ -57,7 +59,7 @@ if TYPE_CHECKING:
 
 HEADER: Final = "head.001"
 FIN_HEADER: Final = "FIN"
-_YES_NO: Final = {"yes": True, "no": False}
+_WORDS: Final = {"yes": True, "no": False, "none": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class ReadingTable:
     fact: str | None
     each: tuple[str, ...]
     columns: tuple[Column, ...]
-    constants: Mapping[str, bool | str] = field(default_factory=dict)
+    constants: Mapping[str, bool | str | None] = field(default_factory=dict)
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lists: tuple[ListLines, ...] = ()
     cases: tuple[tuple[str, str], ...] = ()  # path, text (empty: anything)
@@ -113,7 +115,7 @@ def parse_table(text: str, name: str) -> ReadingTable:
     each: list[str] = []
     cases: list[tuple[str, str]] = []
     columns: list[Column] = []
-    constants: dict[str, bool | str] = {}
+    constants: dict[str, bool | str | None] = {}
     codes: dict[str, dict[str, str]] = {}
     lists: dict[str, tuple[str, list[str]]] = {}
     current: dict[str, str] | None = None
@@ -140,7 +142,7 @@ def parse_table(text: str, name: str) -> ReadingTable:
             case ["list", name_of_field, items, path]:
                 lists.setdefault(name_of_field, (items, []))[1].append(path)
             case [name_of_field, "=", value]:
-                constants[name_of_field] = _YES_NO.get(value, value)
+                constants[name_of_field] = _WORDS.get(value, value)
             case [name_of_field, path, conversion, *argument] if conversion in CONVERSIONS and len(argument) <= 1:
                 columns.append(Column(name_of_field, path, conversion, *argument))
             case _:
@@ -152,10 +154,15 @@ def parse_table(text: str, name: str) -> ReadingTable:
     for column in columns:
         if column.conversion in ("code", "status", "open_status") and column.argument not in codes:
             raise ConfigError(f"{name}: code table '{column.argument}' is not there", code="reading_table_invalid")
-    own = tuple([column for column in columns if column.field.rpartition(".")[0] not in lists])
+    own = tuple([column for column in columns if _list_of(column, lists) is None])
     kept = _lists_below("", lists, columns)
     fact = settings["fact"] or None
     return ReadingTable(name, settings["messages"], fact, tuple(each), own, constants, codes, kept, tuple(cases))
+
+
+def _list_of(column: Column, lists: Mapping[str, object]) -> str | None:
+    """Return the innermost list of whose items a column fills a field, or a part of one."""
+    return max((name for name in lists if column.field.startswith(f"{name}.")), key=len, default=None)
 
 
 def _lists_below(
@@ -170,9 +177,9 @@ def _lists_below(
                 tuple(paths),
                 tuple(
                     [
-                        replace(column, field=column.field.rpartition(".")[2])
+                        replace(column, field=column.field.removeprefix(f"{name}."))
                         for column in columns
-                        if column.field.rpartition(".")[0] == name
+                        if _list_of(column, lists) == name
                     ]
                 ),
                 _lists_below(name, lists, columns),

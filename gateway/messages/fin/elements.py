@@ -6,7 +6,8 @@ SETPRTY that is about DEAG. Names are:
 * of a sequence its block (``GENL``), or its letter where it has no block (``B1``); of the sequences in ``KNOWN_BY``,
   which repeat and say by the qualifier of one field what they are about, block and qualifier (``LINK_RELA``);
 * of a field tag and qualifier (``98A_SETT``), the tag alone where there is no qualifier or it is in the sequence's name;
-* of a component the name that ``fields.txt`` gives it; of a coded narrative also its parts (``narratives``). A currency before a number is the number's attribute, a minus
+* of a component the name that ``fields.txt`` gives it; of a coded narrative and of a field of a cash statement also
+  its parts (``narratives``, ``statements``). A currency before a number is the number's attribute, a minus
   sign is in the number; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
   ``moment`` besides.
 
@@ -30,10 +31,11 @@ from gateway.messages.catalogue import (
     SimpleType,
     TypeDefinition,
 )
+from gateway.messages.fin import statements, narratives
+from gateway.messages.fin.dates import iso_date
 from gateway.messages.fin.definitions import Definitions, FieldDefinition, QualifierRow, SequenceDefinition
 from gateway.messages.fin.fields import QUALIFIER, Component, FieldFormat
 from gateway.messages.fin.message import Field
-from gateway.messages.fin.narratives import CODED, PARTS, said
 from gateway.messages.fin.structure import Sequence, qualifier_of
 
 HEADER: Final = "FIN"
@@ -61,6 +63,13 @@ KNOWN_BY: Final = {
 }
 """The number of the field whose qualifier says what a repeating sequence is about, by the sequence's block."""
 
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(narratives.CODED, narratives.PARTS),
+    **statements.PARTS,
+}
+"""The elements of a field that follow from its components, by tag."""
+
+_OF_ONE_CURRENCY: Final = ("MT940", "MT950")
 QUANTITY_TYPES: Final = ("UNIT", "FAMT", "AMOR", "DIGI")
 _NUMBERS: Final = ("decimal", "amount")
 _BASES: Final = {
@@ -182,9 +191,8 @@ class _Maker:
             name = kind or part.name
             items.append(ElementDefinition(name, type_.name, 0))
             self._marks[format_.tag, name] = before, after
-        if format_.tag in CODED:
-            self._types.setdefault("fin said", SimpleType("fin said", "xs:string"))
-            items += [ElementDefinition(name, "fin said", 0) for name in PARTS]
+        self._types.setdefault("fin part", SimpleType("fin part", "xs:string"))
+        items += [ElementDefinition(name, "fin part", 0) for name in PARTS.get(format_.tag, ())]
         self._types[format_.tag] = ComplexType(format_.tag, Group("sequence", tuple(items)))
         return opening, closing
 
@@ -278,6 +286,8 @@ def elements_of(root: Sequence, message_type: str, definitions: Definitions) -> 
     """Return the document of a message: an element with the message in it, everything that its fields say below."""
     document = Element("Document", "", root.line)
     document.append(_sequence_element(root, message_type, "", definitions))
+    if message_type in _OF_ONE_CURRENCY:
+        _give_currency(document)
     return document
 
 
@@ -332,14 +342,24 @@ def _field_element(field: Field, around: str, *, known: bool, definitions: Defin
     if "date" in moment and "time" in moment:
         instant = f"{moment['date']}T{moment['time']}{moment.get('offset', 'Z')}"
         element.append(Element(MOMENT, path, field.line, instant))
-    if field.tag in CODED:
-        parts = said(field.tag, texts.get("narrative", ""))
-        element.extend(Element(name, f"{path}/{name}", field.line, text) for name, text in parts.items())
+    if field.tag in PARTS:
+        for name, text in _parts(field.tag, texts):
+            of_money = texts.get("currency") if name == "absolute" else None
+            element.append(Element(name, f"{path}/{name}", field.line, text, of_money))
     return element
 
 
-def iso_date(text: str) -> str:
-    """Return YYYYMMDD or YYMMDD with hyphens and its century."""
-    if len(text) == len("YYMMDD"):
-        text = f"{'19' if text >= '80' else '20'}{text}"
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+def _parts(tag: str, texts: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    if tag in narratives.CODED:
+        return narratives.said(tag, texts.get("narrative", "")).items()
+    return statements.parts(tag, texts)
+
+
+def _give_currency(document: Element) -> None:
+    """Give the amounts of the entries of a cash statement its currency, which only its balances state."""
+    fields = [field for element in document[0] for field in ((element, *element) if len(element) else (element,))]
+    opening = next((field for field in fields if field.tag in ("{}60F", "{}60M")), ())
+    currency = next((part.text for part in opening if part.tag == "{}currency"), None)
+    if currency is not None:
+        for amount in (part for field in fields if field.tag == "{}61" for part in field if part.tag == "{}amount"):
+            amount.values[CURRENCY] = currency
