@@ -258,7 +258,7 @@ def _values(format_: FieldFormat) -> Iterator[tuple[Component, SimpleType | Simp
         type_ = SimpleType(name, _BASES.get(part.type, "xs:string"))
         if number and parts[number - 1].type == "currency" and part.type in _NUMBERS:
             yield part, SimpleContentType("fin money", "fin amount", (Attribute(CURRENCY, "fin currency", True),)), ""
-        elif number and parts[number - 1].name == _QUANTITY_TYPE:
+        elif part.type in _NUMBERS and any(before.name == _QUANTITY_TYPE for before in parts[:number]):
             yield from ((part, type_, kind) for kind in QUANTITY_TYPES)
         else:
             yield part, type_, ""
