@@ -31,7 +31,7 @@ from gateway.messages.catalogue import (
     SimpleType,
     TypeDefinition,
 )
-from gateway.messages.fin import statements, narratives
+from gateway.messages.fin import narratives, statements
 from gateway.messages.fin.dates import iso_date
 from gateway.messages.fin.definitions import Definitions, FieldDefinition, QualifierRow, SequenceDefinition
 from gateway.messages.fin.fields import QUALIFIER, Component, FieldFormat

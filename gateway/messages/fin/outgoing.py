@@ -47,7 +47,7 @@ def derived(event: TradeEvent) -> Derived:
     delivering: Sequence[Party] = getattr(event, "delivering_parties", ())
     receiving: Sequence[Party] = getattr(event, "receiving_parties", ())
     function = "PREA" if getattr(event, "hold", None) else "NEWM"
-    return Derived(function, *_placed(delivering), *_placed(receiving), payment=payment(event))
+    return Derived(function, *_placed(delivering), *_placed(receiving), payment(event))
 
 
 def _placed(chain: Sequence[Party]) -> list[Party | None]:

@@ -216,7 +216,8 @@ def _cover(transfer: UnderlyingTransfer) -> Cover:
     ]
     agent = _institution(transfer.debtor_agent, "underlying.debtor_agent")
     with_ = _institution(transfer.creditor_agent, "underlying.creditor_agent")
-    assert agent is not None and with_ is not None  # both are mandatory
+    assert agent is not None  # both are mandatory
+    assert with_ is not None
     return Cover(
         _customer(transfer.debtor, transfer.debtor.account, "underlying.debtor"),
         agent,

@@ -23,7 +23,7 @@ _REFERENCE: Final = re.compile(r"(?:^|/)(EREF|UETR)/+([^/\n]+)", re.MULTILINE)
 _AXES: Final = {"IPRC": "processing", "MTCH": "matching", "INMH": "inferred_matching", "SETT": "settlement"}
 
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(_BALANCES, ("type", "currency", "last_page")),
+    **dict.fromkeys(_BALANCES, ("currency", "type", "last_page")),
     "61": ("reversal", "status", "transaction_code", "booking_date"),
     "86": tuple(_REFERENCES.values()),
     "28E": ("last_page",),
@@ -33,7 +33,10 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "25D": tuple(_AXES.values()),
     **dict.fromkeys(("93B", "93C", "93E", "93F"), ("type",)),
 }
-"""The parts of each field; the currency, and that of the absolute amount, is the one of its amount."""
+"""The parts of each field, in the order in which they come.
+
+A balance's currency is a component already, beside its amount; the absolute amount has that of its amount.
+"""
 
 
 def parts(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -51,7 +54,7 @@ def parts(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield "booking_date", booked
     elif tag == "86":
         said = dict(reversed(_REFERENCE.findall(texts.get("narrative", ""))))  # the first of each counts
-        yield from ((_REFERENCES[code], reference) for code, reference in said.items())
+        yield from ((name, said[code]) for code, name in _REFERENCES.items() if code in said)
     else:
         yield from _of_securities(tag, texts)
 
