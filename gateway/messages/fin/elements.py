@@ -6,7 +6,8 @@ sequence SETPRTY that is about DEAG. Names are:
 * of a sequence its block (``GENL``), or its letter where it has no block (``B1``); of those in ``KNOWN_BY``, which
   repeat and say by the qualifier of one field what they are about, block and qualifier (``LINK_RELA``);
 * of a field tag and qualifier (``98A_SETT``), the tag alone where it has none or the sequence's name says it;
-* of a component the name that ``fields.txt`` gives it. A currency before a number is the number's attribute, a minus
+* of a component the name that ``fields.txt`` gives it; of a coded narrative and of a field of a cash statement also
+  its parts (``narratives``, ``statements``). A currency before a number is the number's attribute, a minus
   sign is in the number; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
   ``moment`` besides. The first element of a message is ``message_type``.
 
@@ -30,6 +31,8 @@ from gateway.messages.catalogue import (
     SimpleType,
     TypeDefinition,
 )
+from gateway.messages.fin import narratives, statements
+from gateway.messages.fin.dates import iso_date
 from gateway.messages.fin.definitions import Definitions, FieldDefinition, QualifierRow, SequenceDefinition
 from gateway.messages.fin.fields import QUALIFIER, Component, FieldFormat
 from gateway.messages.fin.message import Field
@@ -60,6 +63,13 @@ KNOWN_BY: Final = {
 }
 """The number of the field whose qualifier says what a repeating sequence is about, by the sequence's block."""
 
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(narratives.CODED, narratives.PARTS),
+    **statements.PARTS,
+}
+"""The elements of a field that follow from its components, by tag."""
+
+_OF_ONE_CURRENCY: Final = ("MT940", "MT950")
 QUANTITY_TYPES: Final = ("UNIT", "FAMT", "AMOR", "DIGI")
 _NUMBERS: Final = ("decimal", "amount")
 _BASES: Final = {
@@ -89,6 +99,8 @@ class FinDefinition(MessageDefinition):
     def conversion(self, conversion: str, type_name: str) -> str:
         """Return how a value of a conversion is written in a component."""
         kind = type_name.removeprefix("fin ")
+        if not kind:  # a row without an element
+            return conversion
         match conversion:
             case "amount":
                 return "fin decimal"
@@ -189,6 +201,8 @@ class _Maker:
             name = kind or part.name
             items.append(ElementDefinition(name, type_.name, 0))
             self._marks[format_.tag, name] = before, after
+        self._types.setdefault("fin part", SimpleType("fin part", "xs:string"))
+        items += [ElementDefinition(name, "fin part", 0) for name in PARTS.get(format_.tag, ())]
         self._types[format_.tag] = ComplexType(format_.tag, Group("sequence", tuple(items)))
         return opening, closing
 
@@ -261,7 +275,7 @@ def _values(format_: FieldFormat) -> Iterator[tuple[Component, SimpleType | Simp
         type_ = SimpleType(name, _BASES.get(part.type, "xs:string"))
         if number and parts[number - 1].type == "currency" and part.type in _NUMBERS:
             yield part, SimpleContentType("fin money", "fin amount", (Attribute(CURRENCY, "fin currency", True),)), ""
-        elif number and parts[number - 1].name == _QUANTITY_TYPE:
+        elif part.type in _NUMBERS and any(before.name == _QUANTITY_TYPE for before in parts[:number]):
             yield from ((part, type_, kind) for kind in QUANTITY_TYPES)
         else:
             yield part, type_, ""
@@ -316,6 +330,8 @@ def elements_of(
     message = _Reading(definitions, texts_of, derive).sequence(root, message_type, "")
     message.insert(0, Element(MESSAGE_TYPE, "", root.line, message_type))
     document.append(message)
+    if message_type in _OF_ONE_CURRENCY:
+        _give_currency(document)
     return document
 
 
@@ -340,6 +356,8 @@ class _Reading:
         element = Element(field.tag if known else _joined(field.tag, qualifier), path, field.line)
         format_ = self._formats[field.tag]
         texts = self._texts_of(field, format_)
+        if field.tag in PARTS:  # what is in it depends on its text
+            texts = {name: self._derive.pin(text) for name, text in texts.items()}
         negative = any(part.type == "minus" and part.name in texts for part in format_.components)
         currency: str | None = None
         kind = ""
@@ -362,20 +380,33 @@ class _Reading:
             offset = (moment["offset"],) if "offset" in moment else ()
             said = self._derive(_moment_west if negative else _moment, moment["date"], moment["time"], *offset)
             element.append(Element(MOMENT, path, field.line, said))
+        if field.tag in PARTS:
+            for name, text in _parts(field.tag, texts):
+                of_money = texts.get("currency") if name == "absolute" else None
+                element.append(Element(name, f"{path}/{name}", field.line, text, of_money))
         return element
+
+
+def _parts(tag: str, texts: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    if tag in narratives.CODED:
+        return narratives.said(tag, texts.get("narrative", "")).items()
+    return statements.parts(tag, texts)
+
+
+def _give_currency(document: Element) -> None:
+    """Give the amounts of the entries of a cash statement its currency, which only its balances state."""
+    fields = [field for element in document[0] for field in ((element, *element) if len(element) else (element,))]
+    opening = next((field for field in fields if field.tag in ("{}60F", "{}60M")), ())
+    currency = next((part.text for part in opening if part.tag == "{}currency"), None)
+    if currency is not None:
+        for amount in (part for field in fields if field.tag == "{}61" for part in field if part.tag == "{}amount"):
+            amount.values[CURRENCY] = currency
 
 
 def _about(sequence: Sequence) -> str:
     number = KNOWN_BY.get(sequence.block)
     fields: Iterable[Field] = sequence.fields if number is not None else ()
     return next((qualifier_of(field) for field in fields if field.tag[:2] == number), "")
-
-
-def iso_date(text: str) -> str:
-    """Return YYYYMMDD or YYMMDD with hyphens and its century."""
-    if len(text) == len("YYMMDD"):
-        text = f"{'19' if text >= '80' else '20'}{text}"
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
 
 
 def _iso_time(text: str) -> str:

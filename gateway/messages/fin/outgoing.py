@@ -11,6 +11,7 @@ from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
+from gateway.messages.fin.payments import Payment, payment
 from gateway.messages.writing import moment
 from gateway.model.vocabulary import Party, ProprietaryIdentification
 
@@ -57,6 +58,7 @@ class Derived:
     buyer: PartyInFin | None = None
     investors: tuple[PartyInFin, ...] = ()
     market: str | None = None
+    payment: Payment | None = None
 
 
 def derived(event: TradeEvent) -> Derived:
@@ -68,6 +70,7 @@ def derived(event: TradeEvent) -> Derived:
         function="PREA" if getattr(event, "hold", None) else "NEWM",
         investors=tuple([party_in_fin(one) for one in getattr(event, "investors", ())]),
         market=None if place is None else place.market or place.description,
+        payment=payment(event),
         **_placed(DELIVERING, delivering),
         **_placed(RECEIVING, receiving),
     )
