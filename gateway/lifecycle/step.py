@@ -23,6 +23,7 @@ from gateway.model.facts import (
 )
 from gateway.model.transitions import (
     ALERTS,
+    DELIVERY,
     EFFECTS,
     NOTHING,
     OPENING,
@@ -158,6 +159,14 @@ class Step:
             self.changes.append(Change("delivery", before, Delivery.SENT))
         else:
             self.alert("reply_to_unsent", f"Delivery is {before}.")
+
+    def refuse_delivery(self) -> None:
+        """Take our message out of the air: the network refused it. What is in doubt may have arrived all the same."""
+        before = self.delivery
+        after = Delivery.PARKED if before is Delivery.IN_DOUBT else Delivery.REFUSED
+        if after in DELIVERY[before]:
+            self.delivery = after
+            self.changes.append(Change("delivery", before, after))
 
     def say(self, axis: str, status: StatusValue) -> None:
         """Move an axis to what the counterparty asserts, unless it asserted something newer before."""

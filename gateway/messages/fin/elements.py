@@ -49,6 +49,15 @@ HEADER_ELEMENTS: Final = (
     "created_at",
 )
 
+ACKNOWLEDGEMENT: Final = "F21"
+"""The definition of a message of service 21: its elements are those of ``ACKNOWLEDGEMENT_ELEMENTS``.
+
+``verdict`` is ``accepted`` or ``refused``; ``message`` names the message of ours by its user reference, or else by the
+sender's reference in the message that follows; ``explanation`` is what all the codes of a refusal say.
+"""
+
+ACKNOWLEDGEMENT_ELEMENTS: Final = ("verdict", "message", "code", "line", "explanation")
+
 KNOWN_BY: Final = {
     "LINK": "20",
     "SETPRTY": "95",
@@ -115,6 +124,17 @@ def header_definition() -> MessageDefinition:
 def definition_of(message_type: str, definitions: Definitions) -> FinDefinition:
     """Return a message type (``MT541``) as elements. Raises ``KeyError`` for one that is not there."""
     return _Maker(definitions).make(message_type)
+
+
+def acknowledgement_definition() -> MessageDefinition:
+    """Return what the network says to a message of ours, as elements: one text for each of its elements."""
+    items = tuple(ElementDefinition(name, "text", 0) for name in ACKNOWLEDGEMENT_ELEMENTS)
+    types: dict[str, TypeDefinition] = {
+        "Document": ComplexType("Document", Group("sequence", (ElementDefinition(ACKNOWLEDGEMENT, ACKNOWLEDGEMENT),))),
+        ACKNOWLEDGEMENT: ComplexType(ACKNOWLEDGEMENT, Group("sequence", items)),
+        "text": SimpleType("text", "xs:string"),
+    }
+    return MessageDefinition(ACKNOWLEDGEMENT, "", "Document", "Document", types)
 
 
 class _Maker:

@@ -113,6 +113,7 @@ _COMMON_ALERTS: Final = {
     "cancellation_crossed_settlement": "A cancellation and a settlement crossed: the instruction has settled.",
     "fields_dropped": "What was sent leaves out fields of the event, as the counterparty's profile allows.",
     "linked_instruction_ended": "An instruction that this one is linked with will not settle.",
+    "network_refused": "The network refused a message of ours: the counterparty never had it.",
     "rejected_after_answer": "A message was refused technically after it was answered: perhaps only its duplicate.",
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",
     "receipt_unclear": "A message was acknowledged with a code that the counterparty's profile does not explain.",
@@ -144,7 +145,7 @@ DELIVERY: Final[Mapping[Delivery, Mapping[Delivery, str]]] = {
         Delivery.SENT: "a reply proves it",
         Delivery.PARKED: "the mark cannot be carried, or attempts are used up",
     },
-    Delivery.SENT: {},
+    Delivery.SENT: {Delivery.REFUSED: "the network refused what the carrier took"},
     Delivery.REFUSED: {
         Delivery.RECORDED: "repaired and released",
         Delivery.PARKED: "shown to operators",
