@@ -154,7 +154,9 @@ class Replies:
     async def _archive(self, transport: Transport, incoming: Sequence[Incoming]) -> None:
         passed("replies.received")
         rows = [(key, content, hashlib.sha256(content).digest()) for item in incoming for key, content in _cut(item)]
-        numbers = await self._ledger.write(self._clock(), lambda unit: unit.archive(self._channel, rows), size=len(rows))
+        numbers = await self._ledger.write(
+            self._clock(), lambda unit: unit.archive(self._channel, rows), size=len(rows)
+        )
         for (carrier_key, content, _), number in zip(rows, numbers, strict=True):
             if number is None:
                 log.info("reply.repeated_bytes", channel=self._channel, carrier_key=carrier_key)

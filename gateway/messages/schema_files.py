@@ -23,8 +23,8 @@ from gateway.calendar import Calendars
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.catalogue import Catalogue, ComplexType, ElementDefinition, MessageDefinition
 from gateway.messages.data_files import data_directory, read_tables
-from gateway.messages.fin.source import FinMessages
 from gateway.messages.fin.acknowledgements import NetworkWords
+from gateway.messages.fin.source import FinMessages
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_text import (
     DefinitionEntry,
@@ -84,7 +84,9 @@ def load_catalogue(user_directory: Path | None = None) -> Catalogue:
     directory = default_user_directory() if user_directory is None else user_directory
     folders = sorted((directory / _GUIDELINES).glob("*/"))
     guidelines = {folder.name: UserSchemas(folder) for folder in folders}
-    return Catalogue([UserSchemas(directory), open_dictionary()], guidelines, FinMessages(load_fin_definitions, load_network_words))
+    return Catalogue(
+        [UserSchemas(directory), open_dictionary()], guidelines, FinMessages(load_fin_definitions, load_network_words)
+    )
 
 
 def guideline_directory(user_directory: Path, name: str) -> Path:
