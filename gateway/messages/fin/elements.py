@@ -287,6 +287,11 @@ class Element(list["Element"]):
         """Return an attribute."""
         return self.values.get(name)
 
+    @property
+    def attrib(self) -> Mapping[str, str]:
+        """Return all attributes."""
+        return self.values
+
 
 def elements_of(root: Sequence, message_type: str, definitions: Definitions) -> Element:
     """Return the document of a message: an element with the message in it, everything that its fields say below."""

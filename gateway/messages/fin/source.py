@@ -155,11 +155,15 @@ def _reference(message: FinMessage) -> str | None:
 
 
 def _prepared(fields: tuple[Field, ...]) -> str | None:
-    """Return when the message was made, where it states date and time."""
+    """Return when the message was made, where it states date and time; in UTC, unless 98E states an offset."""
     for field in fields:
-        if field.tag == "98C" and field.value.startswith(_PREPARED):
-            said = field.value.removeprefix(_PREPARED)
-            return f"{said[:4]}-{said[4:6]}-{said[6:8]}T{said[8:10]}:{said[10:12]}:{said[12:14]}Z"
+        if field.tag in ("98C", "98E") and field.value.startswith(_PREPARED):
+            moment, _, offset = field.value.removeprefix(_PREPARED).partition("/")
+            said, _, part = moment.partition(",")
+            digits = offset.removeprefix("N")
+            zone = f"{'-' if offset != digits else '+'}{digits[:2]}:{digits[2:] or '00'}" if digits else "Z"
+            clock = f"{said[8:10]}:{said[10:12]}:{said[12:14]}{f'.{part}' if part else ''}"
+            return f"{said[:4]}-{said[4:6]}-{said[6:8]}T{clock}{zone}"
     return None
 
 
