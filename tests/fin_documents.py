@@ -305,6 +305,8 @@ def mutations(made: list[Made], seed: int) -> Iterator[Mutation]:
     for number in any_of([n for n, one in enumerate(made) if fields[n].tag == "16R"]):
         codes = frozenset({"fin_sequence_unexpected"})
         yield Mutation("16R of another name", changed(number, "16R", "NOBLOCK"), codes, "NOBLOCK")
+        codes = frozenset({"fin_sequence_unopened"})
+        yield Mutation("16R dropped", without(number), codes, made[number].sequence.block)
     swapped = [
         n
         for n in range(len(made) - 1)

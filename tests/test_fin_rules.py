@@ -84,6 +84,7 @@ CASES = [
         before=((":23G:NEWM", ":23G:REMO"), (":20C::TRRF", ":20C::PREV")),
     ),
     case("E52 account_at_place_of_settlement", "MT541", (PSET, f"{PSET}:97A::SAFE//1\n")),
+    case("E52 account_at_place_of_settlement_in_statement", "MT537", ("95P::REAG", "95P::PSET")),
     case(
         "E63 account_at_exchange",
         "MT541",

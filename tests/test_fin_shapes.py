@@ -37,7 +37,7 @@ def golden_text(message_type: str, kind: str) -> str:
 
 
 @pytest.mark.parametrize("message_type", LEARNED)
-@pytest.mark.parametrize("kind", ["minimal", "typical"])
+@pytest.mark.parametrize("kind", ["minimal", "typical", "complete"])
 def test_a_golden_message_is_valid_and_learned(message_type: str, kind: str) -> None:
     text = golden_text(message_type, kind)
     assert [one.text for one in judge().judge(fields_of(text), message_type)] == []
@@ -85,6 +85,11 @@ def test_a_currency_that_a_rule_compares_is_part_of_the_shape() -> None:
     text = golden_text("MT950", "typical")
     own = learned(text, "MT950")
     assert own.recognise(text.replace(":64:D260304EUR", ":64:D260304USD"), "MT950") is None
+
+
+def test_what_rules_ask_to_be_there_is_no_part_of_the_shape() -> None:
+    text = golden_text("MT103", "typical")
+    assert learned(text, "MT103").recognise(text.replace("NL91ABNA0417164300", "OTHER"), "MT103") is not None
 
 
 @pytest.mark.parametrize("message_type", LEARNED)

@@ -30,7 +30,7 @@ def show(message_type: str, path: str, depth: int | None, *, as_json: bool) -> N
     from gateway.messages.schema_files import load_fin_definitions
 
     definitions = load_fin_definitions()
-    if message_type not in definitions.message_types():
+    if message_type not in definitions:
         known = ", ".join(definitions.message_types())
         raise typer.BadParameter(f"there is no definition of {message_type}; there are {known}")
     try:

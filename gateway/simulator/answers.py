@@ -31,6 +31,19 @@ _NO_VERSION = "99"
 LISTED = "listed"
 """The term of an arrival under which the transactions that its answers list are kept, as JSON."""
 
+_NAMES = frozenset(
+    {
+        "original_message_id",
+        "original_definition",
+        "uetr",
+        "end_to_end_id",
+        "related_business_message_id",
+        "related_definition",
+        "related_created_at",
+    }
+)
+"""What else names a transaction, or the message that brought it."""
+
 _QUERY = "status_query"  # whose answers tell where a settlement stands
 
 
@@ -283,7 +296,9 @@ class Writer:
         if arrival.message_definition:
             values["related_definition_text"] = arrival.message_definition
         if row.get("unknown"):
-            values["transaction_id"] = self.identifier("nobody", answer.business_message_id)
+            nobody = self.identifier("nobody", answer.business_message_id)
+            values = {name: text for name, text in values.items() if name not in _NAMES}
+            values |= {"transaction_id": nobody, "request_reference": nobody}
         return values | {name: text for name, text in answer.values.items() if name not in self._coded}
 
     def _told(self, dialogue: str, standing: Sequence[str], values: dict[str, str]) -> str:

@@ -114,6 +114,11 @@ class SequenceDefinition:
         return _index((number, item, _opening(item)) for number, item in enumerate(self.items))
 
     @cached_property
+    def blocks(self) -> frozenset[str]:
+        """Return the names of all blocks in it, at any depth."""
+        return frozenset(item.block for item in self.walk() if isinstance(item, SequenceDefinition) and item.block)
+
+    @cached_property
     def inside(self) -> dict[str, tuple[int, ...]]:
         """Return the sequences known by their fields that have a tag anywhere."""
         groups = ((number, item) for number, item in enumerate(self.items) if _is_group(item))
@@ -174,6 +179,9 @@ class Definitions:
     def message_types(self) -> list[str]:
         """Return the message types there are, in order."""
         return sorted(self._messages, key=lambda name: (name[2:5], name))
+
+    def __contains__(self, message_type: object) -> bool:
+        return message_type in self._messages
 
     def codes(self, tag: str, qualifier: str, message_type: str) -> frozenset[str] | None:
         """Return the codes that a field has, or None where no list is known."""

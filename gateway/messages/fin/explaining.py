@@ -37,17 +37,21 @@ class Findings:
         self.warnings: list[Violation] = []
 
     def error(self, code: str, path: str, place: int, rule: str, value: str | None, text: str) -> None:
+        """Add what is wrong at a place of the text, while there is room."""
         if not self.full():
             self.errors.append(violation(code, path, rule, value, text, self.line(place)))
 
-    def add(self, violation: Violation) -> None:
+    def add(self, found: Violation) -> None:
+        """Add a violation, while there is room."""
         if not self.full():
-            self.errors.append(violation)
+            self.errors.append(found)
 
     def full(self) -> bool:
+        """Say whether no more can be told."""
         return len(self.errors) >= MAX_VIOLATIONS
 
     def line(self, place: int) -> int:
+        """Return the line of the file that a place is on."""
         return self.first_line + self.text.count("\n", 0, place)
 
     def line_at(self, place: int) -> str:
@@ -66,6 +70,7 @@ class Findings:
                 told = self.text.find("\n", found.start()) + 1 or end
 
     def character(self, place: int) -> None:
+        """Tell of a character that may not stand where it does."""
         column = place - self.text.rfind("\n", 0, place)
         text = self.text
         block = max("12345", key=lambda identifier: text.rfind(f"{{{identifier}:", 0, place))
@@ -78,10 +83,10 @@ class Findings:
             place,
             rule,
             self.line_at(place),
-            f"character {column} of line {self.line(place)} is {self.name(place)}, which {what} hold",
+            f"character {column} of line {self.line(place)} is {self._character_name(place)}, which {what} hold",
         )
 
-    def name(self, place: int) -> str:
+    def _character_name(self, place: int) -> str:
         character = self.text[place]
         if " " < character < "\x7f":
             return repr(character)
@@ -92,6 +97,7 @@ class Findings:
         return f"byte 0x{self.content[place]:02X}"
 
     def not_a_message(self, place: int) -> None:
+        """Tell of bytes that do not begin as a message."""
         beginning = self.text[place : place + 30]
         self.error(
             "fin_not_a_message",
@@ -103,19 +109,18 @@ class Findings:
         )
 
     def stray(self, place: int, seen: str) -> None:
-        if self.errors and not seen:
-            return
-        after = f"after block {seen[-1]}" if seen else "at the start"
+        """Tell of what stands where a block or the end should; ``seen`` are the blocks before it."""
         self.error(
             "fin_block_malformed",
-            seen[-1:] or "1",
+            seen[-1],
             place,
             "a block begins with a brace, its identifier (1 to 5, or a letter) and a colon; nothing is between blocks",
             self.text[place : place + VALUE_LIMIT],
-            f"{after} stands {shown(self.text[place : place + 30])}, which begins no block",
+            f"after block {seen[-1]} stands {shown(self.text[place : place + 30])}, which begins no block",
         )
 
     def misplaced(self, identifier: str, place: int, seen: str) -> None:
+        """Tell of a block that is repeated or out of order, or begins another message."""
         if identifier == "1":
             self.error(
                 "fin_several_messages",
@@ -136,6 +141,7 @@ class Findings:
         )
 
     def unclosed(self, identifier: str, place: int) -> None:
+        """Tell of a block without an end."""
         self.error(
             "fin_block_malformed",
             identifier,
@@ -146,6 +152,7 @@ class Findings:
         )
 
     def header(self, header: Header, identifier: str, value: str, place: int) -> None:
+        """Tell of each part of a header that does not hold."""
         lengths = " or ".join(map(str, header.lengths))
         length = "" if len(value) in header.lengths else f", {len(value)} characters where {lengths} are right"
         for name, rule, part in header.explain(value):
@@ -159,10 +166,12 @@ class Findings:
             )
 
     def tag_of_block(self, identifier: str, block: TagBlock, place: int, rule: str) -> None:
+        """Tell of a tag that no block of its kind has."""
         text = f"block {identifier} has a block with the tag {shown(block.tag)}; expected {rule}"
         self.error("fin_block_malformed", identifier, place, f"tags are {rule}", block.tag, text)
 
     def value_of_block(self, identifier: str, block: TagBlock, place: int, rule: str) -> None:
+        """Tell of a value that the block of this tag does not have."""
         path = f"{identifier}/{block.tag}"
         text = f"{{{block.tag}:}} of block {identifier} holds {shown(block.value)}; expected {rule}"
         self.error("fin_block_malformed", path, place, rule, block.value, text)
@@ -188,6 +197,7 @@ class Findings:
         return -1
 
     def mixed_line_ends(self, start: int, body: str) -> None:
+        """Tell of the first line that ends otherwise than those before it."""
         expected = "CR LF" if body.startswith("\r\n") else "LF"
         wrong = re.search(r"(?<!\r)\n|\r(?!\n)" if expected == "CR LF" else r"\r", body)
         place = start if wrong is None else start + wrong.start()
@@ -213,6 +223,7 @@ class Findings:
         return len(self.errors) > before
 
     def before_first_field(self, start: int, body: str) -> None:
+        """Tell of what stands between the start of the text and its first field."""
         if self.artefacts(start, body):
             return
         stray = body[: body.find("\n:") if "\n:" in body else len(body)].strip("\n")
@@ -227,6 +238,7 @@ class Findings:
         )
 
     def tags(self, first: int, chunks: list[str]) -> None:
+        """Tell of each line that begins with a colon and no tag; ``first`` is the line of the first one."""
         line = first
         for chunk in chunks:
             tag, colon, _ = chunk.partition(":")
@@ -237,6 +249,7 @@ class Findings:
             line += chunk.count("\n") + 1
 
     def forbidden_lines(self, start: int, body: str) -> None:
+        """Warn of lines that the network refuses."""
         first = self.line(start)
         for number, content in enumerate(body.split("\n")[1:-1], first + 1):
             if len(self.warnings) < MAX_VIOLATIONS and (not content or content.startswith("-")):
@@ -246,6 +259,7 @@ class Findings:
                 self.warnings.append(violation("fin_line_forbidden", "4", rule, content, text, number, "warning"))
 
     def within_limits(self, first: int, body: str, chunks: list[str]) -> bool:
+        """Say whether fields, lines and lengths are within their limits, and tell of those that are not."""
         before = len(self.errors)
         for what, count, limit in (("fields", len(chunks), MAX_FIELDS), ("lines", body.count("\n"), MAX_LINES)):
             if count > limit:

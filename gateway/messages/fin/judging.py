@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Items
+from dataclasses import replace
 
 from gateway.errors import Violation
 from gateway.messages.fin.definitions import Definitions
@@ -44,7 +45,7 @@ class Judge:
         ``message_type`` is the name of a definition (``MT541``, ``MT202COV``). Rules are asked of a message whose
         structure holds: what is missing there would be said twice.
         """
-        if message_type not in self.definitions.message_types():
+        if message_type not in self.definitions:
             known = ", ".join(self.definitions.message_types())
             text = f"there is no definition of {message_type}"
             return Sequence("", ""), [Violation("fin_message_unknown", "/2", f"one of {known}", message_type, text)]
@@ -53,7 +54,10 @@ class Judge:
         if not any(violation.severity == "error" for violation in violations):
             violations += judge_rules(self.rules(message_type), root, self.definitions.formats)
             violations.sort(key=lambda violation: violation.severity != "error")
-        return root, violations[:_MOST]
+        violations = violations[:_MOST]
+        if fields and not fields[-1].line:  # not parsed: there are no lines yet
+            violations = [replace(violation, line=None) for violation in violations]
+        return root, violations
 
     def judge(self, fields: Items[Field], message_type: str) -> list[Violation]:
         """Return all that is wrong with a message, errors first; empty for nearly every message."""

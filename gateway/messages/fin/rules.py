@@ -129,7 +129,8 @@ class NetworkRule:
         if found is not None:
             path, line, value = field_path(*found), found[1].line, found[1].value[:140]
         else:
-            path, line, value = "/".join(filter(None, (sequence.path, assertion.place.text))), sequence.line, None
+            around = message.root if assertion.place.root else sequence
+            path, line, value = f"{around.path}/{assertion.place.text.lstrip('/')}", sequence.line, None
         text = f"{path}: {self.because} ({self.error})"
         severity = "warning" if self.likely else "error"
         return Violation(self.code, path, f"{self.error}: {assertion.text}", value, text, line, severity)  # type: ignore[arg-type]  # one of two literals
@@ -316,7 +317,7 @@ class _Reader:
                 int(found["start"]) if found["start"] else None,
             )
         self.places.append(place)
-        if reads or place.component:
+        if reads:
             self.reads.append(place)
         if self._first is None:
             self._first = place

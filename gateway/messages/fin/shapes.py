@@ -25,7 +25,7 @@ from gateway.messages.fin.structure import qualifier_of
 # What a sender can make the gateway keep and do: a shape takes some thirty times the bytes of its message, and a
 # hundred times as long to make as to judge one message.
 _LONGEST: Final = 16_000  # characters of block 4
-_ALIKE: Final = 8  # shapes of one message type with as many fields
+_ALIKE: Final = 16  # shapes of one message type with as many fields
 _OUTLINES: Final = 64  # message types and numbers of fields with shapes
 _PATIENCE: Final = 20  # messages that are judged at length before one of them is learned
 _STRANGERS: Final = 1_000  # outlines counted without a shape

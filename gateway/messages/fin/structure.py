@@ -25,6 +25,7 @@ from gateway.messages.fin.fields import FieldFormat
 from gateway.messages.fin.message import Field
 
 ROOT: Final = "/4"  # the path of block 4
+_DEEPEST: Final = 16  # sequences in each other; no definition has more than seven
 COPY: Final = "COPY"  # the sequence of another message's fields, where they are copied at the end
 
 
@@ -143,6 +144,8 @@ class _Reader:
             return
         if top.definition is not None:
             self._say("fin_sequence_unexpected", top, found.value, self._expected(top, blocks=True), found)
+        if len(self._stack) >= _DEEPEST:
+            return
         sequence = Sequence("", found.value, _below(top.sequence.path, found.value), found.line)
         top.sequence.sequences.append(sequence)
         self._stack.append(_Open(None, sequence))
@@ -157,7 +160,7 @@ class _Reader:
         while len(self._stack) > 1 and not self._stack[-1].sequence.block:
             self._leave()
         top = self._stack[-1]
-        if len(self._stack) == 1:
+        if len(self._stack) == 1 or found.value in self._message.root.blocks:
             self._say("fin_sequence_unopened", top, found.value, "a 16R of this name before", found)
             return
         block = top.sequence.block
@@ -211,6 +214,7 @@ class _Reader:
             self._say("fin_field_unexpected", top, found.tag, self._expected(top, blocks=False), found)
         if top is self._stack[-1]:
             top.sequence.fields.append(found)
+            self._judge_value(top, found)
 
     def _is_complete(self, top: _Open) -> bool:
         assert top.definition is not None
@@ -256,8 +260,13 @@ class _Reader:
         top.sequence.fields.append(found)
         if item.rows:
             top.found.setdefault(number, []).append(found)
-        format_ = self._definitions.formats[found.tag]
-        path = field_path(top.sequence, found)
+        self._judge_value(top, found)
+
+    def _judge_value(self, at: _Open, found: Field) -> None:
+        format_ = self._definitions.formats.get(found.tag)
+        if format_ is None:  # a tag that no message here has: said where it stands
+            return
+        path = field_path(at.sequence, found)
         self._violations += format_.violations(found.value, path, found.line)
         allowed = self._definitions.codes(found.tag, qualifier_of(found), self._message.message_type)
         if allowed is not None:
