@@ -24,13 +24,13 @@ from gateway.model.facts import (
 from gateway.model.transitions import (
     ALERTS,
     CLOSING,
-    DELIVERY,
     EFFECTS,
     NOTHING,
     OPENING,
     PROVABLE,
     SETTLED,
     STATUS,
+    TAKEN_BACK,
     WAYS,
     Cause,
 )
@@ -164,8 +164,8 @@ class Step:
     def refuse_delivery(self) -> None:
         """Take our message out of the air: the network refused it. What is in doubt may have arrived all the same."""
         before = self.delivery
-        after = Delivery.PARKED if before is Delivery.IN_DOUBT else Delivery.REFUSED
-        if after in DELIVERY[before]:
+        after = TAKEN_BACK.get(before)
+        if after is not None:
             self.delivery = after
             self.changes.append(Change("delivery", before, after))
 

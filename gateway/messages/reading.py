@@ -3,7 +3,7 @@
 A table says, for one message family, which element fills which field of which fact; it is compiled against the schema
 dictionary for each version that arrives. A table is lines of plain text, ``#`` begins a comment::
 
-    messages  sese.024                      the family (or one variant: sese.024.002) that the table reads
+    messages  sese.024                      the families (or one variant: sese.024.002) that the table reads
     when      PATH = TEXT                   only messages with this text at a path, or with anything there (``when
                                             PATH``); of several tables for one family the first that fits reads it
     fact      StatusAdvice                  a class of gateway.model.facts
@@ -85,7 +85,7 @@ class ListLines:
 
 @dataclass(frozen=True, slots=True)
 class ReadingTable:
-    """A reading table: the family it reads, the fact it makes, its lines, constants, code tables and lists."""
+    """A reading table: the families it reads, the fact it makes, its lines, constants, code tables and lists."""
 
     name: str
     family: str
@@ -137,7 +137,9 @@ def parse_table(text: str, name: str) -> ReadingTable:
                 current[code] = word
             case ["codes", key]:
                 current = codes.setdefault(key, {})
-            case [("messages" | "fact") as key, value]:
+            case ["messages", *families] if families:
+                settings["messages"] = " ".join(families)
+            case ["fact" as key, value]:
                 settings[key] = value
             case ["when", path]:
                 cases.append((path, ""))
@@ -199,7 +201,8 @@ class Reader:
         self._catalogue = catalogue
         self._tables: dict[str, list[ReadingTable]] = {}
         for table in tables:
-            self._tables.setdefault(table.family, []).append(table)
+            for family in table.family.split():
+                self._tables.setdefault(family, []).append(table)
         self._compiled: dict[tuple[str, str], CompiledTable] = {}
         self._compiled_later: dict[tuple[str, str], CompiledTable] = {}
         self._shapes = Shapes(self._extract)
@@ -212,10 +215,10 @@ class Reader:
 
     def families(self) -> Iterator[tuple[str, type, str | None]]:
         """Yield what is read: the message family, the kind of fact, and the request it answers where it answers one."""
-        for table in (table for of_family in self._tables.values() for table in of_family):
+        for family, table in ((family, table) for family, tables in self._tables.items() for table in tables):
             if table.fact is not None:
                 request = table.constants.get("request")
-                yield table.family, getattr(facts, table.fact), None if request is None else str(request)
+                yield family, getattr(facts, table.fact), None if request is None else str(request)
 
     def read(self, content: bytes) -> Reply:
         """Parse, validate and extract one message.

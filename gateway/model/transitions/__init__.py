@@ -61,6 +61,7 @@ __all__ = [
     "REVERSAL",
     "SETTLED",
     "STATUS",
+    "TAKEN_BACK",
     "TRANSITIONS",
     "UNDONE",
     "WAYS",
@@ -149,7 +150,7 @@ DELIVERY: Final[Mapping[Delivery, Mapping[Delivery, str]]] = {
         Delivery.SENT: "a reply proves it",
         Delivery.PARKED: "the mark cannot be carried, or attempts are used up",
     },
-    Delivery.SENT: {Delivery.REFUSED: "the network refused what the carrier took"},
+    Delivery.SENT: {},
     Delivery.REFUSED: {
         Delivery.RECORDED: "repaired and released",
         Delivery.PARKED: "shown to operators",
@@ -167,6 +168,12 @@ DELIVERY: Final[Mapping[Delivery, Mapping[Delivery, str]]] = {
 # A reply can overtake the outcome of the attempt that it answers, or of a later duplicate: its proof stands.
 OVERTAKEN: Final = frozenset({Delivery.RECORDED, Delivery.IN_DOUBT, Delivery.REFUSED, Delivery.PARKED})
 PROVABLE: Final = frozenset({Delivery.SENDING, Delivery.IN_DOUBT, Delivery.PARKED})
+# What the network's refusal makes of what the carrier took, or may have taken: in doubt, an attempt may have arrived.
+TAKEN_BACK: Final[Mapping[Delivery, Delivery]] = {
+    Delivery.SENDING: Delivery.REFUSED,
+    Delivery.SENT: Delivery.REFUSED,
+    Delivery.IN_DOUBT: Delivery.PARKED,
+}
 
 
 def _ways(rows: tuple[Edges, ...]) -> frozenset[tuple[str, str, str]]:
