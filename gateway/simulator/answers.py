@@ -145,6 +145,11 @@ class Writer:
         del terms
         return self.definitions[document]
 
+    def is_of_network(self, document: str) -> bool:
+        """Tell whether it is the network that says a document, not the counterparty."""
+        del document
+        return False
+
     def write(self, arrival: Arrival, answer: Answer) -> bytes:
         """Return the bytes of an answer; the same arguments give the same bytes."""
         if answer.document is None:
@@ -184,10 +189,12 @@ class Writer:
             values["withdrawn_message"] = plan.said[-1].business_message_id
         if row.get("applies") and "hold" in plan.arrival.terms:
             values["hold"] = plan.arrival.terms["hold"]
-        axis = row.get("axis")
+        axis, value = row.get("axis"), row.get("value")
         if plan.dialogue == "refusal" and plan.arrival.dialogue is not None:
             # A request is refused, not the instruction that it names.
             axis = self.dialogues[plan.arrival.dialogue].axis or axis
+        if axis == "processing" and document is not None and self.is_of_network(document):
+            axis = value = None  # what the network says moves nothing here: it never came, or is only on its way
         return Answer(
             number=plan.number,
             position=item.position,
@@ -202,7 +209,7 @@ class Writer:
             + timedelta(seconds=0.0 if row.get("tells") else item.said_after, microseconds=item.position),
             due_at=due_at,
             axis=axis,
-            value=row.get("value"),
+            value=value,
             final=row.get("final", False),
             values=values,
         )

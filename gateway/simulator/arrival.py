@@ -120,6 +120,8 @@ class Reader:
         for name, words in (*codes.items(), *family.get("codes", {}).items()):
             if name in terms:
                 terms[name] = words.get(terms[name], terms[name])
+                if not terms[name]:
+                    del terms[name]
         for quantity_type, paths in family.get("quantity", {}).items():
             value = next((texts[path] for path in paths if texts.get(path)), None)
             if value is not None:

@@ -36,6 +36,10 @@ class FinWriter(Writer):
             return kind
         return str(kind[f"{terms.get('movement', 'receive')} {terms.get('payment', 'free')}"])
 
+    def is_of_network(self, document: str) -> bool:
+        """Tell whether a document is a message of the network's own service."""
+        return bool(self._described(document)["type"] == _ACKNOWLEDGEMENT)
+
     def _described(self, document: str) -> Mapping[str, Any]:
         own: Mapping[str, Any] | None = self._documents[document].get("fin")
         if own is None:
