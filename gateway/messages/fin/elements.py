@@ -52,6 +52,15 @@ HEADER_ELEMENTS: Final = (
     "created_at",
 )
 
+ACKNOWLEDGEMENT: Final = "F21"
+"""The definition of a message of service 21: its elements are those of ``ACKNOWLEDGEMENT_ELEMENTS``.
+
+``verdict`` is ``accepted`` or ``refused``; ``message`` names the message of ours by its user reference, or else by the
+sender's reference in the message that follows; ``explanation`` is what all the codes of a refusal say.
+"""
+
+ACKNOWLEDGEMENT_ELEMENTS: Final = ("verdict", "message", "code", "line", "explanation")
+
 KNOWN_BY: Final = {
     "LINK": "20",
     "SETPRTY": "95",
@@ -128,6 +137,17 @@ def header_definition() -> MessageDefinition:
 def definition_of(message_type: str, definitions: Definitions) -> FinDefinition:
     """Return a message type (``MT541``) as elements. Raises ``KeyError`` for one that is not there."""
     return _Maker(definitions).make(message_type)
+
+
+def acknowledgement_definition() -> MessageDefinition:
+    """Return what the network says to a message of ours, as elements: one text for each of its elements."""
+    items = tuple(ElementDefinition(name, "text", 0) for name in ACKNOWLEDGEMENT_ELEMENTS)
+    types: dict[str, TypeDefinition] = {
+        "Document": ComplexType("Document", Group("sequence", (ElementDefinition(ACKNOWLEDGEMENT, ACKNOWLEDGEMENT),))),
+        ACKNOWLEDGEMENT: ComplexType(ACKNOWLEDGEMENT, Group("sequence", items)),
+        "text": SimpleType("text", "xs:string"),
+    }
+    return MessageDefinition(ACKNOWLEDGEMENT, "", "Document", "Document", types)
 
 
 class _Maker:
@@ -217,6 +237,7 @@ def _before(part: Component, format_: FieldFormat) -> Component:
 
 MOMENT: Final = "moment"
 MESSAGE_TYPE: Final = "message_type"
+_DECIMALS: Final = "decimals"
 _QUANTITY_TYPE = "quantity_type_code"
 
 
@@ -298,6 +319,11 @@ class Element(list["Element"]):
         """Return an attribute."""
         return self.values.get(name)
 
+    @property
+    def attrib(self) -> Mapping[str, str]:
+        """Return all attributes."""
+        return self.values
+
 
 TextsOf = Callable[[Field, FieldFormat], Mapping[str, str]]
 """Takes a field apart: its components as texts, by name."""
@@ -376,6 +402,8 @@ class _Reading:
             name = kind if kind and number else part.name
             element.append(Element(name, f"{path}/{part.name}", field.line, text, currency if number else None))
             currency = text if part.type == "currency" else None
+        if "time" in moment and (decimals := texts.get(_DECIMALS)) is not None:
+            moment["time"] = self._derive(_with_decimals, moment["time"], decimals)
         if "date" in moment and "time" in moment:
             offset = (moment["offset"],) if "offset" in moment else ()
             said = self._derive(_moment_west if negative else _moment, moment["date"], moment["time"], *offset)
@@ -411,6 +439,10 @@ def _about(sequence: Sequence) -> str:
 
 def _iso_time(text: str) -> str:
     return f"{text[:2]}:{text[2:4]}:{text[4:6] or '00'}"
+
+
+def _with_decimals(time: str, decimals: str) -> str:
+    return f"{time}.{decimals}"
 
 
 def _point(text: str) -> str:
