@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import MessageError
+from gateway.messages.fin import split
 from gateway.messages.fin.statements import parts
 from gateway.model.facts import (
     Amount,
