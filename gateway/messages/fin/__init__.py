@@ -26,7 +26,7 @@ from gateway.messages.fin.message import (
     PossibleDuplicate,
     TagBlock,
 )
-from gateway.messages.fin.outgoing import Derived, cancellation, derived, envelope
+from gateway.messages.fin.outgoing import Derived, cancellation, derived, envelope, implied
 from gateway.messages.fin.parsing import is_fin, parse, tag_blocks
 from gateway.messages.fin.writing import mark_possible_duplicate, with_trailer, without_trailer, write
 
@@ -52,6 +52,7 @@ __all__ = [
     "cancellation",
     "derived",
     "envelope",
+    "implied",
     "error_codes",
     "is_fin",
     "is_system_message",

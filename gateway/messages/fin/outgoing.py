@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -44,13 +44,45 @@ def derived(event: TradeEvent) -> Derived:
     """Return what follows from an event."""
     delivering: Sequence[Party] = getattr(event, "delivering_parties", ())
     receiving: Sequence[Party] = getattr(event, "receiving_parties", ())
-    function = "PREA" if getattr(event, "hold", None) else "NEWM"
+    function = _HELD if getattr(event, "hold", None) else "NEWM"
     return Derived(function, *_placed(delivering), *_placed(receiving))
 
 
 def _placed(chain: Sequence[Party]) -> list[Party | None]:
     first, *behind = chain or (None,)
     return [first, *[None] * (4 - len(behind)), *behind]
+
+
+_CHAINS: Final = {
+    "delivering_parties": (
+        "delivering_agent",
+        "delivering_intermediary_2",
+        "delivering_intermediary_1",
+        "deliverers_custodian",
+        "seller",
+    ),
+    "receiving_parties": (
+        "receiving_agent",
+        "receiving_intermediary_2",
+        "receiving_intermediary_1",
+        "receivers_custodian",
+        "buyer",
+    ),
+}
+_HELD: Final = "PREA"
+
+
+def implied(said: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str, object]]:
+    """Yield what of an event follows from what FIN says: the way back from ``derived``.
+
+    ``said`` are fields of ``Derived``. Each item is the path of a field of the event, the name of what implies it, and
+    its value.
+    """
+    if said.get("function") == _HELD:
+        yield ("hold",), "function", True
+    for chain, parts in _CHAINS.items():
+        for number, part in enumerate(part for part in parts if said.get(part) is not None):
+            yield (chain, number), part, said[part]
 
 
 def envelope(own_bic: str, receiver_bic: str, definition: str, reference: str, uetr: str | None, text: str) -> bytes:

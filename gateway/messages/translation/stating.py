@@ -1,0 +1,242 @@
+"""Read a message into what its mapping table is about: the rows of the table, from element to field.
+
+The table says which element holds which field of an event; read the other way it says which field a value fills. A
+condition (``F when C = V``) is then something that is said: that C is V. So is the case of a FIN message type
+(``MT541 when movement = receive``). What is made in the end are the sources that the writer of any language takes: the
+event, and what the gateway adds to one. An event need not be complete: whether the other language can do without what
+is missing is for its own definition to say.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from gateway.messages.catalogue import MessageDefinition
+from gateway.messages.mapping import Row, Step, Table, place
+from gateway.messages.sources import Kind, fields_of, kind_of
+from gateway.messages.translation.leaves import Leaf
+
+EVENT: Final = "event"
+_Key = tuple[str, tuple[str, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A value of a field, and the element that said it (None: it follows from the message type)."""
+
+    value: Any
+    leaf: Leaf | None
+
+
+Tree = dict[Any, Any]
+"""Fields that are stated, nested by name; items of a list by what tells them apart, in the order of the message."""
+
+
+@dataclass(slots=True)
+class Statement:
+    """What a message states: a tree of fields for each source, and the elements that say what has no field."""
+
+    fields: dict[str, Tree] = field(default_factory=lambda: defaultdict(dict))
+    constants: list[Leaf] = field(default_factory=list)
+
+    def value(self, source: str, *names: str) -> Any:
+        """Return the value of a field; None where it is not stated."""
+        here: Any = self.fields.get(source)
+        for name in names:
+            here = here.get(name) if isinstance(here, dict) else None
+        return here.value if isinstance(here, Stated) else None
+
+    def state(self, source: str, path: Iterable[Any], stated: Stated) -> bool:
+        """Say that a field has a value; False where something else is said of it already."""
+        *around, last = path
+        here = self.fields[source]
+        for step in around:
+            here = here.setdefault(step, {})
+            if isinstance(here, Stated):
+                return False
+        if last in here:
+            return isinstance(here[last], Stated) and bool(here[last].value == stated.value)
+        here[last] = stated
+        return True
+
+
+def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sources: Iterable[str]) -> Statement:
+    """Read the values of a message by a mapping table. What no row is for is left to the caller, who sees it missing."""
+    names = list(sources)[1:]
+    rows: dict[tuple[str, ...], list[tuple[Row, tuple[Step, ...]]]] = defaultdict(list)
+    for row, steps in place(table, message):
+        if steps is not None:
+            rows[tuple(step.tag for step in steps)].append((row, steps))
+    said = Statement()
+    for name, word in table.case:
+        said.state(EVENT, (name,), Stated(word, None))
+    later = []
+    for leaf in leaves:
+        for row, steps in rows.get(leaf.tags, ()):
+            if not _is_at(leaf, steps, len(rows[leaf.tags])):
+                continue
+            if row.condition and row.condition[1] is not None:
+                later.append((row, steps, leaf))  # once the fields are known that conditions are about
+            else:
+                _apply(row, steps, leaf, said, names)
+    for row, steps, leaf in later:
+        assert row.condition is not None
+        name, wanted = row.condition
+        condition = _path(name, steps, leaf)
+        source, path = _source(condition, names)
+        if said.state(source, path, Stated(wanted, leaf)):
+            _apply(row, steps, leaf, said, names)
+    return said
+
+
+def _is_at(leaf: Leaf, steps: tuple[Step, ...], claimed: int) -> bool:
+    """Tell whether a value is at the elements of a row: of several alike, the one that the row is for."""
+    for step, number in zip(steps, leaf.numbers, strict=True):
+        if step.repeated:
+            continue
+        if step.number == 0 and number != 0:
+            return False  # the row is for one, and this is another
+        if step.number and claimed > 1 and number != step.number - 1:
+            return False
+    return True
+
+
+def _apply(row: Row, steps: tuple[Step, ...], leaf: Leaf, said: Statement, names: list[str]) -> None:
+    if row.conversion.startswith("always "):
+        if leaf.text == row.conversion.removeprefix("always "):
+            said.constants.append(leaf)
+        return
+    value = convert(row, leaf)
+    if value is None:
+        return
+    source, path = _source(_path(row.field, steps, leaf), names)
+    if row.conversion == "amount":
+        said.state(source, (*path, "value"), Stated(value, leaf))
+        said.state(source, (*path, "currency"), Stated(leaf.currency or "", leaf))
+    else:
+        said.state(source, path, Stated(value, leaf))
+
+
+def convert(row: Row, leaf: Leaf) -> Any:
+    """Return the value of an element as the event has it; None for a text that the conversion does not know."""
+    words = {text: word for word, text in reversed(row.codes.items())}
+    if words:
+        return words.get(leaf.text)
+    kind = "number" if row.conversion.startswith("digits ") else row.conversion
+    try:
+        return _CONVERT.get(kind, str)(leaf.text)
+    except (ValueError, InvalidOperation, KeyError):
+        return None
+
+
+def _instant(text: str) -> datetime:
+    value = datetime.fromisoformat(text)
+    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+
+
+_CONVERT: Final[Mapping[str, Callable[[str], Any]]] = {
+    "date": lambda text: date.fromisoformat(text[:10]),
+    "instant": _instant,
+    "offset_instant": _instant,
+    "number": int,
+    "decimal": Decimal,
+    "amount": Decimal,
+    "yes_no": {"true": True, "1": True, "Y": True, "false": False, "0": False, "N": False}.__getitem__,
+}
+
+
+def _path(name: str, steps: tuple[Step, ...], leaf: Leaf) -> tuple[Any, ...]:
+    """Return the steps to a field; ``[]`` becomes the element that the item is."""
+    items: Iterator[_Key] = (
+        ("item", leaf.tags[: depth + 1], leaf.numbers[: depth + 1]) for depth, step in enumerate(steps) if step.repeated
+    )
+    path: list[Any] = []
+    for part in name.split("."):
+        plain, bracket, index = part.partition("[")
+        path.append(plain)
+        if bracket:
+            path.append(next(items) if index == "]" else int(index[:-1]))
+    return tuple(path)
+
+
+def _source(path: tuple[Any, ...], names: list[str]) -> tuple[str, tuple[Any, ...]]:
+    return (path[0], path[1:]) if path[0] in names else (EVENT, path)
+
+
+# --- objects ----------------------------------------------------------------------------------------------------------
+
+
+class Origins:
+    """Which element said what an object holds in an attribute, or in a place of a list. Objects are known by identity."""
+
+    def __init__(self) -> None:
+        self._leaves: dict[tuple[int, str | int], Leaf | None] = {}
+        self._kept: list[object] = []  # or another object could have its identity
+
+    def note(self, holder: object, name: str | int, leaf: Leaf | None) -> None:
+        """Remember which element said it."""
+        self._leaves[id(holder), name] = leaf
+        self._kept.append(holder)
+
+    def knows(self, holder: object, name: str | int) -> bool:
+        """Tell whether the message said it, by an element or by its type."""
+        return (id(holder), name) in self._leaves
+
+    def leaf(self, holder: object, name: str | int) -> Leaf | None:
+        """Return the element that said it."""
+        return self._leaves.get((id(holder), name))
+
+
+def make(model: type, tree: Mapping[Any, Any], origins: Origins, given: Mapping[str, Any] | None = None) -> Any:
+    """Make an object of a model, or of a dataclass, from what is stated; ``given`` are values that are not."""
+    values: dict[str, Any] = dict(given or {})
+    kinds = fields_of(model)
+    noted: list[tuple[str, Leaf | None]] = []
+    for name, inner in tree.items():
+        kind = kinds.get(name)
+        if kind is None:
+            continue
+        if isinstance(inner, Stated):
+            values[name] = inner.value
+            noted.append((name, inner.leaf))
+        elif kind.items is not None:
+            values[name] = _items(kind_of(kind.items), inner, origins)
+        else:
+            values[name] = make(_model_for(kind, inner), inner, origins)
+    made = _constructed(model, kinds, values)
+    for name, leaf in noted:
+        origins.note(made, name, leaf)
+    return made
+
+
+def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any]) -> Any:
+    if issubclass(model, BaseModel):
+        required = [name for name, described in model.model_fields.items() if described.is_required()]
+        absent = {name: () if kinds[name].items is not None else None for name in required if name not in values}
+        return model.model_construct(set(values), **absent, **values)
+    required = [each.name for each in fields(model) if each.default is MISSING and each.default_factory is MISSING]
+    return model(**{name: None for name in required if name not in values}, **values)
+
+
+def _items(kind: Kind, tree: Mapping[Any, Any], origins: Origins) -> tuple[Any, ...]:
+    keys = sorted(tree) if all(isinstance(key, int) for key in tree) else list(tree)
+    items = [tree[key] for key in keys]
+    made = tuple(
+        [item.value if isinstance(item, Stated) else make(_model_for(kind, item), item, origins) for item in items]
+    )
+    for number, item in enumerate(items):
+        if isinstance(item, Stated):
+            origins.note(made, number, item.leaf)
+    return made
+
+
+def _model_for(kind: Kind, tree: Mapping[Any, Any]) -> type:
+    """Return the model that has these fields; of several the first."""
+    return next((model for model in kind.models if set(tree) <= set(fields_of(model))), kind.models[0])
