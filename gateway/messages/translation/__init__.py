@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.errors import BuildError, InvalidMessage, Violation
-from gateway.messages import Correspondents, around, fin, read_fin_mappings, sources_of
+from gateway.messages import Correspondents, fin, read_fin_mappings, sources_of
+from gateway.messages import around as tags_around
 from gateway.messages.catalogue import Catalogue
 from gateway.messages.data_files import read_tables
 from gateway.messages.judging import Judge, standard
@@ -69,6 +70,11 @@ class _Source:
     def is_fin(self) -> bool:
         return self.definition.startswith(_FIN)
 
+    def stated(self, field: str, value: Any) -> Stated:
+        """Return a value of the new heading, and the element of the header if that says the same."""
+        said, leaf = self.said.get(field, (None, None))
+        return Stated(value, leaf if said == value else None)
+
     def text(self, tags: tuple[str, ...]) -> str | None:
         """Return the text of the first element at a path."""
         return next((leaf.text for leaf in self.leaves if leaf.tags == tags), None)
@@ -88,7 +94,7 @@ class _Asked:
         """Tell whether a message family, or type, is wanted; ``offers`` says which versions there are of it."""
         if self.to is None:
             return message.startswith(_FIN) != source.is_fin
-        return self.to in (message, _FIN) or offers(self.to)
+        return self.to == message or (self.to == _FIN and message.startswith(_FIN)) or offers(self.to)
 
     def definition(self, message: str, default: str) -> str:
         """Return the version that is wanted."""
@@ -103,6 +109,7 @@ class _Draft:
     text: str
     report: Report
     heading: headings.Heading
+    carried: list[Leaf]
 
 
 class Translator:
@@ -155,8 +162,9 @@ class Translator:
         definition = parsed.message_definition
         if definition is None or parsed.document is None:
             raise BuildError("a header without a document cannot be translated", code="translation_unknown")
-        heading = [] if parsed.header is None else leaves_of(parsed.header)
         family = FIN_HEADER if parsed.header_definition == FIN_HEADER else HEADER
+        around = "header" if family == FIN_HEADER else "AppHdr"
+        heading = [] if parsed.header is None else leaves_of(parsed.header, around)
         said = headings.read(heading, self._headers[family])
         return _Source(parsed, content, definition, leaves_of(parsed.document[0]), heading, said)
 
@@ -165,16 +173,14 @@ class Translator:
         if draft.definition.startswith(_FIN):
             tags = "", ""
         else:
-            tags = around(self._catalogue.message(draft.definition))
+            tags = tags_around(self._catalogue.message(draft.definition))
         spoken = source.parsed.header_definition
         if spoken is None or spoken == FIN_HEADER:
             spoken = self._header.default
         content = headings.around(
             draft.heading, draft.definition, draft.text, tags, self._header, self._catalogue.message(spoken)
         )
-        headings.tell(
-            source.said, source.heading, draft.heading, draft.definition, draft.report, source.parsed.header_definition
-        )
+        headings.tell(source.said, source.heading, draft.heading, draft.definition, draft.report, draft.carried)
         try:
             _, warnings = self._judge.accept(content, standard(None, "outgoing"))
         except InvalidMessage as error:
@@ -231,10 +237,10 @@ class Translator:
         heading = headings.heading_of(source.said, definition, reference, asked.now, asked.parties)
         given: dict[str, Any] = {
             "identity": {
-                "transaction_id": heading.business_message_id,
-                "business_message_id": heading.business_message_id,
-                "created_at": heading.created_at,
-                "uetr": heading.uetr,
+                "transaction_id": source.stated("reply.business_message_id", heading.business_message_id),
+                "business_message_id": source.stated("reply.business_message_id", heading.business_message_id),
+                "created_at": source.stated("reply.created_at", heading.created_at),
+                "uetr": source.stated("references.uetr", heading.uetr),
             },
             "correspondents": Correspondents(heading.sender, heading.receiver),
         }
@@ -242,7 +248,7 @@ class Translator:
         message = self._catalogue.message(definition)
         result = by_event.write(said, target, message, given, report, parts, truncate=asked.truncate)
         report.not_carried += by_event.unplaced(lost(source.leaves, result.carried), result)
-        return _Draft(definition, written(result.placed), report, heading)
+        return _Draft(definition, written(result.placed), report, heading, result.carried)
 
     def _copy(self, target: Table, source: _Source, asked: _Asked) -> _Draft:
         """Write a cancellation that repeats the original."""
@@ -269,7 +275,7 @@ class Translator:
                 report.not_carried.append(Entry(leaf.shown, None, leaf.value))
             else:
                 report.carried.append(Entry(leaf.shown, found.shown, leaf.value))
-        return _Draft(original.definition, text, report, heading)
+        return _Draft(original.definition, text, report, heading, [])
 
 
 def _cancelled(said: Statement, source: _Source) -> Statement:

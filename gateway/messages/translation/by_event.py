@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any, Final
 
 from gateway.messages import Identity, fin, sources_of
@@ -14,7 +15,7 @@ from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.placing import Placed, objection, path_of, rendered, shortened, too_many
 from gateway.messages.translation.report import Entry, Report
 from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, make
-from gateway.messages.writing import Location, value_at
+from gateway.messages.writing import Location, instant, value_at
 from gateway.model.facts import Terms
 
 FIN: Final = "fin"
@@ -28,6 +29,7 @@ class Written:
     placed: list[Placed] = field(default_factory=list)
     carried: list[Leaf] = field(default_factory=list)
     why: dict[int, str] = field(default_factory=dict)  # of a leaf that is not carried, by identity
+    paths: dict[str, str] = field(default_factory=dict)  # of the elements of what the source did not say, by field
 
 
 Parts = dict[tuple[str | int, ...], str]
@@ -96,7 +98,7 @@ def write(
         if name == FIN:
             objects[name] = fin.derived(objects[EVENT])
         elif name == "identity":
-            objects[name] = make(Identity, said.fields.get(name, {}), origins, given[name])
+            objects[name] = make(Identity, {**given[name], **said.fields.get(name, {})}, origins)
         elif name in given:
             objects[name] = given[name]
         else:
@@ -112,6 +114,12 @@ def write(
     for line, location, value in writer.applied(sources):
         _one(line, location, value, sources, message, origins, result, report, truncate=truncate)
     _by_type(table, objects[EVENT], message, origins, result, report)
+    targets = {entry.source: entry.target for entry in report.carried}
+    carried = {id(leaf) for leaf in result.carried}
+    for echo, leaf in said.echoes:
+        if id(leaf) in carried and id(echo) not in carried:
+            report.carried.append(Entry(echo.shown, targets.get(leaf.shown), echo.value))
+            result.carried.append(echo)
     return result
 
 
@@ -153,18 +161,22 @@ def _one(
     shown = f"{value.currency} {value.value}" if line.attribute else text
     result.placed.append(Placed(line.place(location), tuple(line.pieces(location, value)), path, shown))
     if leaf is None:
+        result.paths[line.row.field] = path
         entry = Entry(None, path, shown, "follows from the message type" if known else None)
         (report.carried if known else report.derived).append(entry)
     elif value != whole:
         report.truncated.append(Entry(leaf.shown, path, leaf.value, f"now {shown!r}"))
         result.carried.append(leaf)
     else:
-        report.carried.append(Entry(leaf.shown, path, leaf.value, _folded(text, value)))
+        report.carried.append(Entry(leaf.shown, path, leaf.value, _changed(text, value)))
         result.carried.append(leaf)
 
 
-def _folded(text: str, value: Any) -> str | None:
-    """Say that a text goes over lines which it did not."""
+def _changed(text: str, value: Any) -> str | None:
+    """Say that a text goes over lines which it did not, or an instant is no longer told to the millisecond."""
+    if isinstance(value, datetime):
+        exact = instant(value)[:-1].rstrip("0").rstrip(".")
+        return None if "." in text or "." not in exact else "to the second"
     if not isinstance(value, str) or text.count("\n") == value.count("\n"):
         return None
     same = text.split() == value.split()
@@ -198,15 +210,17 @@ def _by_type(
     if not table.is_fin:
         return
     derived = fin.derived(event)
-    names = [each.name for each in fields(derived)]
-    implied = {path: value for path, _, value in fin.implied({name: getattr(derived, name) for name in names})}
+    said = {each.name: getattr(derived, each.name) for each in fields(derived)}
+    implied = {path[0]: (name, value) for path, name, value in fin.implied(said) if len(path) == 1}
     for name in (row.field for row in table.rows if row.conversion == "internal"):
         leaf = origins.leaf(event, name)
         if leaf is None or id(leaf) in already:
             continue
-        value = getattr(event, name)
-        if (value or None) == implied.get((name,)):
-            report.carried.append(Entry(leaf.shown, f"{message.identifier} function", leaf.value))
+        by, value = implied.get(name, ("", None))
+        if (getattr(event, name) or None) == value:
+            target = result.paths.get(f"{FIN}.{by}", message.identifier)
+            report.derived = [entry for entry in report.derived if entry.target != target]
+            report.carried.append(Entry(leaf.shown, target, leaf.value))
             result.carried.append(leaf)
 
 

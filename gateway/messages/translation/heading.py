@@ -12,7 +12,6 @@ from gateway.messages import fin, header
 from gateway.messages.building import MessageWriter
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.conversions import CONVERSIONS
-from gateway.messages.fin.elements import HEADER
 from gateway.messages.mapping import Table
 from gateway.messages.reading import ReadingTable
 from gateway.messages.translation.leaves import Leaf
@@ -22,7 +21,7 @@ from gateway.model.references import business_message_id
 
 _X: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-?:().,'+ ")
 _USER_REFERENCE: Final = 16  # characters of a FIN reference, and of the user's reference in its header
-_IN_TEXT: Final = ("reference", "created_at", "message_type")  # of a FIN header: what its text says, or its type
+_IN_TEXT: Final = ("reference", "created_at", "message_type")  # of a FIN header: its text says it, or its type
 _DEFINITION: Final = "reply.stated_definition"
 _IN_FIN: Final = {
     "reply.sender_bic": "sender",
@@ -129,10 +128,10 @@ def tell(
     leaves: Iterable[Leaf],
     heading: Heading,
     definition: str,
-    reports: Report,
-    source: str | None,
+    report: Report,
+    carried: Iterable[Leaf],
 ) -> None:
-    """Report what became of the header. What FIN says in its text as well is told there."""
+    """Report what became of the header; what of it the text of the message says is ``carried``, and told already."""
     in_fin = definition.startswith("MT")
     places = _IN_FIN if in_fin else _IN_XML
     now = {
@@ -144,23 +143,19 @@ def tell(
         "references.uetr": heading.uetr,
     }
     by_leaf = {id(leaf): (field, value) for field, (value, leaf) in said.items()}
-    name = "header" if source == HEADER else "AppHdr"
+    kept = {id(leaf) for leaf in carried}
     into = "header" if in_fin else "AppHdr"
     told: set[str] = set()
     for leaf in leaves:
         field, value = by_leaf.get(id(leaf), ("", None))
-        if field in places and value == now[field]:
+        same = field in places and (value == now[field] or not value)
+        if same:
             told.add(field)
-        if field == _DEFINITION or (source == HEADER and leaf.tags[0] in _IN_TEXT):
-            continue
-        if field in places and (value == now[field] or not value):
-            reports.carried.append(Entry(f"{name}/{leaf.shown}", f"{into}/{places[field]}", leaf.value))
-        elif field == "reply.created_at":
-            continue  # FIN says it in the text, where there is a place for it
-        else:
-            reports.not_carried.append(Entry(f"{name}/{leaf.shown}", None, leaf.value))
+            report.carried.append(Entry(leaf.shown, f"{into}/{places[field]}", leaf.value))
+        elif not (id(leaf) in kept or field == _DEFINITION or leaf.tags[0] in _IN_TEXT):
+            report.not_carried.append(Entry(leaf.shown, None, leaf.value))
     for field, place in places.items():
         value = now[field]
         if value is not None and field not in told:
             shown = instant(value) if isinstance(value, datetime) else str(value)
-            reports.derived.append(Entry(None, f"{into}/{place}", shown))
+            report.derived.append(Entry(None, f"{into}/{place}", shown))

@@ -29,9 +29,9 @@ class Leaf:
         return self.text if self.currency is None else f"{self.currency} {self.text}"
 
 
-def leaves_of(element: Any) -> list[Leaf]:
-    """Return the values below an element, of FIN or of XML."""
-    return list(_below(element, (), (), ()))
+def leaves_of(element: Any, shown: str = "") -> list[Leaf]:
+    """Return the values below an element, of FIN or of XML; ``shown`` begins their paths as people see them."""
+    return list(_below(element, (), (), (shown,) if shown else ()))
 
 
 def _below(

@@ -45,6 +45,7 @@ class Statement:
 
     fields: dict[str, Tree] = field(default_factory=lambda: defaultdict(dict))
     constants: list[Leaf] = field(default_factory=list)
+    echoes: list[tuple[Leaf, Leaf]] = field(default_factory=list)  # an element, and one that said the same before
 
     def value(self, source: str, *names: str) -> Any:
         """Return the value of a field; None where it is not stated."""
@@ -61,9 +62,16 @@ class Statement:
             here = here.setdefault(step, {})
             if isinstance(here, Stated):
                 return False
-        if last in here:
-            return isinstance(here[last], Stated) and bool(here[last].value == stated.value)
-        here[last] = stated
+        known = here.setdefault(last, stated)
+        if known is stated:
+            return True
+        if not isinstance(known, Stated) or known.value != stated.value:
+            return False
+        if stated.leaf is not None and stated.leaf is not known.leaf:
+            if known.leaf is None:
+                self.constants.append(stated.leaf)
+            else:
+                self.echoes.append((stated.leaf, known.leaf))
         return True
 
 
