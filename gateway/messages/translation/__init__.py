@@ -21,11 +21,11 @@ from gateway.messages.data_files import read_tables
 from gateway.messages.judging import Judge, standard
 from gateway.messages.mapping import Table, parse_tables
 from gateway.messages.parsing import ParsedMessage
-from gateway.messages.reading import FIN_HEADER, HEADER, Reader
+from gateway.messages.reading import FIN_HEADER, HEADER, Reader, ReadingTable
 from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_files import load_rulebook
-from gateway.messages.translation import by_event
+from gateway.messages.translation import by_event, by_fact
 from gateway.messages.translation import heading as headings
 from gateway.messages.translation.leaves import Leaf, leaves_of, lost
 from gateway.messages.translation.placing import written
@@ -39,6 +39,8 @@ __all__ = ["KINDS", "Entry", "Kind", "Report", "Translation", "Translator", "Unt
 _CANCEL: Final = "CANC"
 _FUNCTION: Final = ("GENL", "23G", "function")
 _PREVIOUS: Final = (("GENL", "LINK_PREV", "20C", "reference"), ("GENL", "LINK_RELA", "20C", "reference"))
+_OWN_REFERENCE: Final = ("20C_SEME", "20")
+_PREPARED: Final = ("98C_PREP", "moment")
 _HEADER: Final = "header"
 _FIN: Final = "MT"
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,6 +76,23 @@ class _Source:
         """Return a value of the new heading, and the element of the header if that says the same."""
         said, leaf = self.said.get(field, (None, None))
         return Stated(value, leaf if said == value else None)
+
+    def in_header(self, heading: headings.Heading, definition: str, report: Report) -> list[Leaf]:
+        """Return the elements of FIN's text that say what the header of the other language does; reports them."""
+        if not self.is_fin or definition.startswith(_FIN):
+            return []
+        instants = f"{heading.created_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        found = []
+        for leaf in self.leaves:
+            place = ""
+            if leaf.tags[-2] in _OWN_REFERENCE and leaf.text == heading.business_message_id:
+                place = "BizMsgIdr"
+            elif leaf.tags[-2:] == _PREPARED and leaf.text == instants:
+                place = "CreDt"
+            if place:
+                found.append(leaf)
+                report.carried.append(Entry(leaf.shown, f"AppHdr/{place}", leaf.value))
+        return found
 
     def text(self, tags: tuple[str, ...]) -> str | None:
         """Return the text of the first element at a path."""
@@ -122,6 +141,9 @@ class Translator:
         readings = {**read_tables("reading", ".read"), **read_tables("fin/reading", ".read")}
         tables = [parse_reading(text, name) for name, text in readings.items()]
         self._reader = Reader(validator, catalogue, tables)
+        self._readings = [table for table in tables if table.family not in (FIN_HEADER, HEADER)]
+        ((name, text),) = read_tables("translation", ".add").items()
+        self._additions = by_fact.parse_additions(text, name)
         self._headers = {table.family: table for table in tables if table.family in (FIN_HEADER, HEADER)}
         mappings = [table for name, text in read_tables("mapping", ".map").items() for table in parse_tables(text, name)]
         self._header = next(table for table in mappings if table.events == (_HEADER,))
@@ -151,11 +173,18 @@ class Translator:
         source = self._open(content)
         parties = {"sender": sender or "", "receiver": receiver or ""}
         asked = _Asked(to, now, truncate, original, parties)
-        drafts = list(self._by_event(source, asked))
+        drafts = list(self._by_event(source, asked)) or list(self._by_fact(source, asked))
         if not drafts:
             raise self._unknown(source, to)
         drafts.sort(key=lambda draft: len(draft.report.not_carried) + len(draft.report.truncated))
-        return self._finish(drafts[0], source)
+        first: Untranslatable | None = None
+        for draft in drafts:  # the one that loses least, of those that can be said at all
+            try:
+                return self._finish(draft, source)
+            except Untranslatable as error:
+                first = first or error
+        assert first is not None
+        raise first
 
     def _open(self, content: bytes) -> _Source:
         parsed, _ = self._judge.accept(content, None)
@@ -193,7 +222,12 @@ class Translator:
     def _unknown(self, source: _Source, to: str | None) -> BuildError:
         """Say what a message can become."""
         anything = _Asked(None, _NEVER, truncate=False, original=None, parties={})
-        others = sorted({table.message for _, table, _ in self._pairs(source, anything)})
+        others = sorted(
+            {
+                *(table.message for _, table, _ in self._pairs(source, anything)),
+                *(table.family for table in self._readers(source, anything)),
+            }
+        )
         rule = f"one of {', '.join(others)}" if others else "a message that there are tables for in both languages"
         text = f"there are no tables to translate {source.definition} to {to or 'the other language'}; expected {rule}"
         violation = Violation("translation_unknown", "/", rule, to, text)
@@ -247,8 +281,68 @@ class Translator:
         report = Report()
         message = self._catalogue.message(definition)
         result = by_event.write(said, target, message, given, report, parts, truncate=asked.truncate)
-        report.not_carried += by_event.unplaced(lost(source.leaves, result.carried), result)
+        result.carried += source.in_header(heading, definition, report)
+        for leaf in lost(source.leaves, result.carried):
+            report.not_carried.append(Entry(leaf.shown, None, leaf.value, result.why.get(id(leaf))))
         return _Draft(definition, written(result.placed), report, heading, result.carried)
+
+    # --- by facts -------------------------------------------------------------------------------------------------
+
+    def _readers(self, source: _Source, asked: _Asked) -> Iterator[ReadingTable]:
+        """Yield the tables of what a message that is read may become."""
+        table = self._reading(source)
+        if table is None or table.fact is None:
+            return
+        usual = self._additions.becomes.get(table.family) if asked.to is None else None
+        for target in self._readings:
+            if usual is not None and target.family not in usual:
+                continue
+            if target.fact == table.fact and asked.wants(target.family, source, _versions(target)):
+                yield target
+
+    def _reading(self, source: _Source) -> ReadingTable | None:
+        document = source.parsed.document
+        assert document is not None
+        family = source.definition
+        while family:
+            of_family = [table for table in self._readings if table.family == family]
+            if of_family:
+                return next((table for table in of_family if table.is_for(document[0])), None)
+            family = family.rpartition(".")[0]
+        return None
+
+    def _by_fact(self, source: _Source, asked: _Asked) -> Iterator[_Draft]:
+        """Yield what becomes of a message by each reading table that can say its facts."""
+        targets = list(self._readers(source, asked))
+        table = self._reading(source)
+        if not targets or table is None:
+            return
+        reply = self._reader.extract(source.parsed)
+        for target in targets:
+            if not by_fact.says(target, reply):
+                continue
+            definition = asked.definition(target.family, self._newest(target.family))
+            heading = headings.heading_of(source.said, definition, None, asked.now, asked.parties)
+            message = self._catalogue.message(definition)
+            additions = self._additions.needs.get(target.family, ())
+            writer = by_fact.FactWriter(target, message, additions, truncate=asked.truncate)
+            report = Report()
+            identity = {
+                "business_message_id": source.stated("reply.business_message_id", heading.business_message_id),
+                "created_at": source.stated("reply.created_at", heading.created_at),
+            }
+            result = writer.write(reply, identity, report)
+            carried = by_fact.tell(source.leaves, table, reply, result, report)
+            carried += source.in_header(heading, definition, report)
+            for leaf in lost(source.leaves, carried):
+                why = by_fact.reason(leaf, table, reply, result)
+                report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
+            yield _Draft(definition, written(result.placed), report, heading, carried)
+
+    def _newest(self, family: str) -> str:
+        if family.startswith(_FIN):
+            return family
+        return max(name for name in self._catalogue.definitions() if name.startswith(f"{family}.001."))
 
     def _copy(self, target: Table, source: _Source, asked: _Asked) -> _Draft:
         """Write a cancellation that repeats the original."""
@@ -296,3 +390,7 @@ def _is_of(table: Table, definition: str) -> bool:
 
 def _offers(table: Table) -> Callable[[str], bool]:
     return (lambda definition: False) if table.is_fin else table.offers
+
+
+def _versions(table: ReadingTable) -> Callable[[str], bool]:
+    return lambda definition: definition.startswith(f"{table.family}.")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
 from typing import Any, Final
 
 from gateway.messages import Identity, fin, sources_of
@@ -12,10 +11,10 @@ from gateway.messages.building import Line, MessageWriter
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Table
 from gateway.messages.translation.leaves import Leaf
-from gateway.messages.translation.placing import Placed, objection, path_of, rendered, shortened, too_many
+from gateway.messages.translation.placing import Placed, changed, objection, path_of, rendered, shortened, too_many
 from gateway.messages.translation.report import Entry, Report
 from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, make
-from gateway.messages.writing import Location, instant, value_at
+from gateway.messages.writing import Location, value_at
 from gateway.model.facts import Terms
 
 FIN: Final = "fin"
@@ -168,19 +167,8 @@ def _one(
         report.truncated.append(Entry(leaf.shown, path, leaf.value, f"now {shown!r}"))
         result.carried.append(leaf)
     else:
-        report.carried.append(Entry(leaf.shown, path, leaf.value, _changed(text, value)))
+        report.carried.append(Entry(leaf.shown, path, leaf.value, changed(text, value)))
         result.carried.append(leaf)
-
-
-def _changed(text: str, value: Any) -> str | None:
-    """Say that a text goes over lines which it did not, or an instant is no longer told to the millisecond."""
-    if isinstance(value, datetime):
-        exact = instant(value)[:-1].rstrip("0").rstrip(".")
-        return None if "." in text or "." not in exact else "to the second"
-    if not isinstance(value, str) or text.count("\n") == value.count("\n"):
-        return None
-    same = text.split() == value.split()
-    return "goes over lines" if same else "goes over lines, within words"
 
 
 def _origin(
@@ -222,8 +210,3 @@ def _by_type(
             report.derived = [entry for entry in report.derived if entry.target != target]
             report.carried.append(Entry(leaf.shown, target, leaf.value))
             result.carried.append(leaf)
-
-
-def unplaced(fields_said: Iterable[Leaf], result: Written) -> list[Entry]:
-    """Return what is lost of the source, with the reason where there is one."""
-    return [Entry(leaf.shown, None, leaf.value, result.why.get(id(leaf))) for leaf in fields_said]

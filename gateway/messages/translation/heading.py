@@ -22,6 +22,8 @@ from gateway.model.references import business_message_id
 _X: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/-?:().,'+ ")
 _USER_REFERENCE: Final = 16  # characters of a FIN reference, and of the user's reference in its header
 _IN_TEXT: Final = ("reference", "created_at", "message_type")  # of a FIN header: its text says it, or its type
+_IDENTIFIER: Final = "reply.business_message_id"
+_USER: Final = "user_reference"
 _DEFINITION: Final = "reply.stated_definition"
 _IN_FIN: Final = {
     "reply.sender_bic": "sender",
@@ -73,7 +75,7 @@ def read(leaves: Iterable[Leaf], table: ReadingTable) -> dict[str, tuple[Any, Le
                 found[column.field] = convert(leaf.element), leaf
     for leaf in told:
         if leaf.tags == ("user_reference",):
-            found["reply.business_message_id"] = leaf.text, leaf
+            found[_USER] = leaf.text, leaf
     return found
 
 
@@ -82,8 +84,8 @@ def heading_of(
 ) -> Heading:
     """Return the heading of what a message becomes; ``asked`` are BICs that the user gives.
 
-    ``reference`` is what the message itself goes by, where its header has no identifier. An identifier that FIN has no
-    room for is replaced by one that is derived from it. Raises ``BuildError`` (``translation_needs_parties``).
+    ``reference`` is what the transaction goes by in the message. Where FIN says no other reference, the user's names the
+    message. An identifier that FIN has no room for is replaced by one that is derived from it. Raises ``BuildError`` (``translation_needs_parties``).
     """
     values = {field: value for field, (value, _) in said.items()}
     sender = asked.get("sender") or values.get("reply.sender_bic")
@@ -91,7 +93,9 @@ def heading_of(
     if not sender or not receiver:
         text = "the message does not say who sends it to whom; give the BICs of sender and receiver"
         raise BuildError(text, code="translation_needs_parties")
-    identifier = values.get("reply.business_message_id") or reference or ""
+    identifier = values.get(_IDENTIFIER) or reference or ""
+    if identifier == reference:
+        identifier = values.get(_USER) or identifier
     if definition.startswith("MT") and not is_reference(identifier):
         identifier = business_message_id(identifier, "translation", definition)
     created: datetime = values.get("reply.created_at") or now
@@ -142,7 +146,7 @@ def tell(
         "reply.possible_duplicate": heading.possible_duplicate or None,
         "references.uetr": heading.uetr,
     }
-    by_leaf = {id(leaf): (field, value) for field, (value, leaf) in said.items()}
+    by_leaf = {id(leaf): (_IDENTIFIER if field == _USER else field, value) for field, (value, leaf) in said.items()}
     kept = {id(leaf) for leaf in carried}
     into = "header" if in_fin else "AppHdr"
     told: set[str] = set()
@@ -153,7 +157,8 @@ def tell(
             told.add(field)
             report.carried.append(Entry(leaf.shown, f"{into}/{places[field]}", leaf.value))
         elif not (id(leaf) in kept or field == _DEFINITION or leaf.tags[0] in _IN_TEXT):
-            report.not_carried.append(Entry(leaf.shown, None, leaf.value))
+            why = f"FIN has room for {_USER_REFERENCE} characters of set X" if in_fin and field == _IDENTIFIER else None
+            report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
     for field, place in places.items():
         value = now[field]
         if value is not None and field not in told:

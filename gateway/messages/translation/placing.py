@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from gateway.messages.building import Place, joined
 from gateway.messages.catalogue import MessageDefinition, SimpleContentType, SimpleType
 from gateway.messages.fin.elements import QUANTITY_TYPES
 from gateway.messages.mapping import Step
-from gateway.messages.writing import Form, Piece, Value
+from gateway.messages.writing import Form, Piece, Value, instant
 
 _NEGATIVE: Final = "N"
 
@@ -38,6 +39,17 @@ def rendered(form: Form, value: Any) -> str:
     if form.codes is not None:
         return form.codes.get(value, str(value))
     return str(value) if not form.expression else form.render(value)
+
+
+def changed(text: str, value: Any) -> str | None:
+    """Say that a text goes over lines which it did not, or an instant is no longer told to the millisecond."""
+    if isinstance(value, datetime):
+        exact = instant(value)[:-1].rstrip("0").rstrip(".")
+        return None if "." in text or "." not in exact else "to the second"
+    if not isinstance(value, str) or text.count("\n") == value.count("\n"):
+        return None
+    same = text.split() == value.split()
+    return "goes over lines" if same else "goes over lines, within words"
 
 
 def objection(message: MessageDefinition, steps: Sequence[Step], text: str) -> str | None:
