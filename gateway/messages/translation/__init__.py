@@ -145,7 +145,9 @@ class Translator:
         ((name, text),) = read_tables("translation", ".add").items()
         self._additions = by_fact.parse_additions(text, name)
         self._headers = {table.family: table for table in tables if table.family in (FIN_HEADER, HEADER)}
-        mappings = [table for name, text in read_tables("mapping", ".map").items() for table in parse_tables(text, name)]
+        mappings = [
+            table for name, text in read_tables("mapping", ".map").items() for table in parse_tables(text, name)
+        ]
         self._header = next(table for table in mappings if table.events == (_HEADER,))
         self._tables = [table for table in (*mappings, *read_fin_mappings()) if table is not self._header]
 
@@ -263,9 +265,7 @@ class Translator:
                 draft = self._write(said, parts, target, source, asked)
             yield draft
 
-    def _write(
-        self, said: Statement, parts: by_event.Parts, target: Table, source: _Source, asked: _Asked
-    ) -> _Draft:
+    def _write(self, said: Statement, parts: by_event.Parts, target: Table, source: _Source, asked: _Asked) -> _Draft:
         definition = asked.definition(target.message, target.default)
         reference = said.value("identity", "transaction_id")
         heading = headings.heading_of(source.said, definition, reference, asked.now, asked.parties)
@@ -332,7 +332,9 @@ class Translator:
                 "created_at": source.stated("reply.created_at", heading.created_at),
             }
             result = writer.write(reply, identity, report)
-            carried = by_fact.tell(source.leaves, table, reply, result, report)
+            carried = by_fact.tell(
+                source.leaves, table, self._additions.needs.get(table.family, ()), reply, result, report
+            )
             carried += source.in_header(heading, definition, report)
             for leaf in lost(source.leaves, carried):
                 why = by_fact.reason(leaf, table, reply, result)

@@ -108,7 +108,9 @@ def write(
         objects["asked"] = objects["instructed"]
     sources = list(objects.values())
     result = Written(carried=list(said.constants))
-    report.carried += [Entry(leaf.shown, message.identifier, leaf.value, "says nothing more") for leaf in said.constants]
+    report.carried += [
+        Entry(leaf.shown, message.identifier, leaf.value, "says nothing more") for leaf in said.constants
+    ]
     writer = MessageWriter(table, message, types)
     for line, location, value in writer.applied(sources):
         _one(line, location, value, sources, message, origins, result, report, truncate=truncate)

@@ -34,7 +34,7 @@ Atom = tuple[str, str]
 _NO_REASON: Final = ("NORE",)
 _SCHEME: Final = ("Issr", "SchmeNm")  # who gives a proprietary code: facts do not keep it
 _PARTS: Final = ("value", "proprietary", "reasons", "reason_code", "reason_proprietary", "reason_text")
-_WHOLE: Final = "status"
+_OF_THE_TYPE: Final = "says what message it is"
 
 
 def atoms(name: str, value: Any) -> Iterator[Atom]:
@@ -125,11 +125,21 @@ def _within(name: str, leaf: Leaf, reply: Reply) -> Iterator[Atom]:
 
 
 def tell(
-    leaves: Iterable[Leaf], table: ReadingTable, reply: Reply, result: Written, report: Report
+    leaves: Iterable[Leaf],
+    table: ReadingTable,
+    additions: Iterable[Addition],
+    reply: Reply,
+    result: Written,
+    report: Report,
 ) -> list[Leaf]:
-    """Report the elements whose meaning is in the target; returns them."""
+    """Report the elements whose meaning is in the target; returns them. ``additions`` are those of the source."""
     carried = list(result.carried)
+    always = {(tuple(each.path.split("/")), each.value) for each in additions if each.when is None}
     for leaf in leaves:
+        if (leaf.tags, leaf.text) in always:
+            report.carried.append(Entry(leaf.shown, None, leaf.value, _OF_THE_TYPE))
+            carried.append(leaf)
+            continue
         for atom in said_by(table, leaf, reply):
             if atom not in result.said and atom[0]:
                 continue
@@ -137,7 +147,7 @@ def tell(
             if atom in result.shorter:
                 report.truncated.append(Entry(leaf.shown, path, leaf.value, f"now {result.shorter[atom]!r}"))
             else:
-                report.carried.append(Entry(leaf.shown, path, leaf.value, None if path else "says what message it is"))
+                report.carried.append(Entry(leaf.shown, path, leaf.value, None if path else _OF_THE_TYPE))
             carried.append(leaf)
             break
     return carried
@@ -163,9 +173,7 @@ def _columns(table: ReadingTable) -> Iterator[tuple[Column, tuple[str, ...], str
         yield from _columns_of(lines, (), "")
 
 
-def _columns_of(
-    lines: ListLines, above: tuple[str, ...], prefix: str
-) -> Iterator[tuple[Column, tuple[str, ...], str]]:
+def _columns_of(lines: ListLines, above: tuple[str, ...], prefix: str) -> Iterator[tuple[Column, tuple[str, ...], str]]:
     name = f"{prefix}{lines.field}"
     for path in lines.paths:
         around = (*above, *path.split("/"))
@@ -434,12 +442,16 @@ class FactWriter:
     ) -> str:
         words = self._table.codes[column.argument]
         around = "/".join(step.tag for step in steps)
-        chosen = next((tag for tag, word in words.items() if word == value.value and self._steps(f"{around}/{tag}")), "")
+        chosen = next(
+            (tag for tag, word in words.items() if word == value.value and self._steps(f"{around}/{tag}")), ""
+        )
         if not chosen:
             return f"{self._message.identifier} has no status {value.value} in {around}"
         status = f"{around}/{chosen}"
         before = len(result.placed)
-        if value.proprietary is not None and not self._text(f"{status}/PrtrySts/Id", value.proprietary, numbers, result):
+        if value.proprietary is not None and not self._text(
+            f"{status}/PrtrySts/Id", value.proprietary, numbers, result
+        ):
             return f"{self._message.identifier} has no place for {value.proprietary} in {status}"
         for number, reason in enumerate(value.reasons):
             tag = "PrtryRsn" if value.value == "proprietary" else "Rsn"
@@ -467,7 +479,9 @@ class FactWriter:
         for text, places in ways:
             if text is None:
                 continue
-            found = next((said for place in places if (said := self._text(f"{path}/{place}", text, here, result))), None)
+            found = next(
+                (said for place in places if (said := self._text(f"{path}/{place}", text, here, result))), None
+            )
             if found is not None:
                 result.said.setdefault((f"{name}.reasons", text), found)
             else:
@@ -480,7 +494,11 @@ class FactWriter:
         """Write the sequence of a reason: its qualifier is the status that it is the reason of."""
         around = "/".join(step.tag for step in steps)
         stated = next(
-            (each.text for each in result.placed if each.path.endswith("25D/status_code") and _beside(each.path, around)),
+            (
+                each.text
+                for each in result.placed
+                if each.path.endswith("25D/status_code") and _beside(each.path, around)
+            ),
             None,
         )
         ways = ((reason.code, f"24B_{stated}/reason_code"), (reason.text, "70D_REAS/narrative"))

@@ -80,7 +80,11 @@ def read(leaves: Iterable[Leaf], table: ReadingTable) -> dict[str, tuple[Any, Le
 
 
 def heading_of(
-    said: Mapping[str, tuple[Any, Leaf]], definition: str, reference: str | None, now: datetime, asked: Mapping[str, str]
+    said: Mapping[str, tuple[Any, Leaf]],
+    definition: str,
+    reference: str | None,
+    now: datetime,
+    asked: Mapping[str, str],
 ) -> Heading:
     """Return the heading of what a message becomes; ``asked`` are BICs that the user gives.
 

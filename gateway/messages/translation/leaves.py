@@ -34,9 +34,7 @@ def leaves_of(element: Any, shown: str = "") -> list[Leaf]:
     return list(_below(element, (), (), (shown,) if shown else ()))
 
 
-def _below(
-    element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown: tuple[str, ...]
-) -> Iterator[Leaf]:
+def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown: tuple[str, ...]) -> Iterator[Leaf]:
     children = list(element)
     names = [str(child.tag).rpartition("}")[2] for child in children]
     often, seen = Counter(names), Counter[str]()
