@@ -37,7 +37,7 @@ def ask(
     definition = messages.definition_for(event, profile, original_definition)
     message_id = business_message_id(row.transaction_id, event.event_id, definition)
     evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=event.role)
-    in_force = lifecycle.terms_in_force(row.state, row.terms)
+    in_force = lifecycle.terms_to_change(row.state, row.terms)
     advance = lifecycle.request(
         row.state, event.role, evidence, asks=event.asks(), terms=event.terms_asked(in_force), before=in_force
     )

@@ -228,6 +228,8 @@ class Messages:
 
         Raises ``UnreadableMessage`` or ``InvalidMessage``. What rules only warn of is in the reply.
         """
+        if (known := self._reader.quick(content)) is not None:
+            return known
         parsed, warnings = self._accept(content, profile, "incoming")
         reply = self._reader.say(content, parsed)
         return replace(reply, warnings=warnings) if warnings else reply

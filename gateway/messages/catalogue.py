@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from gateway.errors import UnreadableMessage
 
 if TYPE_CHECKING:
+    from gateway.messages.fin.quick import DecidedBy, Extract, QuickReader
     from gateway.messages.parsing import EnvelopeReferences, ParsedMessage
 
 STANDARD_NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
@@ -127,6 +128,8 @@ def _misfit(definition: SimpleType, text: str) -> str | None:
                 return f"at least {limit} characters"
             case "totalDigits" if digits > int(limit):
                 return f"at most {limit} digits"
+            case "minInclusive" if text.startswith("-") and not limit.startswith("-"):
+                return f"at least {limit}"
             case "fractionDigits" if decimals > int(limit):
                 return f"at most {limit} decimals"
     return None
@@ -242,6 +245,10 @@ class FinSource(Protocol):
 
     def envelope_references(self, content: bytes) -> EnvelopeReferences:
         """Say what can be had of a message that cannot be read."""
+        ...
+
+    def quick_reader(self, extract: Extract, decided_by: DecidedBy) -> QuickReader:
+        """Return what reads messages of known shapes."""
         ...
 
 

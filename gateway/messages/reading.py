@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import ConfigError, InvalidMessage, UnreadableMessage
 from gateway.messages.conversions import CONVERSIONS
@@ -44,6 +44,7 @@ from gateway.messages.extraction import (
     RELATED,
     CompiledTable,
 )
+from gateway.messages.fin.parsing import is_fin
 from gateway.messages.parsing import ParsedMessage, unreadable
 from gateway.messages.shapes import Shapes
 from gateway.model import facts
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
     from gateway.messages.catalogue import Catalogue
+    from gateway.messages.fin.quick import QuickReader
     from gateway.messages.validation import Validator
 
 HEADER: Final = "head.001"
@@ -100,11 +102,19 @@ class ReadingTable:
         return all(_says(message, path.split("/"), text) for path, text in self.cases)
 
 
+def _along(element: _Element, path: Sequence[str]) -> Iterator[_Element]:
+    """Yield the elements at a path."""
+    if not path:
+        yield element
+        return
+    for child in element:
+        if child.tag.rpartition("}")[2] == path[0]:
+            yield from _along(child, path[1:])
+
+
 def _says(element: _Element, path: Sequence[str], text: str) -> bool:
     """Tell whether there is an element at a path, with this text where one is asked for."""
-    if not path:
-        return not text or element.text == text
-    return any(_says(child, path[1:], text) for child in element if child.tag.rpartition("}")[2] == path[0])
+    return any(not text or one.text == text for one in _along(element, path))
 
 
 def parse_table(text: str, name: str) -> ReadingTable:
@@ -193,6 +203,8 @@ class Reader:
         self._compiled: dict[tuple[str, str], CompiledTable] = {}
         self._compiled_later: dict[tuple[str, str], CompiledTable] = {}
         self._shapes = Shapes(self._extract)
+        self._fin = catalogue.fin
+        self._quick: QuickReader | None = None
 
     def reads(self, definition_id: str) -> bool:
         """Say whether there is a table for a message definition."""
@@ -221,6 +233,21 @@ class Reader:
         if parsed.header_definition == FIN_HEADER:
             return self._extract(parsed)
         return self._shapes.read(content, parsed)
+
+    def quick(self, content: bytes) -> Reply | None:
+        """Return what a valid FIN message of a known shape says; None for any other message."""
+        if self._fin is None or not is_fin(content):
+            return None
+        if self._quick is None:
+            self._quick = self._fin.quick_reader(self._extract, self._deciding)
+        return self._quick.read(content)
+
+    def _deciding(self, definition_id: str, document: Any) -> Iterator[Any]:
+        """Yield the elements whose text decides which table reads a message."""
+        for table in self._tables_for(definition_id):
+            for path, text in table.cases:
+                if text:
+                    yield from _along(document[0], path.split("/"))
 
     def extract(self, parsed: ParsedMessage) -> Reply:
         """Return what a valid message says. Raises ``UnreadableMessage`` where there is no way to say it."""

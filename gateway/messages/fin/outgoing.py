@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -10,7 +11,7 @@ from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
-from gateway.model.vocabulary import Party
+from gateway.model.vocabulary import Party, ProprietaryIdentification
 
 if TYPE_CHECKING:
     from gateway.model.events import TradeEvent
@@ -20,24 +21,41 @@ _CANCEL: Final = "CANC"
 
 
 @dataclass(frozen=True, slots=True)
+class PartyInFin:
+    """A party as FIN states it: name and address are one text of lines, the others as in ``Party``."""
+
+    bic: str | None = None
+    proprietary: ProprietaryIdentification | None = None
+    name_and_address: str | None = None
+    lei: str | None = None
+    nationality: str | None = None
+    safekeeping_account: str | None = None
+    processing_reference: str | None = None
+    declaration_text: str | None = None
+    contact_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Derived:
-    """What FIN says that follows from an event: the function of the message, the parties of a chain by their part in it.
+    """What FIN says that follows from an event: the function of the message, the parties of a chain by their part.
 
     The participant of the depository is the agent; the last is the seller or buyer, the one before it the custodian,
     then come two intermediaries. A chain of one is the agent alone.
     """
 
     function: str = "NEWM"
-    delivering_agent: Party | None = None
-    delivering_intermediary_2: Party | None = None
-    delivering_intermediary_1: Party | None = None
-    deliverers_custodian: Party | None = None
-    seller: Party | None = None
-    receiving_agent: Party | None = None
-    receiving_intermediary_2: Party | None = None
-    receiving_intermediary_1: Party | None = None
-    receivers_custodian: Party | None = None
-    buyer: Party | None = None
+    delivering_agent: PartyInFin | None = None
+    delivering_intermediary_2: PartyInFin | None = None
+    delivering_intermediary_1: PartyInFin | None = None
+    deliverers_custodian: PartyInFin | None = None
+    seller: PartyInFin | None = None
+    receiving_agent: PartyInFin | None = None
+    receiving_intermediary_2: PartyInFin | None = None
+    receiving_intermediary_1: PartyInFin | None = None
+    receivers_custodian: PartyInFin | None = None
+    buyer: PartyInFin | None = None
+    investors: tuple[PartyInFin, ...] = ()
+    market: str | None = None
 
 
 def derived(event: TradeEvent) -> Derived:
@@ -45,12 +63,36 @@ def derived(event: TradeEvent) -> Derived:
     delivering: Sequence[Party] = getattr(event, "delivering_parties", ())
     receiving: Sequence[Party] = getattr(event, "receiving_parties", ())
     function = _HELD if getattr(event, "hold", None) else "NEWM"
-    return Derived(function, *_placed(delivering), *_placed(receiving))
+    investors = tuple([party_in_fin(one) for one in getattr(event, "investors", ())])
+    place = getattr(event, "place_of_trade", None)
+    market = None if place is None else place.market or place.description
+    return Derived(function, *_placed(delivering), *_placed(receiving), investors, market)
 
 
-def _placed(chain: Sequence[Party]) -> list[Party | None]:
-    first, *behind = chain or (None,)
+def _placed(chain: Sequence[Party]) -> list[PartyInFin | None]:
+    if not chain:
+        return [None] * 5
+    first, *behind = [party_in_fin(party) for party in chain]
     return [first, *[None] * (4 - len(behind)), *behind]
+
+
+def party_in_fin(party: Party) -> PartyInFin:
+    """Return a party as FIN states it."""
+    name = party.name
+    if name is not None and party.address is not None:
+        place = " ".join(part for part in (party.address.post_code, party.address.town) if part)
+        name = "\n".join([name, *party.address.lines, *([place] if place else ()), party.address.country])
+    return PartyInFin(
+        party.bic,
+        party.proprietary,
+        name,
+        party.lei,
+        getattr(party, "nationality", None),
+        party.safekeeping_account,
+        party.processing_reference,
+        party.declaration_text,
+        party.contact_text,
+    )
 
 
 _CHAINS: Final = {
@@ -70,19 +112,28 @@ _CHAINS: Final = {
     ),
 }
 _HELD: Final = "PREA"
+_MARKET_CODE: Final = re.compile("[A-Z0-9]{4}")  # ISO 10383
+IN_EVENT: Final = {"name_and_address": "name"}
 
 
 def implied(said: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str, object]]:
     """Yield what of an event follows from what FIN says: the way back from ``derived``.
 
     ``said`` are fields of ``Derived``. Each item is the path of a field of the event, the name of what implies it, and
-    its value.
+    its value; of a party with the names of ``PartyInFin``, of which ``IN_EVENT`` says what the event calls them.
     """
     if said.get("function") == _HELD:
         yield ("hold",), "function", True
     for chain, parts in _CHAINS.items():
         for number, part in enumerate(part for part in parts if said.get(part) is not None):
             yield (chain, number), part, said[part]
+    investors = said.get("investors")
+    for number, investor in enumerate(investors if isinstance(investors, tuple | list) else ()):
+        yield ("investors", number), "investors", investor
+    market = said.get("market")
+    if isinstance(market, str):
+        field = "market" if _MARKET_CODE.fullmatch(market) else "description"
+        yield ("place_of_trade", field), "market", market
 
 
 def envelope(own_bic: str, receiver_bic: str, definition: str, reference: str, uetr: str | None, text: str) -> bytes:

@@ -201,10 +201,7 @@ class Translator:
 
     def _finish(self, draft: _Draft, source: _Source) -> Translation:
         """Put the heading around a draft, and judge it."""
-        if draft.definition.startswith(_FIN):
-            tags = "", ""
-        else:
-            tags = tags_around(self._catalogue.message(draft.definition))
+        tags = ("", "") if draft.definition.startswith(_FIN) else tags_around(self._catalogue.message(draft.definition))
         spoken = source.parsed.header_definition
         if spoken is None or spoken == FIN_HEADER:
             spoken = self._header.default

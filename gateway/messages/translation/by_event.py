@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Final, cast
 
 from gateway.messages import Identity, fin, sources_of
 from gateway.messages.building import Line, MessageWriter
@@ -13,7 +13,7 @@ from gateway.messages.mapping import Table
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.placing import Placed, changed, objection, path_of, rendered, shortened, too_many
 from gateway.messages.translation.report import Entry, Report
-from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, make
+from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, Tree, make
 from gateway.messages.writing import Location, value_at
 from gateway.model.facts import Terms
 
@@ -23,7 +23,7 @@ _TEXT: Final = "text"
 
 @dataclass(slots=True)
 class Written:
-    """The values of the target in their places, which elements of the source they carry, and what was said on the way."""
+    """The values of the target in their places, which elements of the source they carry, and what came up."""
 
     placed: list[Placed] = field(default_factory=list)
     carried: list[Leaf] = field(default_factory=list)
@@ -42,7 +42,10 @@ def imply(said: Statement) -> Parts:
     for name, inner in given.items():
         if isinstance(inner, Stated) and inner.leaf is not None and inner.value == getattr(usual, name):
             said.constants.append(inner.leaf)
-    plain = {name: inner.value if isinstance(inner, Stated) else inner for name, inner in given.items()}
+    plain: dict[str, Any] = {}
+    for name, inner in given.items():
+        several = isinstance(inner, dict) and all(isinstance(key, tuple) for key in inner)
+        plain[name] = inner.value if isinstance(inner, Stated) else list(inner.values()) if several else inner
     parts: Parts = {}
     for path, name, value in fin.implied(plain):
         inner = given[name]
@@ -53,20 +56,42 @@ def imply(said: Statement) -> Parts:
         here = said.fields[EVENT]
         for step in around:
             here = here.setdefault(step, {})
-        here[last] = inner
-        parts[path] = name
+        here[last] = {fin.IN_EVENT.get(each, each): told for each, told in cast("Tree", value).items()}
+        if inner is value:
+            parts[path] = name
     return parts
 
 
 def _parts_lost(parts: Parts, event: Any, said: Statement) -> Iterator[Entry]:
     """Yield the parts of parties that the event has no way to say: of a chain it says but the order."""
     again = fin.derived(event)
-    named = {id(getattr(again, each.name)): each.name for each in fields(again)}
-    for (chain, number), part in parts.items():
-        meant = named.get(id(getattr(event, str(chain))[number]))
-        if meant != part:
+    meant = {path: name for path, name, _ in fin.implied(_fields(again))}
+    for path, part in parts.items():
+        if meant.get(path) != part:
             where = _where(said.fields[FIN][part])
-            yield Entry(where, None, part, f"a chain says the part by the order, and that says {meant}")
+            yield Entry(where, None, part, f"a chain says the part by the order, and that says {meant.get(path)}")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {each.name: getattr(value, each.name) for each in fields(value)}
+
+
+def _trace(event: Any, derived: Any, origins: Origins) -> None:
+    """Note which elements said what FIN says of a party, or of a place, in words of its own."""
+    for path, name, value in fin.implied(_fields(derived)):
+        holder = event
+        for step in path[:-1]:
+            holder = getattr(holder, str(step))
+        if not is_dataclass(value):
+            origins.note(derived, name, origins.leaf(holder, path[-1]))
+            continue
+        party = holder[path[-1]]
+        for each in fields(value):
+            own = fin.IN_EVENT.get(each.name, each.name)
+            said = origins.leaf(party, own)
+            origins.note(
+                value, each.name, said, origins.below(getattr(party, "address", None)) if own != each.name else ()
+            )
 
 
 def _where(tree: Any) -> str | None:
@@ -96,6 +121,7 @@ def write(
     for name, model in types.items():
         if name == FIN:
             objects[name] = fin.derived(objects[EVENT])
+            _trace(objects[EVENT], objects[name], origins)
         elif name == "identity":
             objects[name] = make(Identity, {**given[name], **said.fields.get(name, {})}, origins)
         elif name in given:
@@ -137,7 +163,7 @@ def _one(
     truncate: bool,
 ) -> None:
     """Put one value into its place, or say why it has none."""
-    leaf, known = _origin(line, location, value, sources, origins)
+    leaf, known, others = _origin(line, location, value, sources, origins)
     if line.steps is None:
         if line.row.conversion != "internal":
             _refuse(result, leaf, f"{message.identifier} has no place for {line.row.field}")
@@ -157,7 +183,8 @@ def _one(
     if why is not None:
         if leaf is None:
             report.not_carried.append(Entry(None, path, str(value), f"{message.identifier} wants {why}"))
-        _refuse(result, leaf, f"{message.identifier} wants {why} in {path}")
+        for each in (leaf, *others):
+            _refuse(result, each, f"{message.identifier} wants {why} in {path}")
         return
     shown = f"{value.currency} {value.value}" if line.attribute else text
     result.placed.append(Placed(line.place(location), tuple(line.pieces(location, value)), path, shown))
@@ -166,20 +193,21 @@ def _one(
         entry = Entry(None, path, shown, "follows from the message type" if known else None)
         (report.carried if known else report.derived).append(entry)
     elif value != whole:
-        report.truncated.append(Entry(leaf.shown, path, leaf.value, f"now {shown!r}"))
-        result.carried.append(leaf)
+        report.truncated += [Entry(each.shown, path, each.value, f"now {shown!r}") for each in (leaf, *others)]
+        result.carried += (leaf, *others)
     else:
-        report.carried.append(Entry(leaf.shown, path, leaf.value, changed(text, value)))
-        result.carried.append(leaf)
+        why = changed(text, value)
+        report.carried += [Entry(each.shown, path, each.value, why) for each in (leaf, *others)]
+        result.carried += (leaf, *others)
 
 
 def _origin(
     line: Line, location: Location, value: Any, sources: list[Any], origins: Origins
-) -> tuple[Leaf | None, bool]:
-    """Return the element that said a value, and whether the source said it at all."""
+) -> tuple[Leaf | None, bool, tuple[Leaf, ...]]:
+    """Return the element that said a value, whether the source said it at all, and what else is in it."""
     holder = value if line.attribute else value_at(sources, location[:-1])
     name = "value" if line.attribute else location[-1]
-    return origins.leaf(holder, name), origins.knows(holder, name)
+    return origins.leaf(holder, name), origins.knows(holder, name), origins.others(holder, name)
 
 
 def _refuse(result: Written, leaf: Leaf | None, why: str) -> None:
@@ -199,9 +227,9 @@ def _by_type(
             result.carried.append(leaf)
     if not table.is_fin:
         return
-    derived = fin.derived(event)
-    said = {each.name: getattr(derived, each.name) for each in fields(derived)}
-    implied = {path[0]: (name, value) for path, name, value in fin.implied(said) if len(path) == 1}
+    implied = {
+        path[0]: (name, value) for path, name, value in fin.implied(_fields(fin.derived(event))) if len(path) == 1
+    }
     for name in (row.field for row in table.rows if row.conversion == "internal"):
         leaf = origins.leaf(event, name)
         if leaf is None or id(leaf) in already:

@@ -8,7 +8,7 @@ message says of itself. What facts are silent about and a message cannot be with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -178,7 +178,8 @@ def _columns_of(lines: ListLines, above: tuple[str, ...], prefix: str) -> Iterat
     for path in lines.paths:
         around = (*above, *path.split("/"))
         for column in lines.columns:
-            own, place = column.path, around
+            own = column.path
+            place: tuple[str, ...] = around
             while own.startswith("../"):
                 own, place = own.removeprefix("../"), place[:-1]
             yield column, (*place, *own.split("/")), f"{name}.{column.field}"
@@ -241,7 +242,7 @@ def says(table: ReadingTable, reply: Reply) -> bool:
             return False
         for each in fields(fact):
             value = getattr(fact, each.name)
-            wanted = table.constants.get(each.name, table.constants.get(f"{each.name}.value"))
+            wanted: Any = table.constants.get(each.name, table.constants.get(f"{each.name}.value"))
             if isinstance(value, bool) and wanted is None and not any(c.field == each.name for c in table.columns):
                 wanted = each.default
             if wanted is not None and (value.value if isinstance(value, StatusValue) else value) != wanted:
@@ -335,7 +336,8 @@ class FactWriter:
         """Write a value at an element; returns why not."""
         texts = self._texts(column, steps, value)
         why: str | None = f"{self._message.identifier} has no place for {name}"
-        for shape, said in texts:
+        for shape, given in texts:
+            said = given
             text = rendered(shape, said)
             why = objection(self._message, steps, text)
             if why is not None and self._truncate and column.conversion == "text":
@@ -421,7 +423,7 @@ class FactWriter:
         numbers: dict[int, int],
         result: Written,
     ) -> str | None:
-        """Write a status with its reasons, or reasons; None where the line is for neither, or why not, empty if said."""
+        """Write a status with its reasons, or reasons; None where the line is for neither, else why not or nothing."""
         plain = name.removesuffix(".reasons")
         if column.conversion == "status" and isinstance(value, StatusValue):
             return self._status(plain, column, steps, value, numbers, result)

@@ -1,4 +1,4 @@
-"""Carry what stands around a message: who sends it to whom, its identifiers, when it was made, whether it is a repeat."""
+"""Carry what stands around a message: sender and receiver, identifiers, the time, the mark of a possible duplicate."""
 
 from __future__ import annotations
 
@@ -88,8 +88,10 @@ def heading_of(
 ) -> Heading:
     """Return the heading of what a message becomes; ``asked`` are BICs that the user gives.
 
-    ``reference`` is what the transaction goes by in the message. Where FIN says no other reference, the user's names the
-    message. An identifier that FIN has no room for is replaced by one that is derived from it. Raises ``BuildError`` (``translation_needs_parties``).
+    ``reference`` is what the transaction goes by in the message. Where FIN says no other reference, the user's names
+    the message. An identifier that FIN has no room for is replaced by one that is derived from it.
+
+    Raises ``BuildError`` (``translation_needs_parties``).
     """
     values = {field: value for field, (value, _) in said.items()}
     sender = asked.get("sender") or values.get("reply.sender_bic")

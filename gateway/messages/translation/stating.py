@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
@@ -24,6 +24,7 @@ from gateway.messages.sources import Kind, fields_of, kind_of
 from gateway.messages.translation.leaves import Leaf
 
 EVENT: Final = "event"
+_YES_NO: Final = {"yes": True, "no": False}
 _Key = tuple[str, tuple[str, ...], tuple[int, ...]]
 
 
@@ -75,9 +76,10 @@ class Statement:
         return True
 
 
-def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sources: Iterable[str]) -> Statement:
-    """Read the values of a message by a mapping table. What no row is for is left to the caller, who sees it missing."""
+def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sources: Mapping[str, type]) -> Statement:
+    """Read the values of a message by a mapping table. What no row is for is left for the caller to find missing."""
     names = list(sources)[1:]
+    words = words_of(sources[EVENT])
     rows: dict[tuple[str, ...], list[tuple[Row, tuple[Step, ...]]]] = defaultdict(list)
     for row, steps in place(table, message):
         if steps is not None:
@@ -87,56 +89,76 @@ def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sour
         said.state(EVENT, (name,), Stated(word, None))
     later = []
     for leaf in leaves:
-        for row, steps in rows.get(leaf.tags, ()):
-            if not _is_at(leaf, steps, len(rows[leaf.tags])):
-                continue
-            if row.condition and row.condition[1] is not None:
-                later.append((row, steps, leaf))  # once the fields are known that conditions are about
-            else:
-                _apply(row, steps, leaf, said, names)
-    for row, steps, leaf in later:
-        assert row.condition is not None
-        name, wanted = row.condition
-        condition = _path(name, steps, leaf)
-        source, path = _source(condition, names)
-        if said.state(source, path, Stated(wanted, leaf)):
+        claims = [claim for claim in rows.get(leaf.tags, ()) if _is_at(leaf, claim[1])]
+        numbered = [claim for claim in claims if any(step.number for step in claim[1])]
+        if len(numbered) > 1:  # they tell one of several alike by its place
+            claims = [claim for claim in numbered if _has_place(leaf, claim[1])]
+        for row, steps in claims:
+            if len(claims) > 1 or (row.condition and row.condition[1] is not None):
+                later.append((claims, leaf))  # once it is known what there is around it, and what conditions are about
+                break
             _apply(row, steps, leaf, said, names)
+    for claims, leaf in later:
+        ordered = sorted(claims, key=lambda claim: claim[0].field not in words)
+        for row, steps in ordered:
+            if row.field in words and leaf.text not in words[row.field]:
+                continue
+            if _condition_holds(row, steps, leaf, said, names) and _apply(row, steps, leaf, said, names):
+                break
     return said
 
 
-def _is_at(leaf: Leaf, steps: tuple[Step, ...], claimed: int) -> bool:
-    """Tell whether a value is at the elements of a row: of several alike, the one that the row is for."""
-    for step, number in zip(steps, leaf.numbers, strict=True):
-        if step.repeated:
-            continue
-        if step.number == 0 and number != 0:
-            return False  # the row is for one, and this is another
-        if step.number and claimed > 1 and number != step.number - 1:
-            return False
-    return True
+def _condition_holds(row: Row, steps: tuple[Step, ...], leaf: Leaf, said: Statement, names: list[str]) -> bool:
+    """State what a row takes for granted; False where the message says otherwise."""
+    if row.condition is None or row.condition[1] is None:
+        return True
+    name, wanted = row.condition
+    source, path = _source(_path(name, steps, leaf), names)
+    return said.state(source, path, Stated(wanted, leaf))
 
 
-def _apply(row: Row, steps: tuple[Step, ...], leaf: Leaf, said: Statement, names: list[str]) -> None:
+def words_of(model: type) -> dict[str, frozenset[str]]:
+    """Return the words that a field of an event may have, where its model lists them."""
+    found: dict[str, frozenset[str]] = {}
+    for name, annotation in get_type_hints(model).items():
+        for each in (annotation, *get_args(annotation)):
+            if get_origin(each) is Literal:
+                found[name] = frozenset(map(str, get_args(each)))
+    return found
+
+
+def _is_at(leaf: Leaf, steps: tuple[Step, ...]) -> bool:
+    """Tell whether a value is at the elements of a row; a row without a number is for the first of several alike."""
+    return all(step.repeated or step.number or number == 0 for step, number in zip(steps, leaf.numbers, strict=True))
+
+
+def _has_place(leaf: Leaf, steps: tuple[Step, ...]) -> bool:
+    return all(not step.number or number == step.number - 1 for step, number in zip(steps, leaf.numbers, strict=True))
+
+
+def _apply(row: Row, steps: tuple[Step, ...], leaf: Leaf, said: Statement, names: list[str]) -> bool:
+    """State what a row says of an element; False where it cannot be that."""
     if row.conversion.startswith("always "):
         if leaf.text == row.conversion.removeprefix("always "):
             said.constants.append(leaf)
-        return
+        return leaf.text == row.conversion.removeprefix("always ")
     value = convert(row, leaf)
     if value is None:
-        return
+        return False
     source, path = _source(_path(row.field, steps, leaf), names)
     if row.conversion == "amount":
-        said.state(source, (*path, "value"), Stated(value, leaf))
-        said.state(source, (*path, "currency"), Stated(leaf.currency or "", leaf))
-    else:
-        said.state(source, path, Stated(value, leaf))
+        return said.state(source, (*path, "value"), Stated(value, leaf)) and said.state(
+            source, (*path, "currency"), Stated(leaf.currency or "", leaf)
+        )
+    return said.state(source, path, Stated(value, leaf))
 
 
 def convert(row: Row, leaf: Leaf) -> Any:
     """Return the value of an element as the event has it; None for a text that the conversion does not know."""
     words = {text: word for word, text in reversed(row.codes.items())}
     if words:
-        return words.get(leaf.text)
+        word = words.get(leaf.text)
+        return _YES_NO.get(str(word), word) if set(words.values()) <= set(_YES_NO) else word
     kind = "number" if row.conversion.startswith("digits ") else row.conversion
     try:
         return _CONVERT.get(kind, str)(leaf.text)
@@ -182,16 +204,26 @@ def _source(path: tuple[Any, ...], names: list[str]) -> tuple[str, tuple[Any, ..
 
 
 class Origins:
-    """Which element said what an object holds in an attribute, or in a place of a list. Objects are known by identity."""
+    """Which element said what an object holds in an attribute, or in a place of a list. Objects count by identity."""
 
     def __init__(self) -> None:
-        self._leaves: dict[tuple[int, str | int], Leaf | None] = {}
+        self._leaves: dict[tuple[int, str | int], tuple[Leaf | None, tuple[Leaf, ...]]] = {}
         self._kept: list[object] = []  # or another object could have its identity
+        self._below: dict[int, list[Leaf]] = {}
 
-    def note(self, holder: object, name: str | int, leaf: Leaf | None) -> None:
-        """Remember which element said it."""
-        self._leaves[id(holder), name] = leaf
+    def note(self, holder: object, name: str | int, leaf: Leaf | None, others: Iterable[Leaf] = ()) -> None:
+        """Remember which element said it, and what others are part of it."""
+        self._leaves[id(holder), name] = leaf, tuple(others)
         self._kept.append(holder)
+
+    def gather(self, holder: object, leaves: Iterable[Leaf]) -> None:
+        """Remember all elements that are below an object."""
+        self._below[id(holder)] = list(leaves)
+        self._kept.append(holder)
+
+    def below(self, holder: object) -> list[Leaf]:
+        """Return the elements that said anything of an object."""
+        return self._below.get(id(holder), [])
 
     def knows(self, holder: object, name: str | int) -> bool:
         """Tell whether the message said it, by an element or by its type."""
@@ -199,7 +231,11 @@ class Origins:
 
     def leaf(self, holder: object, name: str | int) -> Leaf | None:
         """Return the element that said it."""
-        return self._leaves.get((id(holder), name))
+        return self._leaves.get((id(holder), name), (None, ()))[0]
+
+    def others(self, holder: object, name: str | int) -> tuple[Leaf, ...]:
+        """Return what other elements are part of it."""
+        return self._leaves.get((id(holder), name), (None, ()))[1]
 
 
 def make(model: type, tree: Mapping[Any, Any], origins: Origins, given: Mapping[str, Any] | None = None) -> Any:
@@ -221,7 +257,17 @@ def make(model: type, tree: Mapping[Any, Any], origins: Origins, given: Mapping[
     made = _constructed(model, kinds, values)
     for name, leaf in noted:
         origins.note(made, name, leaf)
+    origins.gather(made, _leaves_of(tree))
     return made
+
+
+def _leaves_of(tree: Any) -> Iterator[Leaf]:
+    if isinstance(tree, Stated):
+        if tree.leaf is not None:
+            yield tree.leaf
+        return
+    for inner in tree.values():
+        yield from _leaves_of(inner)
 
 
 def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any]) -> Any:
@@ -229,7 +275,9 @@ def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any])
         required = [name for name, described in model.model_fields.items() if described.is_required()]
         absent = {name: () if kinds[name].items is not None else None for name in required if name not in values}
         return model.model_construct(set(values), **absent, **values)
-    required = [each.name for each in fields(model) if each.default is MISSING and each.default_factory is MISSING]
+    required = [
+        each.name for each in fields(cast("Any", model)) if each.default is MISSING and each.default_factory is MISSING
+    ]
     return model(**{name: None for name in required if name not in values}, **values)
 
 
