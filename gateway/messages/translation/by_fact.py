@@ -92,8 +92,8 @@ def said_by(table: ReadingTable, leaf: Leaf, reply: Reply) -> list[Atom]:
                 found += _within(name.removesuffix(".reasons"), leaf, reply)
         elif leaf.tags == path:
             found += _converted(table, column, name, leaf)
-    for path, text in table.cases:
-        if leaf.tags == tuple(path.split("/")) and text in ("", leaf.text):
+    for said, text in table.cases:
+        if leaf.tags == tuple(said.split("/")) and text in ("", leaf.text):
             found.append(("", leaf.text))
     return found
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
@@ -24,6 +24,7 @@ from gateway.messages.sources import Kind, fields_of, kind_of
 from gateway.messages.translation.leaves import Leaf
 
 EVENT: Final = "event"
+_SIGN, _NEGATIVE = "sign", "N"  # FIN's sign of an amount is an element where it is written, not where it is read
 _YES_NO: Final = {"yes": True, "no": False}
 _Key = tuple[str, tuple[str, ...], tuple[int, ...]]
 
@@ -88,7 +89,10 @@ def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sour
     for name, word in table.case:
         said.state(EVENT, (name,), Stated(word, None))
     later = []
+    signs = []
     for leaf in leaves:
+        for row, steps in rows.get((*leaf.tags[:-1], _SIGN), ()) if leaf.currency is not None else ():
+            signs.append((row, steps, replace(leaf, text=_NEGATIVE if leaf.text.startswith("-") else "")))
         claims = [claim for claim in rows.get(leaf.tags, ()) if _is_at(leaf, claim[1])]
         numbered = [claim for claim in claims if any(step.number for step in claim[1])]
         if len(numbered) > 1:  # they tell one of several alike by its place
@@ -97,7 +101,9 @@ def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sour
             if len(claims) > 1 or (row.condition and row.condition[1] is not None):
                 later.append((claims, leaf))  # once it is known what there is around it, and what conditions are about
                 break
-            _apply(row, steps, leaf, said, names)
+            _apply(row, steps, leaf, said, names, signed=(*leaf.tags[:-1], _SIGN) in rows)
+    for row, steps, leaf in signs:
+        _apply(row, steps, leaf, said, names)
     for claims, leaf in later:
         ordered = sorted(claims, key=lambda claim: claim[0].field not in words)
         for row, steps in ordered:
@@ -136,8 +142,10 @@ def _has_place(leaf: Leaf, steps: tuple[Step, ...]) -> bool:
     return all(not step.number or number == step.number - 1 for step, number in zip(steps, leaf.numbers, strict=True))
 
 
-def _apply(row: Row, steps: tuple[Step, ...], leaf: Leaf, said: Statement, names: list[str]) -> bool:
-    """State what a row says of an element; False where it cannot be that."""
+def _apply(
+    row: Row, steps: tuple[Step, ...], leaf: Leaf, said: Statement, names: list[str], *, signed: bool = False
+) -> bool:
+    """State what a row says of an element; False where it cannot be that. The sign of a ``signed`` amount is apart."""
     if row.conversion.startswith("always "):
         if leaf.text == row.conversion.removeprefix("always "):
             said.constants.append(leaf)
@@ -147,6 +155,8 @@ def _apply(row: Row, steps: tuple[Step, ...], leaf: Leaf, said: Statement, names
         return False
     source, path = _source(_path(row.field, steps, leaf), names)
     if row.conversion == "amount":
+        if signed:
+            value = abs(value)
         return said.state(source, (*path, "value"), Stated(value, leaf)) and said.state(
             source, (*path, "currency"), Stated(leaf.currency or "", leaf)
         )
@@ -282,7 +292,7 @@ def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any])
 
 
 def _items(kind: Kind, tree: Mapping[Any, Any], origins: Origins) -> tuple[Any, ...]:
-    keys = sorted(tree) if all(isinstance(key, int) for key in tree) else list(tree)
+    keys = sorted(tree) if all(isinstance(key, int) for key in tree) else _in_order(tree)
     items = [tree[key] for key in keys]
     made = tuple(
         [item.value if isinstance(item, Stated) else make(_model_for(kind, item), item, origins) for item in items]
@@ -291,6 +301,12 @@ def _items(kind: Kind, tree: Mapping[Any, Any], origins: Origins) -> tuple[Any, 
         if isinstance(item, Stated):
             origins.note(made, number, item.leaf)
     return made
+
+
+def _in_order(keys: Iterable[_Key]) -> list[_Key]:
+    """Return items in the order of the message: of one element by number, whichever part of them was read first."""
+    kinds = list(dict.fromkeys(tags for _, tags, _ in keys))
+    return sorted(keys, key=lambda key: (kinds.index(key[1]), key[2]))
 
 
 def _model_for(kind: Kind, tree: Mapping[Any, Any]) -> type:
