@@ -130,8 +130,7 @@ class Messages:
             self._check_drops(profile)
             self._judge.prepare(profile)
             for table in mappings if profile.language == "iso20022" else read_fin_mappings():
-                if not table.copies:
-                    self._writer(table, profile)
+                self._writer(table, profile)
 
     @property
     def own_bic(self) -> str:
@@ -180,10 +179,6 @@ class Messages:
         the rules that refuse a message.
         """
         table = self._table(event, profile)
-        if table.copies:
-            definition = self.definition_for(event, profile, identity.original_definition)
-            text = fin.cancellation(original or b"", identity.business_message_id)
-            return self._in_fin(profile, definition, identity, Written(text))
         key = event.kind, table.message, id(profile)
         plan = self._plans.get(key) or self._plan(key, table, profile)
         _, definition, writer, opening, closing, correspondents, heading = plan
@@ -191,6 +186,10 @@ class Messages:
         asked = event.terms_asked(in_force) or in_force
         if table.is_fin:
             written = writer.write(event, identity, in_force, asked, correspondents, fin.derived(event))
+            if table.copies:
+                definition = self.definition_for(event, profile, identity.original_definition)
+                text = fin.cancellation(original or b"", identity.business_message_id, identity.created_at)
+                written = Written(text, written.dropped)
             return self._in_fin(profile, definition, identity, written)
         document, dropped = writer.write(event, identity, in_force, asked, correspondents)
         if heading is None:

@@ -286,7 +286,7 @@ class _Compiler:
         )
 
     def check_elements(self, lines: Sequence[Line]) -> None:
-        """Raise where two rows claim one element, but for a text and what is given instead of it (a code, its parts)."""
+        """Raise where two rows claim one element; a code as text and one of a scheme, in its place, may."""
         claimed: dict[tuple[Step, ...], str] = {}
         for line in lines:
             field = line.row.field

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
+from gateway.messages.writing import moment
 from gateway.model.vocabulary import Party, ProprietaryIdentification
 
 if TYPE_CHECKING:
@@ -62,18 +64,36 @@ def derived(event: TradeEvent) -> Derived:
     """Return what follows from an event."""
     delivering: Sequence[Party] = getattr(event, "delivering_parties", ())
     receiving: Sequence[Party] = getattr(event, "receiving_parties", ())
-    function = _HELD if getattr(event, "hold", None) else "NEWM"
-    investors = tuple([party_in_fin(one) for one in getattr(event, "investors", ())])
     place = getattr(event, "place_of_trade", None)
-    market = None if place is None else place.market or place.description
-    return Derived(function, *_placed(delivering), *_placed(receiving), investors, market)
+    return Derived(
+        function=_HELD if getattr(event, "hold", None) else "NEWM",
+        investors=tuple([party_in_fin(one) for one in getattr(event, "investors", ())]),
+        market=None if place is None else place.market or place.description,
+        **_placed(DELIVERING, delivering),
+        **_placed(RECEIVING, receiving),
+    )
 
 
-def _placed(chain: Sequence[Party]) -> list[PartyInFin | None]:
-    if not chain:
-        return [None] * 5
-    first, *behind = [party_in_fin(party) for party in chain]
-    return [first, *[None] * (4 - len(behind)), *behind]
+DELIVERING: Final = (
+    "delivering_agent",
+    "delivering_intermediary_2",
+    "delivering_intermediary_1",
+    "deliverers_custodian",
+    "seller",
+)
+RECEIVING: Final = (
+    "receiving_agent",
+    "receiving_intermediary_2",
+    "receiving_intermediary_1",
+    "receivers_custodian",
+    "buyer",
+)
+
+
+def _placed(parts: Sequence[str], chain: Sequence[Party]) -> dict[str, PartyInFin]:
+    """Give each party of a chain its part: the first is the agent, the others the last parts that there are."""
+    names = [parts[0], *parts[len(parts) + 1 - len(chain) :]]
+    return {name: party_in_fin(party) for name, party in zip(names, chain, strict=False)}
 
 
 def party_in_fin(party: Party) -> PartyInFin:
@@ -95,22 +115,7 @@ def party_in_fin(party: Party) -> PartyInFin:
     )
 
 
-_CHAINS: Final = {
-    "delivering_parties": (
-        "delivering_agent",
-        "delivering_intermediary_2",
-        "delivering_intermediary_1",
-        "deliverers_custodian",
-        "seller",
-    ),
-    "receiving_parties": (
-        "receiving_agent",
-        "receiving_intermediary_2",
-        "receiving_intermediary_1",
-        "receivers_custodian",
-        "buyer",
-    ),
-}
+_CHAINS: Final = {"delivering_parties": DELIVERING, "receiving_parties": RECEIVING}
 _HELD: Final = "PREA"
 _MARKET_CODE: Final = re.compile("[A-Z0-9]{4}")  # ISO 10383
 IN_EVENT: Final = {"name_and_address": "name"}
@@ -148,8 +153,8 @@ def envelope(own_bic: str, receiver_bic: str, definition: str, reference: str, u
     return f"{{1:F01{sender}0000000000}}{{2:I{number}{receiver}N}}{{3:{user}}}{{4:\r\n{body}-}}".encode()
 
 
-def cancellation(original: bytes, reference: str) -> str:
-    """Write the text of the message that cancels another: the same fields with another function and reference.
+def cancellation(original: bytes, reference: str, created_at: datetime) -> str:
+    """Write the text of the message that cancels another: the same fields with another function, reference and time.
 
     A link names the message that is cancelled. Raises ``BuildError`` (``fin_nothing_to_cancel``) where the original is
     no instruction in FIN.
@@ -161,6 +166,8 @@ def cancellation(original: bytes, reference: str) -> str:
         if field.tag == _REFERENCE and field.value.startswith(":SEME//") and not previous:
             previous = field.value.removeprefix(":SEME//")
             said.append(Field(_REFERENCE, f":SEME//{reference}"))
+        elif field.tag == "98C" and field.value.startswith(":PREP//"):
+            said.append(Field("98C", f":PREP//{moment(created_at)}"))
         elif field.tag == _FUNCTION:
             said.append(Field(_FUNCTION, _CANCEL))
         elif (field.tag, field.value) == ("16S", "GENL"):

@@ -239,11 +239,16 @@ class Translator:
         tables = [table for table in self._tables if _is_of(table, source.definition)]
         cancels = source.is_fin and source.text(_FUNCTION) == _CANCEL
         for table in (table for table in tables if not table.copies):
-            kinds = [kind for each in tables if each.copies for kind in each.events] if cancels else table.events
+            kinds = self._cancelling(table) if cancels else table.events
             for kind in kinds:
                 for target in self._tables:
                     if kind in target.events and asked.wants(target.message, source, _offers(target)):
                         yield table, target, cancels
+
+    def _cancelling(self, table: Table) -> list[str]:
+        """Return the kinds of event that are said by repeating a message of a table with another function."""
+        alike = {each.message for each in self._tables if each.events == table.events}
+        return [kind for each in self._tables if each.copies and each.message in alike for kind in each.events]
 
     def _by_event(self, source: _Source, asked: _Asked) -> Iterator[_Draft]:
         """Yield what becomes of a message by each pair of mapping tables."""
@@ -356,7 +361,7 @@ class Translator:
             content, report = translated.content, translated.report
             original = self._open(content)
         heading = headings.heading_of(source.said, original.definition, None, asked.now, asked.parties)
-        text = fin.cancellation(content, heading.business_message_id)
+        text = fin.cancellation(content, heading.business_message_id, heading.created_at)
         report = Report(
             derived=[Entry(None, leaf.shown, leaf.value, "as in the original") for leaf in original.leaves],
             not_carried=[replace(entry, why="of the original") for entry in report.not_carried],
