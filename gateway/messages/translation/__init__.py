@@ -9,7 +9,7 @@ is truncated to, or that it cannot be carried, is never left unsaid.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from gateway.messages.reading import FIN_HEADER, HEADER, Reader, ReadingTable
 from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_files import load_rulebook
+from gateway.messages.sources import fields_of
 from gateway.messages.translation import by_event, by_fact
 from gateway.messages.translation import heading as headings
 from gateway.messages.translation.leaves import Leaf, leaves_of, lost
@@ -41,6 +42,7 @@ _FUNCTION: Final = ("GENL", "23G", "function")
 _PREVIOUS: Final = (("GENL", "LINK_PREV", "20C", "reference"), ("GENL", "LINK_RELA", "20C", "reference"))
 _OWN_REFERENCE: Final = ("20C_SEME", "20")
 _PREPARED: Final = ("98C_PREP", "moment")
+_TRANSACTION: Final = "TxId"
 _HEADER: Final = "header"
 _FIN: Final = "MT"
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -353,35 +355,54 @@ class Translator:
         if asked.original is None:
             text = f"{target.message} repeats the instruction that it cancels; give that too"
             raise BuildError(text, code="translation_needs_original")
-        original = self._open(asked.original)
         content = asked.original
-        report = Report()
-        if not original.is_fin:
-            translated = self.translate(content, now=asked.now, truncate=asked.truncate)
-            content, report = translated.content, translated.report
-            original = self._open(content)
+        of_original: list[Entry] = []
+        if not fin.is_fin(content):
+            translated = self.translate(content, _FIN, now=asked.now, truncate=asked.truncate)
+            content = translated.content
+            of_original = [replace(entry, why="of the original") for entry in translated.report.not_carried]
+        original = self._open(content)
         heading = headings.heading_of(source.said, original.definition, None, asked.now, asked.parties)
         text = fin.cancellation(content, heading.business_message_id, heading.created_at)
-        report = Report(
-            derived=[Entry(None, leaf.shown, leaf.value, "as in the original") for leaf in original.leaves],
-            not_carried=[replace(entry, why="of the original") for entry in report.not_carried],
-        )
-        repeated = {leaf.text: leaf for leaf in original.leaves}
+        report = Report(not_carried=of_original)
+        carried = self._told_again(source, headings.in_fin(heading, original.definition, text), asked, report)
+        return _Draft(original.definition, text, report, heading, carried)
+
+    def _told_again(self, source: _Source, content: bytes, asked: _Asked, report: Report) -> list[Leaf]:
+        """Report what a cancellation says of its source, by reading it back; what else it says is the original's.
+
+        Raises ``BuildError`` (``translation_needs_original``) where it cancels another instruction.
+        """
+        again = self.translate(content, source.definition, now=asked.now)
+        said = {leaf.shown: leaf.value for leaf in self._open(again.content).leaves}
+        places = {entry.target: entry.source for entry in again.report.carried}
+        carried = []
         for leaf in source.leaves:
-            found = repeated.get(leaf.text)
-            if found is None:
-                report.not_carried.append(Entry(leaf.shown, None, leaf.value))
+            if said.get(leaf.shown) == leaf.value:
+                target = places.get(leaf.shown) or again.source
+                report.carried.append(Entry(leaf.shown, target, leaf.value))
+                carried.append(leaf)
+            elif leaf.shown in said:
+                why = f"the original says {said[leaf.shown]}"
+                if leaf.tags[-1] == _TRANSACTION:
+                    text = f"the original is another instruction: {said[leaf.shown]}, where {leaf.value} is cancelled"
+                    raise BuildError(text, code="translation_needs_original")
+                report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
             else:
-                report.carried.append(Entry(leaf.shown, found.shown, leaf.value))
-        return _Draft(original.definition, text, report, heading, [])
+                report.not_carried.append(Entry(leaf.shown, None, leaf.value))
+        told = {entry.target for entry in report.carried}
+        for entry in (*again.report.carried, *again.report.not_carried):
+            if entry.source is not None and entry.source not in told and not entry.source.startswith("header/"):
+                report.derived.append(Entry(None, entry.source, entry.value, "as in the original"))
+        return carried
 
 
 def _cancelled(said: Statement, source: _Source) -> Statement:
     """Return what a cancellation states that repeats an instruction: what it names, and the terms of that."""
     cancels = Statement(constants=[leaf for leaf in source.leaves if leaf.tags == _FUNCTION])
-    for name in (each.name for each in fields(Terms)):
+    for name, kind in fields_of(Terms).items():
         given = said.fields[EVENT].get("settlement_amount" if name == "amount" else name)
-        if given is not None:
+        if given is not None and isinstance(given, Stated) != bool(kind.models):
             cancels.fields["instructed"][name] = given
     for leaf in (leaf for path in _PREVIOUS for leaf in source.leaves if leaf.tags == path):
         cancels.state("identity", ("transaction_id",), Stated(leaf.text, leaf))

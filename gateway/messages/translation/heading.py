@@ -109,15 +109,19 @@ def heading_of(
     return Heading(sender, receiver, identifier, created, values.get("references.uetr"), repeat)
 
 
+def in_fin(heading: Heading, definition: str, text: str) -> bytes:
+    """Put FIN's blocks around the text of a message."""
+    reference = heading.business_message_id
+    content = fin.envelope(heading.sender, heading.receiver, definition, reference, heading.uetr, text)
+    return fin.mark_possible_duplicate(content) if heading.possible_duplicate else content
+
+
 def around(
     heading: Heading, definition: str, text: str, message: tuple[str, str], table: Table, spoken: MessageDefinition
 ) -> bytes:
     """Put the heading around the text of a message: FIN's blocks, or ``message``'s tags and a header."""
     if definition.startswith("MT"):
-        content = fin.envelope(
-            heading.sender, heading.receiver, definition, heading.business_message_id, heading.uetr, text
-        )
-        return fin.mark_possible_duplicate(content) if heading.possible_duplicate else content
+        return in_fin(heading, definition, text)
     given = header.HeaderFields(
         heading.sender,
         heading.receiver,
