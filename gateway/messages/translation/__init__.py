@@ -42,6 +42,7 @@ _FUNCTION: Final = ("GENL", "23G", "function")
 _PREVIOUS: Final = (("GENL", "LINK_PREV", "20C", "reference"), ("GENL", "LINK_RELA", "20C", "reference"))
 _OWN_REFERENCE: Final = ("20C_SEME", "20")
 _PREPARED: Final = ("98C_PREP", "moment")
+_CREATED: Final = "AppHdr/CreDt"
 _TRANSACTION: Final = "TxId"
 _HEADER: Final = "header"
 _FIN: Final = "MT"
@@ -390,10 +391,14 @@ class Translator:
                 report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
             else:
                 report.not_carried.append(Entry(leaf.shown, None, leaf.value))
+        prepared = next((entry for entry in again.report.carried if entry.target == _CREATED), None)
+        for leaf in (leaf for leaf in source.heading if leaf.shown == _CREATED and prepared is not None):
+            report.carried.append(Entry(leaf.shown, "/".join(_PREPARED), leaf.value))
+            carried.append(leaf)
         told = {entry.target for entry in report.carried}
         for entry in (*again.report.carried, *again.report.not_carried):
             if entry.source is not None and entry.source not in told and not entry.source.startswith("header/"):
-                report.derived.append(Entry(None, entry.source, entry.value, "as in the original"))
+                report.derived.append(Entry(None, entry.source, entry.value, "the original, cancelled"))
         return carried
 
 
