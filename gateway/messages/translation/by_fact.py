@@ -461,8 +461,9 @@ class FactWriter:
         if len(result.placed) == before:
             empty = next((tag for tag in ("NoSpcfdRsn", "NoRsn") if self._steps(f"{status}/{tag}")), None)
             if empty is None:
-                return f"{self._message.identifier} wants a reason in {status}"
-            self._text(f"{status}/{empty}", _NO_REASON[0], numbers, result)
+                self._put(self._steps(status) or (), form("identifier"), "", None, numbers, result)
+            else:
+                self._text(f"{status}/{empty}", _NO_REASON[0], numbers, result)
         result.said.setdefault((f"{name}.value", value.proprietary or value.value), status)
         return ""
 
@@ -503,19 +504,17 @@ class FactWriter:
             ),
             None,
         )
-        ways = ((reason.code, f"24B_{stated}/reason_code"), (reason.text, "70D_REAS/narrative"))
-        for text, place in ways:
-            if text is None:
+        name = f"{name}.reasons"
+        code = reason.code and self._text(f"{around}/24B_{stated}/reason_code", reason.code, numbers, result)
+        text = code and reason.text and self._text(f"{around}/70D_REAS/narrative", reason.text, numbers, result)
+        for said, found in ((reason.code, code), (reason.proprietary, None), (reason.text, text)):
+            if said is None:
                 continue
-            found = self._text(f"{around}/{place}", text, numbers, result)
-            if found is not None:
-                result.said.setdefault((f"{name}.reasons", text), found)
+            if found:
+                result.said.setdefault((name, said), found)
             else:
-                why = f"{self._message.identifier} has no place for it in {around}"
-                result.why.setdefault((f"{name}.reasons", text), why)
-        if reason.proprietary is not None:
-            why = f"{self._message.identifier} wants the scheme of a proprietary reason"
-            result.why.setdefault((f"{name}.reasons", reason.proprietary), why)
+                why = "a reason with a code, and of a proprietary one the scheme"
+                result.why.setdefault((name, said), f"{self._message.identifier} wants {why}")
 
     def _text(self, path: str, text: str, numbers: dict[int, int], result: Written) -> str | None:
         """Write a text at a path if it fits there; returns the path of the element."""
