@@ -165,8 +165,11 @@ def tell(
         same = field in places and (value == now[field] or not value)
         if same:
             told.add(field)
+        if leaf.tags[0] in _IN_TEXT:
+            continue
+        if same:
             report.carried.append(Entry(leaf.shown, f"{into}/{places[field]}", leaf.value))
-        elif not (id(leaf) in kept or field == _DEFINITION or leaf.tags[0] in _IN_TEXT):
+        elif not (id(leaf) in kept or field == _DEFINITION):
             why = f"FIN has room for {_USER_REFERENCE} characters of set X" if in_fin and field == _IDENTIFIER else None
             report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
     for field, place in places.items():
