@@ -316,6 +316,8 @@ def test_commands_of_a_page_work_one_after_the_other(
     (tmp_path / "reply.xml").write_bytes(REPLY.read_bytes().replace(b"<TxId>", b"<TxIdx>", 1))
     asyncio.run(_fill(load_settings(None, tomllib.loads(CONFIGURATION))))
     for block in blocks(path):
+        if block.language == "fin":
+            (tmp_path / "instruction.fin").write_text(block.text)
         if block.language == "rules":
             (tmp_path / "rules").mkdir(exist_ok=True)
             (tmp_path / "rules" / f"{parse_pack(block.text, _name(path)).name}.rules").write_text(block.text)

@@ -42,6 +42,7 @@ _ROOMS = {
     "simulate": ("simulate", "simulate"),
     "validate": ("messages", "validate"),
     "read": ("read", "read"),
+    "translate": ("translate", "translate"),
     "events": ("events", "app"),
     "schemas": ("schemas", "app"),
     "rules": ("rules", "app"),

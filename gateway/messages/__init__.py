@@ -325,7 +325,7 @@ class Messages:
             raise ConfigError(violation.text, violations=[violation])
         message = self._catalogue.message(definition)
         drops = _NO_DROPS if profile is None else _drops(profile, table)
-        made = (MessageWriter(table, message, sources_of(table), drops), *_around(message))
+        made = (MessageWriter(table, message, sources_of(table), drops), *around(message))
         self._writers[table.name, definition, drops] = made
         return made
 
@@ -379,7 +379,7 @@ def _unknown(profile: Profile, key: str, value: str, known: Iterable[str], what:
     return ConfigError(text, violations=[Violation("configuration_invalid", key, meant, value, text)])
 
 
-def _around(message: MessageDefinition) -> tuple[str, str]:
+def around(message: MessageDefinition) -> tuple[str, str]:
     """Write the tags around what a writer writes: the root with its namespace and, in a document, the message."""
     opening, closing = f'<{message.root} xmlns="{message.namespace}">', f"</{message.root}>"
     if message.root == "Document":

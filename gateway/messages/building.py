@@ -41,12 +41,12 @@ _NOTHING = (None, ())
 _YES_NO = {"yes": True, "no": False}  # the words of the tables for a field that is one or the other
 _IDENTITY = 1  # the place of what the gateway gives among the sources, behind the event
 
-_Place = tuple[tuple[int, int, str, str], ...]
+Place = tuple[tuple[int, int, str, str], ...]
 """Elements on the way to a value: of each the position among its siblings, which one of several it is, and its tags."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class Line:
     """A row ready to be applied: its elements (None: the version has none), where its value and condition stand."""
 
     row: Row
@@ -71,7 +71,7 @@ class _Line:
             if other not in _NOTHING and wanted in (None, other):
                 yield location, value
 
-    def place(self, location: Location) -> _Place:
+    def place(self, location: Location) -> Place:
         """Return the elements down to the value's own; the n-th that repeats belongs to the n-th list."""
         numbers = self._numbers(location)
         return tuple(
@@ -144,7 +144,7 @@ class MessageWriter:
             tuple(EACH if number and isinstance(step, int) else step for number, step in enumerate(condition))
             for condition in conditions
         )
-        self._lines: dict[tuple[int, str], list[_Line]] = {}
+        self._lines: dict[tuple[int, str], list[Line]] = {}
         for line in lines:
             self._lines.setdefault((int(line.location[0]), str(line.location[1])), []).append(line)
         self._seen: dict[int, int] = {}
@@ -169,11 +169,8 @@ class MessageWriter:
         text = "".join([piece if isinstance(piece, str) else piece.form.render(piece.value) for piece in pieces])
         return Written(text, _dropped(pieces))
 
-    def _pieces(self, sources: Sequence[Any]) -> list[Piece]:
-        """Apply the rows to an event: its tags in the order of the schema, with the values between them."""
-        lacking: list[Violation] = []
-        dropped: list[Piece] = []
-        placed: list[tuple[_Place, list[Piece]]] = []
+    def applied(self, sources: Sequence[Any]) -> Iterator[tuple[Line, Location, Any]]:
+        """Yield the lines that apply to an event, each with a value and where that stands; elements or none."""
         given = (
             line
             for (source, name), lines in self._lines.items()
@@ -184,16 +181,24 @@ class MessageWriter:
             if line.steps is None and int(line.location[0]) == _IDENTITY:
                 continue  # what the gateway gives goes where a version has a place for it
             for location, value in line.values(sources):
-                if line.dropped:
-                    dropped.append(Value(location, DROPPED, value))
-                elif line.steps is None or (line.form.codes is not None and value not in line.form.codes):
-                    lacking.append(_violation(self._message, line, value))
-                else:
-                    placed.append((line.place(location), line.pieces(location, value)))
+                yield line, location, value
+
+    def _pieces(self, sources: Sequence[Any]) -> list[Piece]:
+        """Apply the rows to an event: its tags in the order of the schema, with the values between them."""
+        lacking: list[Violation] = []
+        dropped: list[Piece] = []
+        placed: list[tuple[Place, list[Piece]]] = []
+        for line, location, value in self.applied(sources):
+            if line.dropped:
+                dropped.append(Value(location, DROPPED, value))
+            elif line.steps is None or (line.form.codes is not None and value not in line.form.codes):
+                lacking.append(_violation(self._message, line, value))
+            else:
+                placed.append((line.place(location), line.pieces(location, value)))
         if lacking:
             raise BuildError(lacking[0].text, code=lacking[0].code, violations=lacking)
         placed.sort(key=lambda item: item[0])
-        return [*_joined(placed), *dropped]
+        return [*joined(placed), *dropped]
 
     def _learn(self, pieces: Sequence[Piece], sources: Sequence[Any]) -> None:
         """Count a shape; when it has come often enough, make the function that writes it.
@@ -226,10 +231,10 @@ def _dropped(pieces: Sequence[Piece]) -> tuple[str, ...]:
     )
 
 
-def _joined(placed: Sequence[tuple[_Place, list[Piece]]]) -> list[Piece]:
+def joined(placed: Sequence[tuple[Place, list[Piece]]]) -> list[Piece]:
     """Put tags around values that are in the order of the schema; neighbouring texts become one."""
     pieces: list[Piece] = []
-    text, opened = "", _Place()
+    text, opened = "", Place()
     for place_, inner in placed:
         around = place_[:-1]
         shared = 0
@@ -257,7 +262,7 @@ class _Compiler:
         self._drops = drops
         self._names, self._models = list(sources), list(sources.values())
 
-    def line(self, row: Row, steps: tuple[Step, ...] | None) -> _Line:
+    def line(self, row: Row, steps: tuple[Step, ...] | None) -> Line:
         location = self._location(row.field)
         condition = self._location(row.condition[0]) if row.condition else ()
         if condition and condition[0] != location[0]:
@@ -270,7 +275,7 @@ class _Compiler:
         if row.conversion == "amount":
             attribute = definition.attributes[0].name if isinstance(definition, SimpleContentType) else "Ccy"
         dropped = steps is None and not self._drops.isdisjoint(containing(row.field))
-        return _Line(
+        return Line(
             row,
             steps,
             location,
@@ -280,7 +285,7 @@ class _Compiler:
             dropped,
         )
 
-    def check_elements(self, lines: Sequence[_Line]) -> None:
+    def check_elements(self, lines: Sequence[Line]) -> None:
         """Raise where two rows claim one element; a code as text and one of a scheme, in its place, may."""
         claimed: dict[tuple[Step, ...], str] = {}
         for line in lines:
@@ -333,7 +338,7 @@ def containing(field: str) -> list[str]:
     return [field, *(field[:end] for end in ends), *(field[: end + 2] for end in ends if field[end] == "[")]
 
 
-def _violation(message: MessageDefinition, line: _Line, value: object) -> Violation:
+def _violation(message: MessageDefinition, line: Line, value: object) -> Violation:
     row, element, shown = line.row, line.row.elements[0], str(value)[:140]
     if line.steps is not None:
         codes = ", ".join(dict.fromkeys((line.form.codes or {}).values()))

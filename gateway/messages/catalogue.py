@@ -8,6 +8,7 @@ other name is a key of the definition's ``types``. Nothing here touches files: `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -110,6 +111,30 @@ class SimpleType:
 TypeDefinition = ComplexType | SimpleContentType | SimpleType
 
 
+def _misfit(definition: SimpleType, text: str) -> str | None:
+    """Say which facet of a type a text is against: its codes, patterns, or how long it may be."""
+    if definition.codes and text not in definition.codes:
+        return f"one of {', '.join(definition.codes)}"
+    patterns = definition.values("pattern")
+    if patterns and not any(re.fullmatch(pattern, text) for pattern in patterns):
+        return f"the pattern {' or '.join(patterns)}"
+    digits = sum(character.isdigit() for character in text)
+    decimals = len(text.partition(".")[2])
+    for facet, limit in definition.facets:
+        match facet:
+            case "maxLength" if len(text) > int(limit):
+                return f"at most {limit} characters"
+            case "minLength" if len(text) < int(limit):
+                return f"at least {limit} characters"
+            case "totalDigits" if digits > int(limit):
+                return f"at most {limit} digits"
+            case "minInclusive" if text.startswith("-") and not limit.startswith("-"):
+                return f"at least {limit}"
+            case "fractionDigits" if decimals > int(limit):
+                return f"at most {limit} decimals"
+    return None
+
+
 def references(definition: TypeDefinition) -> Iterator[str]:
     """Yield the names of the types, built-in ones left out, that a type refers to."""
     names: Iterable[str]
@@ -141,6 +166,16 @@ class MessageDefinition:
         """Return how a value of a conversion is written in an element of a type; in XML always the same."""
         del type_name
         return conversion
+
+    def objection(self, parent: str, element: str, type_name: str, text: str) -> str | None:
+        """Say what would be right where a text does not fit an element of a type (``parent`` is that around it)."""
+        del parent, element
+        definition = self.types.get(type_name)
+        while isinstance(definition, SimpleType | SimpleContentType):
+            if isinstance(definition, SimpleType) and (said := _misfit(definition, text)) is not None:
+                return said
+            definition = self.types.get(definition.base)
+        return None
 
     def element(self, path: str) -> ElementDefinition | None:
         """Return the element at a path of short tags below the root element, or None when this version lacks it."""

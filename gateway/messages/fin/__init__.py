@@ -18,12 +18,13 @@ from gateway.messages.fin.message import (
     PossibleDuplicate,
     TagBlock,
 )
-from gateway.messages.fin.outgoing import Derived, cancellation, derived, envelope
+from gateway.messages.fin.outgoing import IN_EVENT, Derived, cancellation, derived, envelope, implied
 from gateway.messages.fin.parsing import is_fin, parse, tag_blocks
 from gateway.messages.fin.writing import mark_possible_duplicate, with_trailer, without_trailer, write
 
 __all__ = [
     "ANY_TERMINAL",
+    "IN_EVENT",
     "OWN_TERMINAL",
     "Acknowledgement",
     "BasicHeader",
@@ -44,6 +45,7 @@ __all__ = [
     "cancellation",
     "derived",
     "envelope",
+    "implied",
     "is_fin",
     "is_system_message",
     "join",

@@ -100,10 +100,21 @@ class FinDefinition(MessageDefinition):
     """
 
     marks: Mapping[tuple[str, str], tuple[str, str]]
+    formats: Mapping[str, FieldFormat]
 
     def tags(self, parent: str, element: ElementDefinition) -> tuple[str, str]:
         """Return what begins and what ends an element of a type."""
         return self.marks.get((parent, element.name), ("", ""))
+
+    def objection(self, parent: str, element: str, type_name: str, text: str) -> str | None:
+        """Say what would be right where a text does not fit a component of a field (``parent`` is the field's tag)."""
+        del type_name
+        parts = self.formats[parent].components
+        if element in QUANTITY_TYPES:
+            number = next((n for n, part in enumerate(parts) if part.name == _QUANTITY_TYPE), -1)
+            return parts[number + 1].objection(text)
+        part = next((part for part in parts if part.name == element), None)
+        return None if part is None else part.objection(text)
 
     def conversion(self, conversion: str, type_name: str) -> str:
         """Return how a value of a conversion is written in a component."""
@@ -166,7 +177,9 @@ class _Maker:
         self._types[MESSAGE_TYPE] = SimpleType(MESSAGE_TYPE, "xs:string")
         document = ElementDefinition(message_type, message_type)
         self._types["Document"] = ComplexType("Document", Group("sequence", (document,)))
-        return FinDefinition(message_type, "", "Document", "Document", self._types, self._marks)
+        return FinDefinition(
+            message_type, "", "Document", "Document", self._types, self._marks, self._definitions.formats
+        )
 
     def _sequence(self, sequence: SequenceDefinition, type_name: str, about: str) -> None:
         """Make the type of a sequence; ``about`` is the qualifier that its name says."""

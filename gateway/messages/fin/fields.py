@@ -65,6 +65,13 @@ class Component(NamedTuple):
     type: str
     notation: str
 
+    def objection(self, text: str) -> str | None:
+        """Say what would be right where a text is no such component."""
+        if re.fullmatch(_pattern(_parse(self.notation, [])), text) is None:
+            return in_words(self.notation)
+        check = CHECKS.get(self.type)
+        return None if check is None or check.holds(text) else check.words
+
 
 class Check(NamedTuple):
     """What is asked of a component beyond its characters: the network's error code, and what would be right."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -67,7 +68,7 @@ def derived(event: TradeEvent) -> Derived:
     receiving: Sequence[Party] = getattr(event, "receiving_parties", ())
     place = getattr(event, "place_of_trade", None)
     return Derived(
-        function="PREA" if getattr(event, "hold", None) else "NEWM",
+        function=_HELD if getattr(event, "hold", None) else "NEWM",
         investors=tuple([party_in_fin(one) for one in getattr(event, "investors", ())]),
         market=None if place is None else place.market or place.description,
         payment=payment(event),
@@ -115,6 +116,32 @@ def party_in_fin(party: Party) -> PartyInFin:
         party.declaration_text,
         party.contact_text,
     )
+
+
+_CHAINS: Final = {"delivering_parties": DELIVERING, "receiving_parties": RECEIVING}
+_HELD: Final = "PREA"
+_MARKET_CODE: Final = re.compile("[A-Z0-9]{4}")  # ISO 10383
+IN_EVENT: Final = {"name_and_address": "name"}
+
+
+def implied(said: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...], str, object]]:
+    """Yield what of an event follows from what FIN says: the way back from ``derived``.
+
+    ``said`` are fields of ``Derived``. Each item is the path of a field of the event, the name of what implies it, and
+    its value; of a party with the names of ``PartyInFin``, of which ``IN_EVENT`` says what the event calls them.
+    """
+    if said.get("function") == _HELD:
+        yield ("hold",), "function", True
+    for chain, parts in _CHAINS.items():
+        for number, part in enumerate(part for part in parts if said.get(part) is not None):
+            yield (chain, number), part, said[part]
+    investors = said.get("investors")
+    for number, investor in enumerate(investors if isinstance(investors, tuple | list) else ()):
+        yield ("investors", number), "investors", investor
+    market = said.get("market")
+    if isinstance(market, str):
+        field = "market" if _MARKET_CODE.fullmatch(market) else "description"
+        yield ("place_of_trade", field), "market", market
 
 
 def envelope(own_bic: str, receiver_bic: str, definition: str, reference: str, uetr: str | None, text: str) -> bytes:

@@ -1,0 +1,426 @@
+"""Translate messages between FIN and ISO 20022, or between versions, and say of every value what became of it.
+
+Nothing here knows a pair of messages: a message of ours is read into its event by one mapping table and written by
+another (``by_event``); a message to us is read into facts by one reading table and written from them by another
+(``by_fact``). What neither table has a row for is lost, and the report names it with its path and value. What a value
+is truncated to, or that it cannot be carried, is never left unsaid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from gateway.errors import BuildError, InvalidMessage, Violation
+from gateway.messages import Correspondents, fin, read_fin_mappings, sources_of
+from gateway.messages import around as tags_around
+from gateway.messages.catalogue import Catalogue
+from gateway.messages.data_files import read_tables
+from gateway.messages.judging import Judge, standard
+from gateway.messages.mapping import Table, parse_tables
+from gateway.messages.parsing import ParsedMessage
+from gateway.messages.reading import FIN_HEADER, HEADER, Reader, ReadingTable
+from gateway.messages.reading import parse_table as parse_reading
+from gateway.messages.rules import Rulebook
+from gateway.messages.schema_files import load_rulebook
+from gateway.messages.sources import fields_of
+from gateway.messages.translation import by_event, by_fact
+from gateway.messages.translation import heading as headings
+from gateway.messages.translation.leaves import Leaf, leaves_of, lost
+from gateway.messages.translation.placing import written
+from gateway.messages.translation.report import KINDS, Entry, Kind, Report, Untranslatable
+from gateway.messages.translation.stating import EVENT, Stated, Statement, state
+from gateway.messages.validation import Validator
+from gateway.model.facts import Terms
+
+__all__ = ["KINDS", "Entry", "Kind", "Report", "Translation", "Translator", "Untranslatable"]
+
+_CANCEL: Final = "CANC"
+_FUNCTION: Final = ("GENL", "23G", "function")
+_PREVIOUS: Final = (("GENL", "LINK_PREV", "20C", "reference"), ("GENL", "LINK_RELA", "20C", "reference"))
+_OWN_REFERENCE: Final = ("20C_SEME", "20")
+_PREPARED: Final = ("98C_PREP", "moment")
+_CREATED: Final = "AppHdr/CreDt"
+_TRANSACTION: Final = "TxId"
+_HEADER: Final = "header"
+_FIN: Final = "MT"
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A translated message: its bytes, what it was, what it is, the coverage, and the rules that it only bends."""
+
+    content: bytes
+    source: str
+    definition: str
+    report: Report
+    warnings: tuple[Violation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A message to translate: what it is, its values, and what its header says."""
+
+    parsed: ParsedMessage
+    content: bytes
+    definition: str
+    leaves: list[Leaf]
+    heading: list[Leaf]
+    said: dict[str, tuple[Any, Leaf]]
+
+    @property
+    def is_fin(self) -> bool:
+        return self.definition.startswith(_FIN)
+
+    def stated(self, field: str, value: Any) -> Stated:
+        """Return a value of the new heading, and the element of the header if that says the same."""
+        said, leaf = self.said.get(field, (None, None))
+        return Stated(value, leaf if said == value else None)
+
+    def in_header(self, heading: headings.Heading, definition: str, report: Report) -> list[Leaf]:
+        """Return the elements of FIN's text that say what the header of the other language does; reports them."""
+        if not self.is_fin or definition.startswith(_FIN):
+            return []
+        instants = f"{heading.created_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        found = []
+        for leaf in self.leaves:
+            place = ""
+            if leaf.tags[-2] in _OWN_REFERENCE and leaf.text == heading.business_message_id:
+                place = "BizMsgIdr"
+            elif leaf.tags[-2:] == _PREPARED and leaf.text == instants:
+                place = "CreDt"
+            if place:
+                found.append(leaf)
+                report.carried.append(Entry(leaf.shown, f"AppHdr/{place}", leaf.value))
+        return found
+
+    def text(self, tags: tuple[str, ...]) -> str | None:
+        """Return the text of the first element at a path."""
+        return next((leaf.text for leaf in self.leaves if leaf.tags == tags), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the user wants: the target (None: whatever it is in the other language) and what helps to make it."""
+
+    to: str | None
+    now: datetime
+    truncate: bool
+    original: bytes | None
+    parties: dict[str, str]
+
+    def wants(self, message: str, source: _Source, offers: Callable[[str], bool]) -> bool:
+        """Tell whether a message family, or type, is wanted; ``offers`` says which versions there are of it."""
+        if self.to is None:
+            return message.startswith(_FIN) != source.is_fin
+        return self.to == message or (self.to == _FIN and message.startswith(_FIN)) or offers(self.to)
+
+    def definition(self, message: str, default: str) -> str:
+        """Return the version that is wanted."""
+        return default if message.startswith(_FIN) or self.to in (None, message) else str(self.to)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A message without what stands around it, and its coverage."""
+
+    definition: str
+    text: str
+    report: Report
+    heading: headings.Heading
+    carried: list[Leaf]
+
+
+class Translator:
+    """Translate by the tables of the gateway. Raises ``ConfigError`` where a table is wrong."""
+
+    def __init__(self, catalogue: Catalogue, rulebook: Rulebook | None = None) -> None:
+        self._catalogue = catalogue
+        validator = Validator(catalogue)
+        self._judge = Judge(catalogue, load_rulebook(catalogue) if rulebook is None else rulebook, validator)
+        readings = {**read_tables("reading", ".read"), **read_tables("fin/reading", ".read")}
+        tables = [parse_reading(text, name) for name, text in readings.items()]
+        self._reader = Reader(validator, catalogue, tables)
+        self._readings = [table for table in tables if table.family not in (FIN_HEADER, HEADER)]
+        ((name, text),) = read_tables("translation", ".add").items()
+        self._additions = by_fact.parse_additions(text, name)
+        self._headers = {table.family: table for table in tables if table.family in (FIN_HEADER, HEADER)}
+        mappings = [
+            table for name, text in read_tables("mapping", ".map").items() for table in parse_tables(text, name)
+        ]
+        self._header = next(table for table in mappings if table.events == (_HEADER,))
+        self._tables = [table for table in (*mappings, *read_fin_mappings()) if table is not self._header]
+
+    def translate(
+        self,
+        content: bytes,
+        to: str | None = None,
+        *,
+        now: datetime,
+        truncate: bool = False,
+        original: bytes | None = None,
+        sender: str | None = None,
+        receiver: str | None = None,
+    ) -> Translation:
+        """Translate one message to a message definition, or to what it is in the other language.
+
+        ``original`` is the instruction that a cancellation is about, ``now`` the time for a header that the source has
+        none for; ``sender`` and ``receiver`` are BICs for one that does not name them. With ``truncate``, texts that
+        are too long are cut, and reported.
+
+        Raises ``UnreadableMessage`` or ``InvalidMessage`` for a source that is not valid, ``BuildError``
+        (``translation_unknown``, ``translation_needs_original``, ``translation_needs_parties``), or ``InvalidMessage``
+        where the target wants what the source does not say.
+        """
+        source = self._open(content)
+        parties = {"sender": sender or "", "receiver": receiver or ""}
+        asked = _Asked(to, now, truncate, original, parties)
+        drafts = list(self._by_event(source, asked)) or list(self._by_fact(source, asked))
+        if not drafts:
+            raise self._unknown(source, to)
+        drafts.sort(key=lambda draft: len(draft.report.not_carried) + len(draft.report.truncated))
+        first: Untranslatable | None = None
+        for draft in drafts:  # the one that loses least, of those that can be said at all
+            try:
+                return self._finish(draft, source)
+            except Untranslatable as error:
+                first = first or error
+        assert first is not None
+        raise first
+
+    def _open(self, content: bytes) -> _Source:
+        parsed, _ = self._judge.accept(content, None)
+        definition = parsed.message_definition
+        if definition is None or parsed.document is None:
+            raise BuildError("a header without a document cannot be translated", code="translation_unknown")
+        family = FIN_HEADER if parsed.header_definition == FIN_HEADER else HEADER
+        around = "header" if family == FIN_HEADER else "AppHdr"
+        heading = [] if parsed.header is None else leaves_of(parsed.header, around)
+        said = headings.read(heading, self._headers[family])
+        return _Source(parsed, content, definition, leaves_of(parsed.document[0]), heading, said)
+
+    def _finish(self, draft: _Draft, source: _Source) -> Translation:
+        """Put the heading around a draft, and judge it."""
+        tags = ("", "") if draft.definition.startswith(_FIN) else tags_around(self._catalogue.message(draft.definition))
+        spoken = source.parsed.header_definition
+        if spoken is None or spoken == FIN_HEADER:
+            spoken = self._header.default
+        content = headings.around(
+            draft.heading, draft.definition, draft.text, tags, self._header, self._catalogue.message(spoken)
+        )
+        headings.tell(source.said, source.heading, draft.heading, draft.definition, draft.report, draft.carried)
+        try:
+            _, warnings = self._judge.accept(content, standard(None, "outgoing"))
+        except InvalidMessage as error:
+            if error.code == "message_breaks_rules":  # so did the source, if in another language
+                return Translation(content, source.definition, draft.definition, draft.report, error.violations)
+            text = f"{source.definition} does not say all that {draft.definition} wants: {error.text}"
+            raise Untranslatable(text, error.violations, draft.report) from error
+        return Translation(content, source.definition, draft.definition, draft.report, warnings)
+
+    def _unknown(self, source: _Source, to: str | None) -> BuildError:
+        """Say what a message can become."""
+        anything = _Asked(None, _NEVER, truncate=False, original=None, parties={})
+        others = sorted(
+            {
+                *(table.message for _, table, _ in self._pairs(source, anything)),
+                *(table.family for table in self._readers(source, anything)),
+            }
+        )
+        rule = f"one of {', '.join(others)}" if others else "a message that there are tables for in both languages"
+        text = f"there are no tables to translate {source.definition} to {to or 'the other language'}; expected {rule}"
+        violation = Violation("translation_unknown", "/", rule, to, text)
+        return BuildError(text, code="translation_unknown", violations=[violation])
+
+    # --- by events ------------------------------------------------------------------------------------------------
+
+    def _pairs(self, source: _Source, asked: _Asked) -> Iterator[tuple[Table, Table, bool]]:
+        """Yield the pairs of tables of one kind of event, and whether the message cancels what its table is about."""
+        tables = [table for table in self._tables if _is_of(table, source.definition)]
+        cancels = source.is_fin and source.text(_FUNCTION) == _CANCEL
+        for table in (table for table in tables if not table.copies):
+            kinds = self._cancelling(table) if cancels else table.events
+            for kind in kinds:
+                for target in self._tables:
+                    if kind in target.events and asked.wants(target.message, source, _offers(target)):
+                        yield table, target, cancels
+
+    def _cancelling(self, table: Table) -> list[str]:
+        """Return the kinds of event that are said by repeating a message of a table with another function."""
+        alike = {each.message for each in self._tables if each.events == table.events}
+        return [kind for each in self._tables if each.copies and each.message in alike for kind in each.events]
+
+    def _by_event(self, source: _Source, asked: _Asked) -> Iterator[_Draft]:
+        """Yield what becomes of a message by each pair of mapping tables."""
+        message = self._catalogue.message(source.definition)
+        for table, target, cancels in self._pairs(source, asked):
+            said = state(table, message, source.leaves, sources_of(table))
+            parts = by_event.imply(said) if table.is_fin else {}
+            if cancels:
+                said = _cancelled(said, source)
+                parts = {}
+            if target.copies:
+                draft = self._copy(target, source, asked)
+            elif any(said.value(EVENT, name) != word for name, word in target.case):
+                continue
+            else:
+                draft = self._write(said, parts, target, source, asked)
+            yield draft
+
+    def _write(self, said: Statement, parts: by_event.Parts, target: Table, source: _Source, asked: _Asked) -> _Draft:
+        definition = asked.definition(target.message, target.default)
+        reference = said.value("identity", "transaction_id")
+        heading = headings.heading_of(source.said, definition, reference, asked.now, asked.parties)
+        given: dict[str, Any] = {
+            "identity": {
+                "transaction_id": source.stated("reply.business_message_id", heading.business_message_id),
+                "business_message_id": source.stated("reply.business_message_id", heading.business_message_id),
+                "created_at": source.stated("reply.created_at", heading.created_at),
+                "uetr": source.stated("references.uetr", heading.uetr),
+            },
+            "correspondents": Correspondents(heading.sender, heading.receiver),
+        }
+        report = Report()
+        message = self._catalogue.message(definition)
+        result = by_event.write(said, target, message, given, report, parts, truncate=asked.truncate)
+        result.carried += source.in_header(heading, definition, report)
+        for leaf in lost(source.leaves, result.carried):
+            report.not_carried.append(Entry(leaf.shown, None, leaf.value, result.why.get(id(leaf))))
+        return _Draft(definition, written(result.placed), report, heading, result.carried)
+
+    # --- by facts -------------------------------------------------------------------------------------------------
+
+    def _readers(self, source: _Source, asked: _Asked) -> Iterator[ReadingTable]:
+        """Yield the tables of what a message that is read may become."""
+        table = self._reading(source)
+        if table is None or table.fact is None:
+            return
+        usual = self._additions.becomes.get(table.family) if asked.to is None else None
+        for target in self._readings:
+            if usual is not None and target.family not in usual:
+                continue
+            if target.fact == table.fact and asked.wants(target.family, source, _versions(target)):
+                yield target
+
+    def _reading(self, source: _Source) -> ReadingTable | None:
+        document = source.parsed.document
+        assert document is not None
+        family = source.definition
+        while family:
+            of_family = [table for table in self._readings if table.family == family]
+            if of_family:
+                return next((table for table in of_family if table.is_for(document[0])), None)
+            family = family.rpartition(".")[0]
+        return None
+
+    def _by_fact(self, source: _Source, asked: _Asked) -> Iterator[_Draft]:
+        """Yield what becomes of a message by each reading table that can say its facts."""
+        targets = list(self._readers(source, asked))
+        table = self._reading(source)
+        if not targets or table is None:
+            return
+        reply = self._reader.extract(source.parsed)
+        for target in targets:
+            if not by_fact.says(target, reply):
+                continue
+            definition = asked.definition(target.family, self._newest(target.family))
+            heading = headings.heading_of(source.said, definition, None, asked.now, asked.parties)
+            message = self._catalogue.message(definition)
+            additions = self._additions.needs.get(target.family, ())
+            writer = by_fact.FactWriter(target, message, additions, truncate=asked.truncate)
+            report = Report()
+            identity = {
+                "business_message_id": source.stated("reply.business_message_id", heading.business_message_id),
+                "created_at": source.stated("reply.created_at", heading.created_at),
+            }
+            result = writer.write(reply, identity, report)
+            carried = by_fact.tell(
+                source.leaves, table, self._additions.needs.get(table.family, ()), reply, result, report
+            )
+            carried += source.in_header(heading, definition, report)
+            for leaf in lost(source.leaves, carried):
+                why = by_fact.reason(leaf, table, reply, result)
+                report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
+            yield _Draft(definition, written(result.placed), report, heading, carried)
+
+    def _newest(self, family: str) -> str:
+        if family.startswith(_FIN):
+            return family
+        return max(name for name in self._catalogue.definitions() if name.startswith(f"{family}.001."))
+
+    def _copy(self, target: Table, source: _Source, asked: _Asked) -> _Draft:
+        """Write a cancellation that repeats the original."""
+        if asked.original is None:
+            text = f"{target.message} repeats the instruction that it cancels; give that too"
+            raise BuildError(text, code="translation_needs_original")
+        content = asked.original
+        of_original: list[Entry] = []
+        if not fin.is_fin(content):
+            translated = self.translate(content, _FIN, now=asked.now, truncate=asked.truncate)
+            content = translated.content
+            of_original = [replace(entry, why="of the original") for entry in translated.report.not_carried]
+        original = self._open(content)
+        heading = headings.heading_of(source.said, original.definition, None, asked.now, asked.parties)
+        text = fin.cancellation(content, heading.business_message_id, heading.created_at)
+        report = Report(not_carried=of_original)
+        carried = self._told_again(source, headings.in_fin(heading, original.definition, text), asked, report)
+        return _Draft(original.definition, text, report, heading, carried)
+
+    def _told_again(self, source: _Source, content: bytes, asked: _Asked, report: Report) -> list[Leaf]:
+        """Report what a cancellation says of its source, by reading it back; what else it says is the original's.
+
+        Raises ``BuildError`` (``translation_needs_original``) where it cancels another instruction.
+        """
+        again = self.translate(content, source.definition, now=asked.now)
+        said = {leaf.shown: leaf.value for leaf in self._open(again.content).leaves}
+        places = {entry.target: entry.source for entry in again.report.carried}
+        carried = []
+        for leaf in source.leaves:
+            if said.get(leaf.shown) == leaf.value:
+                target = places.get(leaf.shown) or again.source
+                report.carried.append(Entry(leaf.shown, target, leaf.value))
+                carried.append(leaf)
+            elif leaf.shown in said:
+                why = f"the original says {said[leaf.shown]}"
+                if leaf.tags[-1] == _TRANSACTION:
+                    text = f"the original is another instruction: {said[leaf.shown]}, where {leaf.value} is cancelled"
+                    raise BuildError(text, code="translation_needs_original")
+                report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
+            else:
+                report.not_carried.append(Entry(leaf.shown, None, leaf.value))
+        prepared = next((entry for entry in again.report.carried if entry.target == _CREATED), None)
+        for leaf in (leaf for leaf in source.heading if leaf.shown == _CREATED and prepared is not None):
+            report.carried.append(Entry(leaf.shown, "/".join(_PREPARED), leaf.value))
+            carried.append(leaf)
+        told = {entry.target for entry in report.carried}
+        for entry in (*again.report.carried, *again.report.not_carried):
+            if entry.source is not None and entry.source not in told and not entry.source.startswith("header/"):
+                report.derived.append(Entry(None, entry.source, entry.value, "the original, cancelled"))
+        return carried
+
+
+def _cancelled(said: Statement, source: _Source) -> Statement:
+    """Return what a cancellation states that repeats an instruction: what it names, and the terms of that."""
+    cancels = Statement(constants=[leaf for leaf in source.leaves if leaf.tags == _FUNCTION])
+    for name, kind in fields_of(Terms).items():
+        given = said.fields[EVENT].get("settlement_amount" if name == "amount" else name)
+        if given is not None and isinstance(given, Stated) != bool(kind.models):
+            cancels.fields["instructed"][name] = given
+    for leaf in (leaf for path in _PREVIOUS for leaf in source.leaves if leaf.tags == path):
+        cancels.state("identity", ("transaction_id",), Stated(leaf.text, leaf))
+    return cancels
+
+
+def _is_of(table: Table, definition: str) -> bool:
+    return table.message == definition if table.is_fin else table.offers(definition)
+
+
+def _offers(table: Table) -> Callable[[str], bool]:
+    return (lambda definition: False) if table.is_fin else table.offers
+
+
+def _versions(table: ReadingTable) -> Callable[[str], bool]:
+    return lambda definition: definition.startswith(f"{table.family}.")

@@ -1,0 +1,242 @@
+"""Translate what the gateway builds: read a message into its event by one mapping table, write the event by another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Final, cast
+
+from gateway.messages import Identity, fin, sources_of
+from gateway.messages.building import Line, MessageWriter
+from gateway.messages.catalogue import MessageDefinition
+from gateway.messages.mapping import Table
+from gateway.messages.translation.leaves import Leaf
+from gateway.messages.translation.placing import Placed, changed, objection, path_of, rendered, shortened, too_many
+from gateway.messages.translation.report import Entry, Report
+from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, Tree, make
+from gateway.messages.writing import Location, value_at
+from gateway.model.facts import Terms
+
+FIN: Final = "fin"
+_TEXT: Final = "text"
+
+
+@dataclass(slots=True)
+class Written:
+    """The values of the target in their places, which elements of the source they carry, and what came up."""
+
+    placed: list[Placed] = field(default_factory=list)
+    carried: list[Leaf] = field(default_factory=list)
+    why: dict[int, str] = field(default_factory=dict)  # of a leaf that is not carried, by identity
+    paths: dict[str, str] = field(default_factory=dict)  # of the elements of what the source did not say, by field
+
+
+Parts = dict[tuple[str | int, ...], str]
+"""Of a party in a chain (name of the chain, place in it) the part in which FIN named it."""
+
+
+def imply(said: Statement) -> Parts:
+    """State what of the event follows from what FIN says; returns the parts of the parties."""
+    given = said.fields.get(FIN, {})
+    usual = fin.Derived()
+    for name, inner in given.items():
+        if isinstance(inner, Stated) and inner.leaf is not None and inner.value == getattr(usual, name):
+            said.constants.append(inner.leaf)
+    plain: dict[str, Any] = {}
+    for name, inner in given.items():
+        several = isinstance(inner, dict) and all(isinstance(key, tuple) for key in inner)
+        plain[name] = inner.value if isinstance(inner, Stated) else list(inner.values()) if several else inner
+    parts: Parts = {}
+    for path, name, value in fin.implied(plain):
+        inner = given[name]
+        if isinstance(inner, Stated):
+            said.state(EVENT, path, Stated(value, inner.leaf))
+            continue
+        *around, last = path
+        here = said.fields[EVENT]
+        for step in around:
+            here = here.setdefault(step, {})
+        here[last] = {fin.IN_EVENT.get(each, each): told for each, told in cast("Tree", value).items()}
+        if inner is value:
+            parts[path] = name
+    return parts
+
+
+def _parts_lost(parts: Parts, event: Any, said: Statement) -> Iterator[Entry]:
+    """Yield the parts of parties that the event has no way to say: of a chain it says but the order."""
+    again = fin.derived(event)
+    meant = {path: name for path, name, _ in fin.implied(_fields(again))}
+    for path, part in parts.items():
+        if meant.get(path) != part:
+            where = _where(said.fields[FIN][part])
+            yield Entry(where, None, part, f"a chain says the part by the order, and that says {meant.get(path)}")
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {each.name: getattr(value, each.name) for each in fields(value)}
+
+
+def _trace(event: Any, derived: Any, origins: Origins) -> None:
+    """Note which elements said what FIN says of a party, or of a place, in words of its own."""
+    for path, name, value in fin.implied(_fields(derived)):
+        holder = event
+        for step in path[:-1]:
+            holder = getattr(holder, str(step))
+        if not is_dataclass(value):
+            origins.note(derived, name, origins.leaf(holder, path[-1]))
+            continue
+        party = holder[path[-1]]
+        for each in fields(value):
+            own = fin.IN_EVENT.get(each.name, each.name)
+            said = origins.leaf(party, own)
+            origins.note(
+                value, each.name, said, origins.below(getattr(party, "address", None)) if own != each.name else ()
+            )
+
+
+def _where(tree: Any) -> str | None:
+    """Return the path of the first element below a part of a statement."""
+    while isinstance(tree, dict):
+        tree = next(iter(tree.values()))
+    return tree.leaf.shown if isinstance(tree, Stated) and tree.leaf is not None else None
+
+
+def write(
+    said: Statement,
+    table: Table,
+    message: MessageDefinition,
+    given: Mapping[str, Any],
+    report: Report,
+    parts: Parts,
+    *,
+    truncate: bool,
+) -> Written:
+    """Write by a mapping table what is stated; ``given`` are sources, or fields of the identity, that nobody states.
+
+    What has no place, or does not fit, is in ``why`` of the element that said it; what nobody said is reported.
+    """
+    origins = Origins()
+    types = sources_of(table)
+    objects: dict[str, Any] = {}
+    for name, model in types.items():
+        if name == FIN:
+            objects[name] = fin.derived(objects[EVENT])
+            _trace(objects[EVENT], objects[name], origins)
+        elif name == "identity":
+            objects[name] = make(Identity, {**given[name], **said.fields.get(name, {})}, origins)
+        elif name in given:
+            objects[name] = given[name]
+        else:
+            objects[name] = make(model, said.fields.get(name, {}), origins)
+    if parts:
+        report.not_carried += _parts_lost(parts, objects[EVENT], said)
+    if objects["asked"] == Terms():
+        objects["asked"] = objects["instructed"]
+    sources = list(objects.values())
+    result = Written(carried=list(said.constants))
+    report.carried += [
+        Entry(leaf.shown, message.identifier, leaf.value, "says nothing more") for leaf in said.constants
+    ]
+    writer = MessageWriter(table, message, types)
+    for line, location, value in writer.applied(sources):
+        _one(line, location, value, sources, message, origins, result, report, truncate=truncate)
+    _by_type(table, objects[EVENT], message, origins, result, report)
+    targets = {entry.source: entry.target for entry in report.carried}
+    carried = {id(leaf) for leaf in result.carried}
+    for echo, leaf in said.echoes:
+        if id(leaf) in carried and id(echo) not in carried:
+            report.carried.append(Entry(echo.shown, targets.get(leaf.shown), echo.value))
+            result.carried.append(echo)
+    return result
+
+
+def _one(
+    line: Line,
+    location: Location,
+    value: Any,
+    sources: list[Any],
+    message: MessageDefinition,
+    origins: Origins,
+    result: Written,
+    report: Report,
+    *,
+    truncate: bool,
+) -> None:
+    """Put one value into its place, or say why it has none."""
+    leaf, known, others = _origin(line, location, value, sources, origins)
+    if line.steps is None:
+        if line.row.conversion != "internal":
+            _refuse(result, leaf, f"{message.identifier} has no place for {line.row.field}")
+        return
+    path = path_of(line.steps, line.place(location))
+    whole = value
+    text = rendered(line.form, value.value if line.attribute else value)
+    why = too_many(message, line.steps, line.place(location))
+    if why is None and line.form.codes is not None and value not in line.form.codes:
+        why = f"one of {', '.join(line.form.codes.values())}"
+    why = why or objection(message, line.steps, text)
+    if why is not None and truncate and line.row.conversion == _TEXT:
+        shorter = shortened(message, line.steps, line.form, str(value))
+        if shorter is not None:
+            value, why = shorter, None
+            text = rendered(line.form, value)
+    if why is not None:
+        if leaf is None:
+            report.not_carried.append(Entry(None, path, str(value), f"{message.identifier} wants {why}"))
+        for each in (leaf, *others):
+            _refuse(result, each, f"{message.identifier} wants {why} in {path}")
+        return
+    shown = f"{value.currency} {value.value}" if line.attribute else text
+    result.placed.append(Placed(line.place(location), tuple(line.pieces(location, value)), path, shown))
+    if leaf is None:
+        result.paths[line.row.field] = path
+        entry = Entry(None, path, shown, "follows from the message type" if known else None)
+        (report.carried if known else report.derived).append(entry)
+    elif value != whole:
+        report.truncated += [Entry(each.shown, path, each.value, f"now {shown!r}") for each in (leaf, *others)]
+        result.carried += (leaf, *others)
+    else:
+        why = changed(text, value)
+        report.carried += [Entry(each.shown, path, each.value, why) for each in (leaf, *others)]
+        result.carried += (leaf, *others)
+
+
+def _origin(
+    line: Line, location: Location, value: Any, sources: list[Any], origins: Origins
+) -> tuple[Leaf | None, bool, tuple[Leaf, ...]]:
+    """Return the element that said a value, whether the source said it at all, and what else is in it."""
+    holder = value if line.attribute else value_at(sources, location[:-1])
+    name = "value" if line.attribute else location[-1]
+    return origins.leaf(holder, name), origins.knows(holder, name), origins.others(holder, name)
+
+
+def _refuse(result: Written, leaf: Leaf | None, why: str) -> None:
+    if leaf is not None:
+        result.why.setdefault(id(leaf), why)
+
+
+def _by_type(
+    table: Table, event: Any, message: MessageDefinition, origins: Origins, result: Written, report: Report
+) -> None:
+    """Report what the type of the message says, and what is said by what follows from it."""
+    already = {id(leaf) for leaf in result.carried}
+    for name, word in table.case:
+        leaf = origins.leaf(event, name)
+        if leaf is not None and id(leaf) not in already:
+            report.carried.append(Entry(leaf.shown, message.identifier, leaf.value, f"{name} = {word}"))
+            result.carried.append(leaf)
+    if not table.is_fin:
+        return
+    implied = {
+        path[0]: (name, value) for path, name, value in fin.implied(_fields(fin.derived(event))) if len(path) == 1
+    }
+    for name in (row.field for row in table.rows if row.conversion == "internal"):
+        leaf = origins.leaf(event, name)
+        if leaf is None or id(leaf) in already:
+            continue
+        by, value = implied.get(name, ("", None))
+        if (getattr(event, name) or None) == value:
+            target = result.paths.get(f"{FIN}.{by}", message.identifier)
+            report.derived = [entry for entry in report.derived if entry.target != target]
+            report.carried.append(Entry(leaf.shown, target, leaf.value))
+            result.carried.append(leaf)
