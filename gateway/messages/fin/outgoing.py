@@ -22,13 +22,14 @@ _CANCEL: Final = "CANC"
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What FIN says that follows from an event: the function of the message, the parties of a chain by their part in it.
+    """What FIN says that follows from an event: the function of the message, a payment, parties by their part.
 
     The participant of the depository is the agent; the last is the seller or buyer, the one before it the custodian,
     then come two intermediaries. A chain of one is the agent alone.
     """
 
     function: str = "NEWM"
+    payment: Payment | None = None
     delivering_agent: Party | None = None
     delivering_intermediary_2: Party | None = None
     delivering_intermediary_1: Party | None = None
@@ -39,7 +40,6 @@ class Derived:
     receiving_intermediary_1: Party | None = None
     receivers_custodian: Party | None = None
     buyer: Party | None = None
-    payment: Payment | None = None
 
 
 def derived(event: TradeEvent) -> Derived:
@@ -47,7 +47,7 @@ def derived(event: TradeEvent) -> Derived:
     delivering: Sequence[Party] = getattr(event, "delivering_parties", ())
     receiving: Sequence[Party] = getattr(event, "receiving_parties", ())
     function = "PREA" if getattr(event, "hold", None) else "NEWM"
-    return Derived(function, *_placed(delivering), *_placed(receiving), payment(event))
+    return Derived(function, payment(event), *_placed(delivering), *_placed(receiving))
 
 
 def _placed(chain: Sequence[Party]) -> list[Party | None]:
