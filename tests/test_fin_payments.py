@@ -132,6 +132,7 @@ BUILT: dict[str, tuple[str, dict[str, Any], str | None]] = {
         "MT202COV",
     ),
     "MT292.notice": ("cancel_notice", {"reason": "DUPL", "texts": ["Announced twice"]}, "MT210"),
+    "MT292.minimal": ("cancel_notice", {}, "MT210"),
     "MT195.minimal": ("query_payment_status", {}, "MT103"),
     "MT295.minimal": ("query_payment_status", {}, "MT202"),
 }

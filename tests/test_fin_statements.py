@@ -332,7 +332,9 @@ def test_a_posting_report_is_read_with_balances_and_transactions() -> None:
             description="INVENTED GROUP",
             account=ACCOUNT,
             quantity=Quantity(Decimal(500), "unit"),
+            side="long",
             opening=Quantity(Decimal(1000), "unit"),
+            opening_side="long",
         ),
     )
     [entry] = found.transactions
@@ -345,7 +347,7 @@ def test_a_posting_report_is_read_with_balances_and_transactions() -> None:
     assert read(posted("X").replace(b"PSTA//EUR", b"PSTA//NEUR")).transactions[0].credit_debit == "debit"
 
 
-def test_holdings_are_read_with_their_parts_and_short_ones_are_negative() -> None:
+def test_holdings_are_read_with_their_parts_and_short_ones_say_so() -> None:
     body = (
         "16R:SUBSAFE",
         "16R:FIN",
@@ -362,15 +364,16 @@ def test_holdings_are_read_with_their_parts_and_short_ones_are_negative() -> Non
     general = ("98A::STAT//20260304", "22F::SFRE//DAIL", "22F::STTY//ACCT", "22F::STBA//TRAD")
     found = read(securities("535", *body, general=general, page="2/LAST", flags=("17B::ACTI//Y", "17B::CONS//N")))
     assert (found.kind, found.basis, found.page, found.last_page) == ("accounting_holdings", "traded", "2", True)
-    quantity = {value: Quantity(Decimal(value), "face_amount") for value in ("-1000", "600", "400")}
+    quantity = {value: Quantity(Decimal(value), "face_amount") for value in ("1000", "600", "400")}
     assert found.holdings == (
         Holding(
             isin=ISIN,
             account=ACCOUNT,
-            quantity=quantity["-1000"],
+            quantity=quantity["1000"],
+            side="short",
             available=quantity["600"],
             not_available=quantity["400"],
-            balances=(SubBalance("BLOK", quantity["400"]),),
+            balances=(SubBalance("BLOK", quantity["400"], "long"),),
         ),
     )
 
@@ -447,6 +450,12 @@ def test_pending_transactions_and_postings_say_the_same_in_both_languages() -> N
     other = read(iso.pending(iso.listed("OURS1")))
     assert replace(ours, number="00017") == replace(other, reference=None)
     assert read(posted("OURS1")).transactions == read(iso.postings(iso.posted("OURS1"))).transactions
+
+
+def test_holdings_say_the_same_in_both_languages() -> None:
+    ours = read(holdings({ISIN: "1000", "US0378331005": "N5"}, "20260304"))
+    other = read(iso.holdings({ISIN: "1000", "US0378331005": "-5"}, "2026-03-04", identifier="H1"))
+    assert replace(ours, number=None) == replace(other, reference=None)
 
 
 def test_cash_statements_say_the_same_in_both_languages() -> None:

@@ -8,7 +8,7 @@ SETPRTY that is about DEAG. Names are:
 * of a field tag and qualifier (``98A_SETT``), the tag alone where there is no qualifier or it is in the sequence's name;
 * of a component the name that ``fields.txt`` gives it; of a coded narrative and of a field of a cash statement also
   its parts (``narratives``, ``statements``). A currency before a number is the number's attribute, a minus
-  sign is in the number; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
+  sign is in the number, where no part says it; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
   ``moment`` besides.
 
 Texts are in the form of XML Schema: dates with hyphens, numbers with a point; so reading tables need no second kind of
@@ -314,7 +314,8 @@ def _field_element(field: Field, around: str, *, known: bool, definitions: Defin
     element = Element(field.tag if known else _joined(field.tag, qualifier), path, field.line)
     format_ = definitions.formats[field.tag]
     texts = format_.texts(field.value) or {}
-    sign = "-" if any(part.type == "minus" and part.name in texts for part in format_.components) else ""
+    negative = any(part.type == "minus" and part.name in texts for part in format_.components)
+    sign = "-" if negative and "side" not in PARTS.get(field.tag, ()) else ""
     currency: str | None = None
     kind = ""
     moment: dict[str, str] = {}
