@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from gateway.errors import BuildError, InvalidMessage, MessageError
 from gateway.messages import BuiltMessage, Messages
 from gateway.messages.fin import split
 from gateway.messages.fin.narratives import said as parts_of
+from gateway.messages.mapping import parse_tables
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import parse_event
 from gateway.model.facts import AccountEntry, Amount, PaymentInvestigation, PaymentResolution, PaymentStatus, Reply
@@ -29,7 +31,7 @@ from tests.examples import IDENTITY, encode
 from tests.fin_counterparty import fields, fin_loops, heading, said
 from tests.loops import CHANNEL, OTHER, OWN_BIC, Loops, ledger_url, new_sqlite, party, transaction
 from tests.reference import needs_reference, shared
-from tests.test_payments import NOTICE, PAY, alerts, axis, event, pay, story
+from tests.test_payments import NOTICE, PAY, alerts, axis, entry, event, notification, pay, story
 
 GOLDEN = Path(__file__).parent / "golden" / "fin"
 ACCOUNT = "DE89370400440532013000"
@@ -131,6 +133,7 @@ BUILT: dict[str, tuple[str, dict[str, Any], str | None]] = {
         "MT202COV",
     ),
     "MT292.notice": ("cancel_notice", {"reason": "DUPL", "texts": ["Announced twice"]}, "MT210"),
+    "MT292.minimal": ("cancel_notice", {}, "MT210"),
     "MT195.minimal": ("query_payment_status", {}, "MT103"),
     "MT295.minimal": ("query_payment_status", {}, "MT202"),
 }
@@ -256,6 +259,21 @@ def test_charges_are_stated_by_who_bears_them() -> None:
     assert {"71A:SHA", "71F:EUR5,00"} <= set(shared_)
     assert {"71A:OUR", "71G:EUR5,00"} <= set(ours)
     assert {"71A:BEN", "71F:EUR5,00"} <= set(theirs)
+
+
+def test_a_table_is_for_what_is_given_and_for_what_carried_the_instruction() -> None:
+    text = "event one/1\nversion one\ndefault MT202\n- | a | internal |"
+    cases = "message MT202 when no cover\nmessage MT205 when cover, side = own\nmessage MT292 when original = MT202\n"
+    without, with_, request = parse_tables(cases + text, "any.map")
+    plain, covered = SimpleNamespace(cover=None), SimpleNamespace(cover="x", side="own")
+    assert (without.is_for(plain), without.is_for(covered)) == (True, False)
+    assert (with_.is_for(plain), with_.is_for(covered)) == (False, True)
+    assert not with_.is_for(SimpleNamespace(cover="x", side="other"))
+    assert (request.is_for(plain, "MT202"), request.is_for(plain, "MT103"), request.is_for(plain)) == (
+        True,
+        False,
+        False,
+    )
 
 
 def test_a_request_about_a_message_in_another_language_is_refused() -> None:
@@ -537,6 +555,16 @@ def test_a_confirmation_of_credit_has_every_field_of_an_entry() -> None:
 )
 def test_the_parts_of_a_narrative(tag: str, narrative: str, parts: dict[str, str]) -> None:
     assert parts_of(tag, narrative) == parts
+
+
+def test_a_confirmation_of_debit_says_the_same_in_both_languages() -> None:
+    [(ours, fact)] = messages().read(debited(named="OURS1", uetr=UETR)).facts
+    references = f"<AcctSvcrRef>DEBIT1</AcctSvcrRef><InstrId>OURS1</InstrId><UETR>{UETR}</UETR>"
+    [(theirs, other)] = messages().read(notification(entry("61234.56", references))).facts
+    assert isinstance(fact, AccountEntry)
+    assert isinstance(other, AccountEntry)
+    assert fact == replace(other, entry_reference=None, amount=fact.amount)
+    assert (ours.original_transaction_id, ours.uetr) == (theirs.original_instruction_id, theirs.uetr)
 
 
 # Why samples of other people are refused, by their code; none of them is anything that the gateway reads a fact from.

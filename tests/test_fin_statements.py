@@ -3,6 +3,8 @@
 # ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -27,7 +29,10 @@ from gateway.model.facts import (
     SubBalance,
     TransactionEntry,
 )
+from gateway.reconciliation import positions_of
+from tests import test_statements as iso
 from tests.fin_counterparty import fin_loops, said
+from tests.fin_documents import made_messages, text_of
 from tests.loops import (
     ACCOUNT,
     CHANNEL,
@@ -286,19 +291,6 @@ def pending(*body: str, structure: str = "TRAN", day: str = "20260303", **headin
     return securities("537", *body, general=general, **heading)  # type: ignore[arg-type]  # names of texts
 
 
-PENDING = TransactionEntry(
-    account_owner_transaction_id="OURS1",
-    activity="SETT",
-    movement="deliver",
-    payment="against",
-    isin=ISIN,
-    quantity=Quantity(Decimal(500), "unit"),
-    amount=Amount(Decimal("61234.56"), "EUR"),
-    credit_debit="credit",
-    settlement_date=date(2026, 3, 4),
-)
-
-
 def test_pending_transactions_are_read_alike_by_transaction_and_by_status() -> None:
     reasons = (Reason("LACK"),)
     by_status = pending(
@@ -341,7 +333,9 @@ def test_a_posting_report_is_read_with_balances_and_transactions() -> None:
             description="INVENTED GROUP",
             account=ACCOUNT,
             quantity=Quantity(Decimal(500), "unit"),
+            side="long",
             opening=Quantity(Decimal(1000), "unit"),
+            opening_side="long",
         ),
     )
     [entry] = found.transactions
@@ -354,7 +348,7 @@ def test_a_posting_report_is_read_with_balances_and_transactions() -> None:
     assert read(posted("X").replace(b"PSTA//EUR", b"PSTA//NEUR")).transactions[0].credit_debit == "debit"
 
 
-def test_holdings_are_read_with_their_parts_and_short_ones_are_negative() -> None:
+def test_holdings_are_read_with_their_parts_and_short_ones_say_so() -> None:
     body = (
         "16R:SUBSAFE",
         "16R:FIN",
@@ -371,14 +365,16 @@ def test_holdings_are_read_with_their_parts_and_short_ones_are_negative() -> Non
     general = ("98A::STAT//20260304", "22F::SFRE//DAIL", "22F::STTY//ACCT", "22F::STBA//TRAD")
     found = read(securities("535", *body, general=general, page="2/LAST", flags=("17B::ACTI//Y", "17B::CONS//N")))
     assert (found.kind, found.basis, found.page, found.last_page) == ("accounting_holdings", "traded", "2", True)
-    quantity = {value: Quantity(Decimal(value), "face_amount") for value in ("-1000", "600", "400")}
+    quantity = {value: Quantity(Decimal(value), "face_amount") for value in ("1000", "600", "400")}
     assert found.holdings == (
         Holding(
             isin=ISIN,
-            quantity=quantity["-1000"],
+            account=ACCOUNT,
+            quantity=quantity["1000"],
+            side="short",
             available=quantity["600"],
             not_available=quantity["400"],
-            balances=(SubBalance("BLOK", quantity["400"]),),
+            balances=(SubBalance("BLOK", quantity["400"], "long"),),
         ),
     )
 
@@ -410,6 +406,7 @@ def test_allegements_and_movements_between_balances_are_read() -> None:
     [entry] = read(securities("586", *alleged)).transactions
     assert entry == TransactionEntry(
         account_servicer_transaction_id="THEIRS1",
+        account=ACCOUNT,
         movement="receive",
         payment="against",
         isin=ISIN,
@@ -437,6 +434,7 @@ def test_allegements_and_movements_between_balances_are_read() -> None:
     assert found.transactions == (
         TransactionEntry(
             account_owner_transaction_id="OURS1",
+            account=ACCOUNT,
             isin=ISIN,
             quantity=Quantity(Decimal(500), "unit"),
             settlement_date=date(2026, 3, 4),
@@ -444,6 +442,37 @@ def test_allegements_and_movements_between_balances_are_read() -> None:
             balance_to="BLOK",
         ),
     )
+
+
+def test_pending_transactions_and_postings_say_the_same_in_both_languages() -> None:
+    """Equal facts; a statement of FIN has no reference beside its number, which ISO 20022 writes with five digits."""
+    theirs = (*status("SETT//PEND", "PEND//LACK"), "16S:STAT")
+    ours = read(pending("16R:TRANS", *listed("OURS1"), *theirs, "16S:TRANS"))
+    other = read(iso.pending(iso.listed("OURS1")))
+    assert replace(ours, number="00017") == replace(other, reference=None)
+    assert read(posted("OURS1")).transactions == read(iso.postings(iso.posted("OURS1"))).transactions
+
+
+def test_holdings_say_the_same_in_both_languages() -> None:
+    ours = read(holdings({ISIN: "1000", "US0378331005": "N5"}, "20260304"))
+    other = read(iso.holdings({ISIN: "1000", "US0378331005": "-5"}, "2026-03-04", identifier="H1"))
+    assert replace(ours, number=None) == replace(other, reference=None)
+
+
+def test_cash_statements_say_the_same_in_both_languages() -> None:
+    ours = read(cash("61:260304D61234,56NTRFX", closing="D260304EUR61134,56"))
+    entry = iso.booked("X", side="DBIT")
+    other = read(iso.cash(entry))
+    assert (ours.kind, ours.account, ours.currency) == (other.kind, other.account, other.currency)
+    assert (ours.sequence, ours.statement_date) == (other.sequence, other.statement_date)
+    [one], [two] = ours.entries, other.entries
+    assert (one.amount, one.credit_debit, one.status, one.reversal) == (
+        two.amount,
+        two.credit_debit,
+        two.status,
+        two.reversal,
+    )
+    assert [balance.type for balance in ours.balances] == [balance.type for balance in other.balances]
 
 
 # What the servicer says in FIN is compared like what it says in ISO 20022, whatever language we instruct in.
@@ -495,6 +524,57 @@ async def test_holdings_that_moved_without_a_settlement_are_alerted(loops: Loops
         holdings({ISIN: "900"}, "20260304", reference="HOLDINGS2"),
     )
     assert [code for code, *_ in await differences(loops)] == ["statement_holding_differs"]
+
+
+# --- at random --------------------------------------------------------------------------------------------------------
+
+
+_BALANCE = re.compile(r"^(6[0245][FM]?:)[A-Z]([0-9]{6})[A-Z]{3}")
+_LINE = re.compile(r"^(61:[0-9]{6,10})[A-Z]{1,3}(?=[0-9])")
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "103",
+        "195",
+        "196",
+        "199",
+        "202",
+        "295",
+        "296",
+        "299",
+        "535",
+        "536",
+        "537",
+        "538",
+        "586",
+        "900",
+        "910",
+        "940",
+        "950",
+    ],
+)
+def test_whatever_a_definition_allows_is_read_or_refused_with_a_code(number: str) -> None:
+    count, codes = 0, set[str]()
+    for made in made_messages(f"MT{number}", range(15)):
+        lines = text_of([one.field for one in made])[1:].split("\n:")
+        # Marks that there are, and balances of one currency, as the network asks.
+        lines = [_LINE.sub(r"\1RD", _BALANCE.sub(r"\1C\2EUR", line)) for line in lines]
+        try:
+            reply = messages().read(said(number, *lines))
+        except MessageError as error:
+            codes.add(error.code)
+            continue
+        count += 1
+        for references, fact in reply.facts:
+            assert isinstance(references, References)
+            if isinstance(fact, Statement):
+                assert fact.page_number >= 0
+                assert fact.number is None or int(fact.number) >= 0
+                assert positions_of(fact) is not None
+    assert codes <= {"message_invalid", "definition_not_read", "code_unknown", "value_unrepresentable"}
+    assert count or number in ("103", "202")
 
 
 # --- samples of other people ------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ sequence SETPRTY that is about DEAG. Names are:
 * of a field tag and qualifier (``98A_SETT``), the tag alone where it has none or the sequence's name says it;
 * of a component the name that ``fields.txt`` gives it; of a coded narrative and of a field of a cash statement also
   its parts (``narratives``, ``statements``). A currency before a number is the number's attribute, a minus
-  sign is in the number; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
-  ``moment`` besides. The first element of a message is ``message_type``.
+  sign is in the number, where no part says it; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``,
+  ``DIGI``). A date with a time is ``moment`` besides. The first element of a message is ``message_type``.
 
 Texts are in the form of XML Schema: dates with hyphens, numbers with a point; so reading tables need no second kind of
 conversion. What begins and ends an element (``tags``) is FIN's own: a message is written by the same writer.
@@ -398,6 +398,7 @@ class _Reading:
         if field.tag in PARTS:  # what is in it depends on its text
             texts = {name: self._derive.pin(text) for name, text in texts.items()}
         negative = any(part.type == "minus" and part.name in texts for part in format_.components)
+        signed = negative and "side" not in PARTS.get(field.tag, ())
         currency: str | None = None
         kind = ""
         moment: dict[str, str] = {}
@@ -410,7 +411,7 @@ class _Reading:
                 continue
             number = part.type in _NUMBERS
             if (say := _SAY.get(part.type)) is not None:
-                text = self._derive(_negative if number and negative else say, text)
+                text = self._derive(_negative if number and signed else say, text)
                 moment[part.type] = text
             name = kind if kind and number else part.name
             element.append(Element(name, f"{path}/{part.name}", field.line, text, currency if number else None))

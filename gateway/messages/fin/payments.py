@@ -65,6 +65,7 @@ _CLEARING: Final = {
 
 _NO_REFERENCE: Final = "NONREF"
 _QUERY: Final = "PLEASE ADVISE THE STATUS"
+_CANCEL: Final = "PLEASE CANCEL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def payment(event: TradeEvent) -> Payment | None:
         case NotifyToReceive():
             return _notice(event)
         case CancelPayment() | CancelNotice():
-            return Payment(narrative=_reason(event.reason, event.texts))
+            return Payment(narrative=_reason(event.reason, event.texts) or _CANCEL)
         case QueryPaymentStatus():
             return Payment(narrative=_QUERY)
     return None

@@ -3,7 +3,7 @@
 Balances of cash (60 to 65) say their ISO 20022 type and, at the end of a page, whether it is the last; an entry (61)
 whether it undoes another, its status, its whole transaction code, and the date of its entry with a year; information to
 the owner (86) the references behind code words. Of securities, a page (28E) says whether it is the last, a statement's
-number (13A, 13J) whether it is one, an amount (19A) its direction, a balance (93) its type, a status (25D) its axis.
+number (13A, 13J) whether it is one, an amount (19A) its direction, a balance (93) its type and side, a status (25D) its axis.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "13J": ("ordinal",),
     "19A": ("absolute", "direction"),
     "25D": tuple(_AXES.values()),
-    **dict.fromkeys(("93B", "93C", "93E", "93F"), ("type",)),
+    **dict.fromkeys(("93B", "93C", "93E", "93F"), ("type", "side")),
 }
 """The parts of each field, in the order in which they come.
 
 A balance's currency is a component already, beside its amount; the absolute amount has that of its amount.
+Where there is a side, the number has no sign.
 """
 
 
@@ -75,6 +76,7 @@ def _of_securities(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, st
             yield _AXES[qualifier], texts.get("status_code", "")
     else:
         yield "type", qualifier
+        yield "side", "short" if "sign" in texts else "long"
 
 
 def _booked(value_date: str, entry_date: str) -> str | None:
