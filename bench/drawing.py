@@ -19,6 +19,8 @@ _RATIOS = (
     (("messages", "comparisons", "read_confirmation"), "read sese.025, validated", "libxml2 parses and validates it"),
     (("messages", "comparisons", "read_status_advice"), "read sese.024, validated", "libxml2 parses and validates it"),
     (("messages", "comparisons", "rules"), "rules on sese.023 (standard, csdr, smpg)", "libxml2 validates it"),
+    (("messages", "comparisons", "fin_read"), "read MT541, validated", "libxml2 parses and validates its sese.023"),
+    (("messages", "comparisons", "fin_build"), "build MT541", "libxml2 parses and validates its sese.023"),
     (("path", "sqlite"), "whole path, SQLite, embedded broker", "native floor"),
     (("path", "postgresql"), "whole path, PostgreSQL, Apache Kafka", "native floor"),
     (("processes",), "processor time, two processes", "one process"),

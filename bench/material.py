@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gateway.model.profile import KafkaCarrier, Profile
+from gateway.model.events import TradeEvent, parse_event
+from gateway.model.profile import KafkaCarrier, Language, Profile
 from gateway.model.references import business_message_id, transaction_id
 from gateway.model.transitions import Dialogue
 
@@ -18,14 +19,21 @@ SOURCE = "equities-desk"
 # Dates to come, whenever it is measured: what is past its date has a further entry in its history each day.
 TRADED = datetime.now(UTC).date()
 SETTLES = TRADED + timedelta(days=7)
+_NOT_IN_FIN = ("unique_transaction_identifier", "eligible_as_collateral", "modification_cancellation_allowed")
 _ALLOCATIONS = 7  # of a block
 CONFIRMATION, STATUS_ADVICE = "sese.025.001.12", "sese.024.001.13"
 
 
-def profile(bic: str = CUSTODIAN) -> Profile:
+def profile(bic: str = CUSTODIAN, language: Language = "iso20022") -> Profile:
     """Return the counterparty's profile with the versions that are the default."""
     carrier = KafkaCarrier(outbound_topic="out", inbound_topic="in")
-    return Profile(bic=bic, name="Custodian", channel=carrier)
+    return Profile(bic=bic, name="Custodian", channel=carrier, language=language)
+
+
+def in_fin(content: bytes) -> TradeEvent:
+    """Return an event with what FIN has a place for."""
+    value = json.loads(content)
+    return parse_event(json.dumps({name: said for name, said in value.items() if name not in _NOT_IN_FIN}).encode())
 
 
 def event() -> dict[str, Any]:

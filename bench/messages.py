@@ -17,6 +17,7 @@ from lxml import etree
 from bench import material
 from bench.floor import Judge
 from gateway.messages import Identity, Messages
+from gateway.messages.catalogue import Catalogue
 from gateway.messages.parsing import ParsedMessage
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_files import load_calendars, load_catalogue, load_rulebook
@@ -77,7 +78,7 @@ def measure(slices: int, only: str | None = None) -> dict[str, Any]:
     def judge_at_length(message: ParsedMessage) -> None:
         rulebook.judge(message, PACKS, "outgoing")
 
-    comparisons: dict[str, tuple[str, str, float | None, Work, Sequence[Item], Work, Sequence[Item]]] = {
+    comparisons: dict[str, Comparison] = {
         "build": (
             "build and serialise sese.023",
             "libxml2 validates it",
@@ -133,6 +134,7 @@ def measure(slices: int, only: str | None = None) -> dict[str, Any]:
         _validate,
         parsed,
     )
+    comparisons |= _fin(catalogue, instructed, judge, outgoing)
     if only is not None:
         comparisons = {only: comparisons[only]}
     results: dict[str, Any] = {
@@ -157,6 +159,32 @@ def measure(slices: int, only: str | None = None) -> dict[str, Any]:
             "native_microseconds": round(median(b for _, b in rounds), 1),
         }
     return results
+
+
+Comparison = tuple[str, str, float | None, Work, Sequence[Item], Work, Sequence[Item]]
+
+
+def _fin(
+    catalogue: Catalogue, instructed: Sequence[tuple[TradeEvent, Identity]], judge: Work, outgoing: Sequence[bytes]
+) -> dict[str, Comparison]:
+    """Compare the same trades in SWIFT FIN with what libxml2 takes for them in ISO 20022."""
+    profile = material.profile(language="fin")
+    messages = Messages(catalogue, [profile], material.OWN_BIC)
+    unvalidated = _Unvalidated(catalogue, [profile], material.OWN_BIC)
+    events = map(material.in_fin, material.events(VARIETY, "bench"))
+    carried = [(event, identity) for event, (_, identity) in zip(events, instructed, strict=True)]
+    received = [messages.build(event, profile, identity).content for event, identity in carried]
+    for content in received:
+        messages.read(content)
+
+    def build(item: tuple[TradeEvent, Identity]) -> object:
+        return unvalidated.build(item[0], profile, item[1])
+
+    against = "libxml2 parses and validates its sese.023"
+    return {
+        "fin_read": ("read MT541 into facts, validated", against, 1.0, messages.read, received, judge, outgoing),
+        "fin_build": ("build MT541", against, 0.2, build, carried, judge, outgoing),
+    }
 
 
 def _reply(definition: str, identity: Identity) -> bytes:

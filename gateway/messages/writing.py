@@ -52,7 +52,10 @@ def decimal(value: Decimal) -> str:
 
 def comma(value: Decimal) -> str:
     """Write a number as FIN does: with a decimal comma, whole numbers too, without its sign."""
-    text = f"{abs(value):f}".replace(".", ",")
+    text = str(value)
+    if "E" in text:
+        text = format(value, "f")
+    text = text.replace(".", ",").lstrip("-")
     return text if "," in text else f"{text},"
 
 
@@ -66,6 +69,8 @@ def lines(text: str, width: int) -> str:
 
     More lines than the field has are the matter of whoever judges the message.
     """
+    if len(text) <= width and "\n" not in text:
+        return text
     written: list[str] = []
     for line in text.splitlines():
         rest = line

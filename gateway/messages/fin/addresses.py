@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _BIC = re.compile("[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
@@ -13,6 +14,7 @@ ANY_TERMINAL: Final = "X"  # as a receiver is addressed
 OWN_TERMINAL: Final = "A"  # as a sender's first terminal is called
 
 
+@lru_cache(maxsize=1024)  # a few correspondents, again and again
 def logical_terminal(bic: str, terminal: str = ANY_TERMINAL) -> str:
     """Return the address of a BIC of 8 or 11 characters; raises ``ValueError`` for anything else."""
     if not _BIC.fullmatch(bic) or not re.fullmatch("[A-Z0-9]", terminal):

@@ -23,7 +23,7 @@ _FUNCTION, _REFERENCE = "23G", "20C"
 _CANCEL: Final = "CANC"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes three times as long to make
 class PartyInFin:
     """A party as FIN states it: name and address are one text of lines, the others as in ``Party``."""
 
@@ -38,7 +38,7 @@ class PartyInFin:
     contact_text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Derived:
     """What FIN says that follows from an event: the function of the message, the parties of a chain by their part.
 
@@ -64,16 +64,15 @@ class Derived:
 
 def derived(event: TradeEvent) -> Derived:
     """Return what follows from an event."""
-    delivering: Sequence[Party] = getattr(event, "delivering_parties", ())
-    receiving: Sequence[Party] = getattr(event, "receiving_parties", ())
-    place = getattr(event, "place_of_trade", None)
+    said = event.__dict__  # a model's own look-up of attributes takes longer
+    place = said.get("place_of_trade")
     return Derived(
-        function=_HELD if getattr(event, "hold", None) else "NEWM",
-        investors=tuple([party_in_fin(one) for one in getattr(event, "investors", ())]),
+        function=_HELD if said.get("hold") else "NEWM",
+        investors=tuple([party_in_fin(one) for one in said.get("investors", ())]),
         market=None if place is None else place.market or place.description,
         payment=payment(event),
-        **_placed(DELIVERING, delivering),
-        **_placed(RECEIVING, receiving),
+        **_placed(DELIVERING, said.get("delivering_parties", ())),
+        **_placed(RECEIVING, said.get("receiving_parties", ())),
     )
 
 
@@ -101,20 +100,21 @@ def _placed(parts: Sequence[str], chain: Sequence[Party]) -> dict[str, PartyInFi
 
 def party_in_fin(party: Party) -> PartyInFin:
     """Return a party as FIN states it."""
-    name = party.name
-    if name is not None and party.address is not None:
-        place = (party.address.post_code, party.address.town, party.address.country)
-        name = "\n".join([name, *party.address.lines, " ".join(part for part in place if part)])
+    said = party.__dict__
+    name, address = said["name"], said["address"]
+    if address is not None:
+        place = (address.post_code, address.town, address.country)
+        name = "\n".join([name, *address.lines, " ".join(part for part in place if part)])
     return PartyInFin(
-        party.bic,
-        party.proprietary,
+        said["bic"],
+        said["proprietary"],
         name,
-        party.lei,
-        getattr(party, "nationality", None),
-        party.safekeeping_account,
-        party.processing_reference,
-        party.declaration_text,
-        party.contact_text,
+        said["lei"],
+        said.get("nationality"),
+        said["safekeeping_account"],
+        said["processing_reference"],
+        said["declaration_text"],
+        said["contact_text"],
     )
 
 
