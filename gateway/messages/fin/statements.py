@@ -3,7 +3,8 @@
 Balances of cash (60 to 65) say their ISO 20022 type and, at the end of a page, whether it is the last; an entry (61)
 whether it undoes another, its status, its whole transaction code, and the date of its entry with a year; information to
 the owner (86) the references behind code words. Of securities, a page (28E) says whether it is the last, a statement's
-number (13A, 13J) whether it is one, an amount (19A) its direction, a balance (93) its type and side, a status (25D) its axis.
+number (13A, 13J) whether it is one, an amount (19A) its direction, a balance (93) its type and side, a status (25D) its
+axis.
 """
 
 from __future__ import annotations
