@@ -71,9 +71,9 @@ def _show(
         facts = [] if reply is None else [_record(references, fact) for references, fact in reply.facts]
         print(json.dumps({"file": file, "content": said, "facts": facts}, ensure_ascii=False))
         return
-    for name, content in said.items():
+    for name, elements in said.items():
         print(name)
-        for line in _outline(content, 1):
+        for line in _outline(elements, 1):
             print(line)
     if reply is None:
         print(f"no facts: {why}")
