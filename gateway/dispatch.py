@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gateway.dispatch")
 
 ACTOR = "gateway"
+_TAKEN_BACK = (Delivery.REFUSED, Delivery.PARKED)
 
 
 class LeaseLost(GatewayError):
@@ -204,6 +205,8 @@ class Dispatch:
         evidence = f"{send.business_message_id}/{number}"
         if isinstance(outcome, Sent):
             unit.end_attempt(send.document_id, number, "sent", None, outcome.reference)
+            if row.state.delivery in _TAKEN_BACK and send.role not in REQUESTS:
+                return  # the network's refusal has overtaken the carrier's word
             unit.set_outbox(send.document_id, OutboxState.DONE, number, send.in_doubt)
             if send.role in REQUESTS:
                 cause = Cause("send", evidence, send.message_definition)

@@ -107,7 +107,8 @@ class Preparation:
         try:
             definition = self._messages.definition_for(parsed, profile)
             message_id = business_message_id(transaction, parsed.event_id, definition)
-            identity = Identity(transaction, message_id, now, **parsed.names(transaction))
+            names = parsed.names(transaction)
+            identity = Identity(transaction, message_id, now, names.get("uetr"), names.get("end_to_end_id"))
             built = self._messages.build(parsed, profile, identity)
         except GatewayError as error:
             return Prepared(event, parsed, profile, transaction, failure=error, row=row)

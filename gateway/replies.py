@@ -29,6 +29,7 @@ from gateway.errors import (
     Violation,
 )
 from gateway.messages import Messages
+from gateway.messages.fin import messages_in
 from gateway.messages.header import without_header
 from gateway.model.facts import (
     AccountEntry,
@@ -38,10 +39,12 @@ from gateway.model.facts import (
     Difference,
     Fact,
     ForeignExchangeStatus,
+    MessageRejection,
     Receipt,
     References,
     Reply,
     SettlementConfirmation,
+    SettlementInstruction,
     State,
     Statement,
     SystemEvent,
@@ -49,7 +52,7 @@ from gateway.model.facts import (
 from gateway.model.reports import Cause
 from gateway.pace import Backoff, Clock, Signals
 from gateway.statements import Statements
-from gateway.store import ArchiveState, InstructionRow, Ledger, Parking, Unit, WaitingReply
+from gateway.store import ArchiveState, InstructionRow, Ledger, OutboxState, Parking, Unit, WaitingReply
 from gateway.transports import Incoming, Transport
 
 if TYPE_CHECKING:
@@ -151,15 +154,15 @@ class Replies:
 
     async def _archive(self, transport: Transport, incoming: Sequence[Incoming]) -> None:
         passed("replies.received")
-        rows = [(item.carrier_key, item.content, hashlib.sha256(item.content).digest()) for item in incoming]
+        rows = [(key, content, hashlib.sha256(content).digest()) for item in incoming for key, content in _cut(item)]
         numbers = await self._ledger.write(
-            self._clock(), lambda unit: unit.archive(self._channel, rows), size=len(incoming)
+            self._clock(), lambda unit: unit.archive(self._channel, rows), size=len(rows)
         )
-        for item, number in zip(incoming, numbers, strict=True):
+        for (carrier_key, content, _), number in zip(rows, numbers, strict=True):
             if number is None:
-                log.info("reply.repeated_bytes", channel=self._channel, carrier_key=item.carrier_key)
+                log.info("reply.repeated_bytes", channel=self._channel, carrier_key=carrier_key)
             elif len(self._fresh) < _FRESH:  # what does not fit is found in the archive
-                self._fresh.append(WaitingReply(number, item.content, item.carrier_key))
+                self._fresh.append(WaitingReply(number, content, carrier_key))
         passed("replies.archived")
         await transport.acknowledge(incoming)
         passed("replies.acknowledged")
@@ -289,6 +292,11 @@ class Replies:
             return self._park(unit, item, MessageError(text, code="reply_conflict"))
         if reply.stated_definition not in (None, reply.message_definition):
             return self._park(unit, item, _misstated(reply))
+        if any(isinstance(fact, SettlementInstruction) for _, fact in reply.facts):
+            text = (
+                f"{reply.message_definition} instructs a settlement; the gateway instructs, and takes no instructions"
+            )
+            return self._park(unit, item, MessageError(text, code="instruction_not_taken"))
         reply = self._allegements.told_apart(reply, tuple(candidates.values()))
         if any(isinstance(fact, Alleged | SystemEvent) for _, fact in reply.facts):
             return self._begin(unit, item, reply, candidates)
@@ -325,8 +333,10 @@ class Replies:
             others = lifecycle.alert("entries_unknown", f"{len(foreign)} of {len(reply.facts)}.")
             steps[-1] = row, replace(advance, alerts=(*advance.alerts, others)), references
         alerts: list[Alert] = []
-        for row, advance, references in steps:
+        for (row, advance, references), (_, fact, correlated) in zip(steps, found, strict=True):
             alerts += self._move(unit, item, reply, row, advance, references)
+            if isinstance(fact, MessageRejection) and fact.by_network:
+                self._take_back(unit, row, correlated.names, advance)
         number = found[0][2].candidate.instruction_id
         row = unit.lock([number])[number]
         if unknown:
@@ -394,6 +404,42 @@ class Replies:
         assert statement is not None
         self._finish(unit, item, ArchiveState.APPLIED, statement.id)
         return Applied("applied", item, statement.transaction_id, statement.headline, alerts=tuple(alerts))
+
+    def _take_back(self, unit: Unit, row: InstructionRow, message_id: str | None, advance: lifecycle.Advance) -> None:
+        """Park the message that the network refused, where that moved its delivery: it may be sent again, or given up.
+
+        An earlier attempt of it that is in doubt may have arrived, whatever was said of this one.
+        """
+        if not any(change.axis == "delivery" for change in advance.changes):
+            return
+        document, attempts, in_doubt = unit.sent_document(row.id, message_id)
+        unit.set_outbox(document, OutboxState.PARKED, attempts, in_doubt)
+        if in_doubt and row.state.delivery is Delivery.REFUSED:
+            doubtful = lifecycle.advance_delivery(row.state, Delivery.PARKED)
+            unit.move(
+                row,
+                doubtful.state,
+                lifecycle.headline(doubtful.state),
+                action="parked",
+                actor=self._channel,
+                cause=Cause("send", message_id or row.transaction_id),
+                changes=doubtful.changes,
+            )
+        (alert,) = (alert for alert in advance.alerts if alert.code == "network_refused")
+        unit.park(
+            Parking(
+                stage="send",
+                code=alert.code,
+                text=alert.text,
+                origin=f"{self._channel}/{message_id or row.transaction_id}",
+                source=row.source,
+                trade_id=row.trade_id,
+                instruction_number=row.instruction_number,
+                counterparty=self._channel,
+                document_id=document,
+                instruction_id=row.id,
+            )
+        )
 
     def _stranger(self, reply: Reply, does: str) -> MessageError | None:
         """Say that a message which names nothing of ours is not from this channel's counterparty, if so."""
@@ -526,6 +572,14 @@ class Replies:
             code=result.code,
             alerts=[alert.code for alert in result.alerts] or None,
         )
+
+
+def _cut(item: Incoming) -> list[tuple[str, bytes]]:
+    """Return what is archived of one thing that the carrier brought, each with a key of its own: its messages."""
+    pieces = messages_in(item.content)
+    if len(pieces) == 1:
+        return [(item.carrier_key, item.content)]
+    return [(f"{item.carrier_key}#{number}", piece) for number, piece in enumerate(pieces, 1)]
 
 
 def _not_of_dialogue(reply: Reply, row: InstructionRow, belonging: Sequence[str]) -> IllegalTransition:

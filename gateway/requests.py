@@ -33,7 +33,7 @@ def ask(
     Raises IllegalTransition where the dialogue has no way for it now, BuildError or InvalidMessage where the message
     cannot be built; then nothing was recorded.
     """
-    original_id, original_definition, original = unit.first_document(row) or (None, None, None)
+    original_id, original_definition, original, original_created_at = unit.first_document(row) or (None,) * 4
     definition = messages.definition_for(event, profile, original_definition)
     message_id = business_message_id(row.transaction_id, event.event_id, definition)
     evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=event.role)
@@ -47,6 +47,7 @@ def ask(
         unit.now,
         original_message_id=original_id,
         original_definition=original_definition,
+        original_created_at=original_created_at,
         **unit.references_of(row),
     )
     built = messages.build(event, profile, identity, instructed=in_force, original=original)

@@ -402,7 +402,7 @@ def test_every_answer_of_every_scenario_is_valid_in_the_version_asked_for(versio
         "sese.031",
         "sese.032",
     }
-    expected |= {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "garbage"}
+    expected |= {"setr.027", "setr.029", "setr.030", "setr.044", "admi.002", "admi.007", "garbage"}
     expected |= {"pacs.002", "pacs.004", "camt.029", "camt.054"}
     expected |= {"semt.014", "semt.015", "sese.034", "sese.035", "sese.039", "semt.020", "semt.001"}
     expected |= {"semt.018", "admi.004"}

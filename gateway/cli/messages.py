@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 _MANY: Final = 400  # files from which on starting a process for each core pays
 _CHUNK: Final = 50  # files a process takes at a time
 _MAX_BYTES: Final = 1_000_000
+_SUFFIXES: Final = (".xml", ".fin", ".rje")
 
 _Judged = tuple[str, "Verdict"]
 
 
 def validate(
-    paths: Annotated[list[Path], typer.Argument(metavar="FILE...", help="message files; folders: every .xml in them")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="message files; folders: every .xml, .fin and .rje in them")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
     max_bytes: Annotated[int, typer.Option(min=1, help="the largest message accepted")] = _MAX_BYTES,
     profile: Annotated[
@@ -50,16 +53,20 @@ def validate(
         typer.Option(envvar="GATEWAY_SCHEMAS__DIRECTORY", help="the folder of your own schemas"),
     ] = None,
 ) -> None:
-    """Validate message files against their schemas, and against rules where asked; exit 0 only if all are valid."""
+    """Validate message files against their schemas, and against rules where asked; exit 0 only if all are valid.
+
+    A file may hold several FIN messages: each is judged by itself, and named FILE#NUMBER.
+    """
     files = [file for path in paths for file in _files(path)]
     court = _court(profile or [], direction, config, user_directory, max_bytes)
-    invalid = 0
+    invalid = number = 0
     for number, (file, verdict) in enumerate(_judge_all(files, court), 1):
         invalid += not verdict.valid
         _show_json(file, verdict) if as_json else _show(file, verdict)
         _progress(number, len(files), invalid)
     if not as_json:
-        print(f"{len(files)} files, {len(files) - invalid} valid, {invalid} not valid")
+        counted = f"{len(files)} files" if number == len(files) else f"{number} messages of {len(files)} files"
+        print(f"{counted}, {number - invalid} valid, {invalid} not valid")
     if invalid:
         raise typer.Exit(1)
 
@@ -68,7 +75,7 @@ def _files(path: Path) -> Iterable[Path]:
     """Return the files a path stands for; one that is not there is returned too, to be reported like the others."""
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".xml" and file.is_file())
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
     return found or [path]
 
 
@@ -129,7 +136,7 @@ def _judge_all(files: Sequence[Path], court: _Court) -> Iterator[_Judged]:
     if len(files) < _MANY or cores == 1:
         judge = court.open()
         for file in files:
-            yield _judge(judge, file, court)
+            yield from _judge(judge, file, court)
         return
     court.open()  # what is imported now is there after the fork
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
@@ -154,22 +161,36 @@ def _start(court: _Court) -> None:
 
 def _judge_chunk(files: Sequence[Path]) -> list[_Judged]:
     judge, court = _process["judge"]
-    return [_judge(judge, file, court) for file in files]
+    return [judged for file in files for judged in _judge(judge, file, court)]
 
 
-def _judge(judge: Judge, file: Path, court: _Court) -> _Judged:
+def _judge(judge: Judge, file: Path, court: _Court) -> Iterator[_Judged]:
+    from gateway.messages.fin import messages_in
     from gateway.messages.validation import Verdict
 
     try:
         if file.is_dir():
-            violation = _unreadable("no .xml file in this folder", "a folder with .xml files")
-            return str(file), Verdict(None, None, (violation,))
+            violation = _unreadable("no .xml, .fin or .rje file in this folder", "a folder with such files")
+            yield str(file), Verdict(None, None, (violation,))
+            return
         with file.open("rb") as opened:
             content = opened.read(court.max_bytes + 1)  # one more shows that it is too large, without reading the rest
-        return str(file), judge.check(content, court.standard)
     except OSError as error:
         violation = _unreadable(error.strerror or str(error), "a file that can be read")
-        return str(file), Verdict(None, None, (violation,))
+        yield str(file), Verdict(None, None, (violation,))
+        return
+    pieces = messages_in(content)
+    if len(pieces) == 1:
+        yield str(file), judge.check(content, court.standard)
+        return
+    place = 0
+    for number, piece in enumerate(pieces, 1):
+        start = content.index(piece, place)
+        verdict = judge.check(piece, court.standard)
+        above = content.count(b"\n", 0, start)  # lines are those of the file
+        violations = tuple(replace(one, line=one.line and one.line + above) for one in verdict.violations)
+        yield f"{file}#{number}", replace(verdict, violations=violations)
+        place = start + len(piece)
 
 
 def _unreadable(reason: str, rule: str) -> Violation:

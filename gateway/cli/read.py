@@ -12,6 +12,9 @@ import msgspec
 import typer
 
 if TYPE_CHECKING:
+    from gateway.messages.catalogue import Catalogue
+    from gateway.messages.reading import Reader
+    from gateway.messages.validation import Validator
     from gateway.model.facts import Reply
 
 
@@ -25,12 +28,12 @@ def read(
 ) -> None:
     """Show everything that a valid message says, and the facts that are read from it.
 
-    Exit 2 with the reason for one that is not valid.
+    Of a file of several FIN messages, each in turn. Exit 2 with the reason for one that is not valid.
     """
-    from gateway.errors import GatewayError, UnreadableMessage
-    from gateway.messages.content import content_of
+    from gateway.errors import GatewayError
     from gateway.messages.data_files import read_tables
-    from gateway.messages.reading import Reader, invalid, parse_table
+    from gateway.messages.fin import messages_in
+    from gateway.messages.reading import Reader, parse_table
     from gateway.messages.schema_files import load_catalogue
     from gateway.messages.validation import Validator
 
@@ -40,23 +43,37 @@ def read(
         raise GatewayError(f"{file}: {error.strerror or error}", code="file_unreadable") from error
     catalogue = load_catalogue(user_directory)
     validator = Validator(catalogue)
-    parsed = validator.parse(given)
+    texts = {**read_tables("reading", ".read"), **read_tables("fin/reading", ".read")}
+    reader = Reader(validator, catalogue, [parse_table(text, name) for name, text in texts.items()])
+    for piece in messages_in(given):
+        _show(str(file), piece, catalogue, validator, reader, as_json=as_json)
+
+
+def _show(
+    file: str, content: bytes, catalogue: Catalogue, validator: Validator, reader: Reader, *, as_json: bool
+) -> None:
+    from gateway.errors import UnreadableMessage
+    from gateway.messages.content import content_of
+    from gateway.messages.reading import invalid
+
+    parsed = validator.parse(content)
     if not validator.is_valid(parsed):
         raise invalid(parsed, validator)
     said = {name: content_of(catalogue.message(name), element) for name, element in parsed.parts}
-    tables = [parse_table(text, name) for name, text in read_tables("reading", ".read").items()]
+    if parsed.message_definition and parsed.document is not None and not said:  # a FIN message
+        said = {parsed.message_definition: _elements(parsed.document[0])}
     reply: Reply | None = None
     try:
-        reply = Reader(validator, catalogue, tables).extract(parsed)
+        reply = reader.extract(parsed)
     except UnreadableMessage as error:
         why = error.text
     if as_json:
         facts = [] if reply is None else [_record(references, fact) for references, fact in reply.facts]
-        print(json.dumps({"file": str(file), "content": said, "facts": facts}, ensure_ascii=False))
+        print(json.dumps({"file": file, "content": said, "facts": facts}, ensure_ascii=False))
         return
-    for name, content in said.items():
+    for name, elements in said.items():
         print(name)
-        for line in _outline(content, 1):
+        for line in _outline(elements, 1):
             print(line)
     if reply is None:
         print(f"no facts: {why}")
@@ -66,6 +83,20 @@ def read(
         print(f"read as {record.pop('fact')}")
         for line in _outline(record, 1):
             print(line)
+
+
+def _elements(element: Any) -> dict[str, Any]:
+    """Return the elements of a FIN message as nested values; one that is there several times is a list."""
+    found: dict[str, Any] = {}
+    for child in element:
+        name, currency = child.tag.rpartition("}")[2], child.get("Ccy")
+        value = _elements(child) if len(child) else child.text
+        value = value if currency is None else {"value": value, "@Ccy": currency}
+        if name in found:
+            earlier = found[name]
+            value = [*earlier, value] if isinstance(earlier, list) else [earlier, value]
+        found[name] = value
+    return found
 
 
 def _record(references: Any, fact: Any) -> dict[str, Any]:

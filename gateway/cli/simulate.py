@@ -47,6 +47,9 @@ def simulate(
         list[str] | None,
         typer.Option(help="a definition to answer with, sese.024.001.10 or head.001.001.02; repeatable"),
     ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="what it speaks; iso20022 or fin; otherwise as the configuration says")
+    ] = None,
     delay: Annotated[str, typer.Option(help="seconds between answers: MIN,MAX or one number")] = "0",
     late: Annotated[float, typer.Option(help="seconds by which a late answer is late")] = 30.0,
     schemas: Annotated[Path | None, typer.Option(help="your own schema directory, beside the dictionary")] = None,
@@ -73,6 +76,7 @@ def simulate(
             seed=seed,
             scenarios=tuple(scenario or ("random",)),
             versions=tuple(answer_with or ()),
+            language=_language(language or origin.get("language", "iso20022")),
             delays=Delays(shortest, longest, late),
             scenario_file=scenarios,
             initiatives=initiatives,
@@ -204,9 +208,18 @@ def _from_configuration(path: Path, bic: str) -> dict[str, Any]:
     return {
         "gateway_bic": settings.gateway.bic,
         "channel": profile.channel,
+        "language": profile.language,
         "kafka": settings.kafka,
         "schema_directory": settings.schemas.directory,
     }
+
+
+def _language(text: str) -> Any:
+    from gateway.model.profile import LANGUAGES
+
+    if text not in LANGUAGES:
+        raise ConfigError(f"--language {text}: should be {' or '.join(LANGUAGES)}")
+    return text
 
 
 def _channel(text: str) -> Any:

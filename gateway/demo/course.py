@@ -13,7 +13,7 @@ from gateway.model.transitions import Dialogue
 
 
 class Counterparty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A simulated counterparty: its carrier, the versions it expects, and those it answers with.
+    """A simulated counterparty: its carrier, its language, the versions it expects, and those it answers with.
 
     ``answers_agreed_trades`` lets the gateway affirm by itself what of theirs agrees with ours; ``chasing`` is what it
     does of its own accord about silence, as its profile says it.
@@ -26,6 +26,7 @@ class Counterparty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answers: tuple[str, ...] = ()
     answers_agreed_trades: bool = False
     chasing: dict[str, Any] | None = None
+    language: Literal["iso20022", "fin"] = "iso20022"
 
 
 class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,7 +107,10 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What happens to one trade, and the exceptions that have to come of it, no more and no fewer."""
+    """What happens to one trade, and the exceptions that have to come of it, no more and no fewer.
+
+    It is played with the ``counterparty`` named here, or with any that speaks ISO 20022; ``everywhere`` with any.
+    """
 
     name: str
     share: int
@@ -116,6 +120,7 @@ class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counterparty: str | None = None
     payment: Literal["against", "free"] | None = None
     early: bool = False
+    everywhere: bool = False
 
 
 class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,6 +135,16 @@ class Tables(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests: dict[str, Request]
     begins: dict[str, Begun]
     courses: tuple[Course, ...]
+
+    def markets_for(self, course: Course) -> list[tuple[str, Market]]:
+        """Return the markets in which a course may be played, by name."""
+        languages = {one.bic: one.language for one in self.counterparties}
+        return [
+            (name, market)
+            for name, market in self.markets.items()
+            if market.counterparty == course.counterparty
+            or (course.counterparty is None and (course.everywhere or languages[market.counterparty] == "iso20022"))
+        ]
 
     def counterparty(self, act: Act) -> str | None:
         """Return the counterparty that an act names by what it does; None where it is that of the trade."""

@@ -121,10 +121,7 @@ class _Maker:
         self._tables = tables
         self._draw = draw
         self._course = course
-        wanted = course.counterparty
-        name, self._market = draw.choice(
-            [(name, market) for name, market in tables.markets.items() if wanted in (None, market.counterparty)]
-        )
+        name, self._market = draw.choice(tables.markets_for(course))
         self._security = draw.choice(tables.securities[name])
         self._counterparty = self._market.counterparty
         self._trade_id = f"{today:%y%m%d}-{number:05d}"

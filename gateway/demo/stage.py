@@ -199,6 +199,7 @@ class Stage:
             channel = {"carrier": "folder", "outbound": str(share / "out"), "inbound": str(share / "in")}
             channel["poll_seconds"] = 0.1
         profile: dict[str, Any] = {"bic": item.bic, "name": item.name, "channel": channel, "versions": item.versions}
+        profile |= {} if item.language == "iso20022" else {"language": item.language}
         profile |= {"answers_agreed_trades": True} if item.answers_agreed_trades else {}
         return profile | ({"chasing": item.chasing} if item.chasing else {})
 

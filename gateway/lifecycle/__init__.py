@@ -260,11 +260,18 @@ def _statuses(step: Step, fact: Any, _: tuple[Difference, ...]) -> None:
 
 def _message_rejection(step: Step, fact: MessageRejection, _: tuple[Difference, ...]) -> None:
     status = _technically_rejected(fact)
+    if fact.by_network:
+        step.alert("network_refused", f"{fact.reason_code or 'No code'}: {status.reasons[0].text}.")
     if step.evidence.about in REQUESTS:
         step.answer(step.evidence.about, status)
         return
-    if step.parts or any(axis not in REQUESTS and said.archive_id for axis, said in step.axes.items()):
+    answered = step.parts or any(axis not in REQUESTS and said.archive_id for axis, said in step.axes.items())
+    if answered:
         step.alert("rejected_after_answer")
+    if fact.by_network:
+        if not answered:
+            step.refuse_delivery()
+        return
     step.prove_delivery()
     step.say("processing", status)
 

@@ -100,6 +100,8 @@ def _payment_investigation(step: Step, fact: PaymentInvestigation, _: tuple[Diff
     status = fact.investigation
     if status.value == "opened":
         step.alert("investigation_opened", "; ".join(reason.text for reason in status.reasons if reason.text))
+    if step.evidence.about == "status_query" and step.value("status_query") in _OPEN_QUERY:
+        step.answer("status_query", StatusValue("answered"))
     word = "answered" if status.value == "proprietary" else status.value
     step.say("investigation", StatusValue(word, status.reasons, status.proprietary))
 

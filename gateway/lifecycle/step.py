@@ -30,6 +30,7 @@ from gateway.model.transitions import (
     PROVABLE,
     SETTLED,
     STATUS,
+    TAKEN_BACK,
     WAYS,
     Cause,
 )
@@ -159,6 +160,14 @@ class Step:
             self.changes.append(Change("delivery", before, Delivery.SENT))
         else:
             self.alert("reply_to_unsent", f"Delivery is {before}.")
+
+    def refuse_delivery(self) -> None:
+        """Take our message out of the air: the network refused it. What is in doubt may have arrived all the same."""
+        before = self.delivery
+        after = TAKEN_BACK.get(before)
+        if after is not None:
+            self.delivery = after
+            self.changes.append(Change("delivery", before, after))
 
     def say(self, axis: str, status: StatusValue) -> None:
         """Move an axis to what the counterparty asserts, unless it asserted something newer before."""

@@ -59,6 +59,7 @@ class Identity:
     end_to_end_id: str | None = None
     original_message_id: str | None = None
     original_definition: str | None = None
+    original_created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +148,15 @@ class Messages:
 
         ``original`` is that of the message that it is about. Raises ``BuildError`` (``not_in_language``).
         """
-        table = self._table(event, profile)
+        table = self._table(event, profile, original)
         return original if table.copies and original is not None else _version(profile, table)
 
-    def _table(self, event: TradeEvent, profile: Profile) -> Table:
-        """Return the table by which an event is written in the language of a counterparty."""
+    def _table(self, event: TradeEvent, profile: Profile, original: str | None) -> Table:
+        """Return the table by which an event is written in the language of a counterparty; see ``definition_for``."""
         if profile.language == "iso20022":
             return self._tables[event.kind]
         for table in self._fin_tables.get(event.kind, ()):
-            if table.is_for(event):
+            if table.is_for(event, original):
                 return table
         text = f"FIN has no message for {event.kind}; counterparty {profile.bic} speaks FIN"
         rule = f"an event of {', '.join(sorted(self._fin_tables))}, or a counterparty that speaks ISO 20022"
@@ -178,7 +179,7 @@ class Messages:
         cannot carry, or ``InvalidMessage`` with every violation of its schema, of the counterparty's guideline, or of
         the rules that refuse a message.
         """
-        table = self._table(event, profile)
+        table = self._table(event, profile, identity.original_definition)
         key = event.kind, table.message, id(profile)
         plan = self._plans.get(key) or self._plan(key, table, profile)
         _, definition, writer, opening, closing, correspondents, heading = plan

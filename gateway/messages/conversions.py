@@ -65,7 +65,7 @@ def _amount(*_: Any) -> Convert:
 
 
 def _yes_no(*_: Any) -> Convert:
-    return lambda element: (element.text or "").strip() in ("true", "1")
+    return lambda element: (element.text or "").strip() in ("true", "1", "Y")
 
 
 def _aware(value: datetime) -> datetime:
@@ -313,6 +313,6 @@ CONVERSIONS_LATER: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "number": _later(Decimal),
     "date": _later(_usual_date),
     "instant": _later(_usual_instant),
-    "yes_no": _later({"true": True, "1": True, "false": False, "0": False}.__getitem__),
+    "yes_no": _later({"true": True, "1": True, "Y": True, "false": False, "0": False, "N": False}.__getitem__),
     "count": _text,
 }

@@ -36,7 +36,9 @@ _REPLY_FIELDS: Final = [each.name for each in fields(Reply)]
 MESSAGE_DEFINITION, FACTS, HEADER_DEFINITION = map(
     _REPLY_FIELDS.index, ("message_definition", "facts", "header_definition")
 )
-RELATED: Final = [each.name for each in fields(References)].index("related_business_message_id")
+_REFERENCES: Final = [each.name for each in fields(References)]
+OF_HEADER: Final = tuple(map(_REFERENCES.index, ("related_business_message_id", "uetr")))
+"""The references that stand in a header; they are of every fact of the message that does not say its own."""
 
 # A status whose parts are stated side by side, not in the choice that `status` reads: ``status.value`` and so on.
 _STATUS_PARTS: Final = ("value", "proprietary", "reason_code", "reason_proprietary", "reason_text")
@@ -72,7 +74,7 @@ class CompiledTable:
         self._filling = _Filling(table, message, top, table.columns, base, template, later=later)
         self._own_reply = [  # position in the reply, slot
             (_REPLY_FIELDS.index(name.removeprefix("reply.")), base[name])
-            for name in {column.field for column in table.columns if _applies(message, top, column)}
+            for name in {*table.constants, *(one.field for one in table.columns if _applies(message, top, one))}
             if name.startswith("reply.")
         ]
         self._each = bool(table.each)
@@ -115,10 +117,11 @@ class CompiledTable:
         self._filling.finish(around)
         return items or [around]
 
-    def said(self, slots: Slots, related: str | None) -> tuple[References, Fact]:
-        """Return the references and the fact of one item."""
-        if related is not None and slots[RELATED] is None:
-            slots[RELATED] = related
+    def said(self, slots: Slots, of_header: Iterable[tuple[int, str]]) -> tuple[References, Fact]:
+        """Return the references and the fact of one item; ``of_header`` are the header's, by their slot."""
+        for slot, reference in of_header:
+            if slots[slot] is None:
+                slots[slot] = reference
         assert self._fact_class is not None
         return References(*slots[self._references]), self._fact_class(*slots[self._fact])
 

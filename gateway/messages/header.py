@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from gateway.errors import UnreadableMessage
+from gateway.messages.fin import is_fin, text_block
 from gateway.messages.parsing import ParsedMessage
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
@@ -64,7 +65,9 @@ def replace_header(content: bytes, header: str) -> bytes:
 def without_header(content: bytes) -> bytes:
     """Return a message of anybody's without its header, as bytes: equal for a message and its marked repeat.
 
-    Any prefix, any envelope. Bytes in which no header is found are returned as they are.
+    Any prefix, any envelope; of FIN the text block. Bytes in which no header is found are returned as they are.
     """
+    if is_fin(content):
+        return text_block(content)
     found = _ANY_HEADER.search(content)
     return content if found is None else content[: found.start()] + content[found.end() :]

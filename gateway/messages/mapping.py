@@ -4,8 +4,9 @@ A table (``schemas/mapping/*.map``) is plain text for a business analyst. Head l
 several that have the same fields: ``event one/1, other/1``), the profile's key for its version, which the tables of
 one message share, the version for profiles that name none, and, where the dictionary has some that nobody is to begin
 with any more, the ``oldest`` that is offered. FIN has a message type for each case of an event, and its table a line
-for each: ``message MT541 when movement = receive, payment = against``; one with the line ``copies original`` repeats
-the message that it is about, and has no rows of its own. Then comes one row an element::
+for each: ``message MT541 when movement = receive, payment = against``; a field alone stands for one that is given,
+``no FIELD`` for one that is not, and ``original = MT103`` for what carried the instruction that a request is about. One
+with the line ``copies original`` repeats that message, and has no rows of its own. Then comes one row an element::
 
     element path | field of the event | conversion | note
 
@@ -55,6 +56,7 @@ _PARAMETRIC = re.compile(r"digits [1-9]|always [\w.]+")
 _TAG = re.compile(r"(?P<tag>\w+)(\[(?P<number>[0-9]*)\])?")
 _HEAD = ("message", "event", "version", "default")
 _OLDEST, _COPIES = "oldest", "copies"
+_ORIGINAL = "original"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,9 @@ class Table:
         """Tell whether the message is one of SWIFT FIN."""
         return self.message.startswith("MT")
 
-    def is_for(self, event: object) -> bool:
-        """Tell whether an event of the table's kind is of its case: fields with these words."""
-        return all(getattr(event, name) == word for name, word in self.case)
+    def is_for(self, event: object, original: str | None = None) -> bool:
+        """Tell whether an event of the table's kind is of its case; ``original`` is the definition it is about."""
+        return all(_holds(name, word, event, original) for name, word in self.case)
 
     def offers(self, definition: str) -> bool:
         """Say whether a definition is a version of this message that a profile may name."""
@@ -147,6 +149,17 @@ class Table:
                 )
         else:
             yield row
+
+
+def _holds(name: str, word: str, event: object, original: str | None) -> bool:
+    """Tell whether a field has a word; without one, whether it is given or, after ``no``, not given."""
+    if name == _ORIGINAL:
+        return original == word
+    if word:
+        return bool(getattr(event, name) == word)
+    field = name.removeprefix("no ")
+    given = getattr(event, field) not in (None, ())
+    return given == (field == name)
 
 
 def _join(outer: str, inner: str) -> str:

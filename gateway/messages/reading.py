@@ -3,9 +3,10 @@
 A table says, for one message family, which element fills which field of which fact; it is compiled against the schema
 dictionary for each version that arrives. A table is lines of plain text, ``#`` begins a comment::
 
-    messages  sese.024                      the family (or one variant: sese.024.002) that the table reads
+    messages  sese.024                      the family (or one variant: sese.024.002) that the table reads, or several
     when      PATH = TEXT                   only messages with this text at a path, or with anything there (``when
-                                            PATH``); of several tables for one family the first that fits reads it
+                                            PATH``); of several tables for one family, the one that fits and has the
+                                            most of these lines reads it
     fact      StatusAdvice                  a class of gateway.model.facts
     each      Ntry                          one fact for each of these elements; of a message that has none, and of one
     each      Ntry/TxDtls                   without this line, one for the message. Several lines nest: an element is a
@@ -16,12 +17,14 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
     FIELD     PATH      CONVERSION          a field, the element that fills it, and how
     FIELD     =         VALUE               a field that always has this value (a word, or yes or no); with
                                             ``.value`` behind it the field is a status that says this word; ``.reasons``
-                                            behind the field of a status are the reasons that stand beside it
+                                            behind the field of a status are the reasons that stand beside it;
+                                            ``none`` is what a field of ``reply.`` has whatever the header says
 
     list FIELD CLASS PATH               a field that holds a list: one CLASS of gateway.model.facts for each of these
                                         elements; several such lines for one field add up
     FIELD.FIELD PATH CONVERSION         a field of its items; the path begins below the item's element, and ``../``
-                                        goes to the element above it. What an element does not say itself, it takes
+                                        goes to the element above it. A field may be a part of a
+                                        status, as above. What an element does not say itself, it takes
                                         from those above it. An item may hold a list in its turn (list FIELD.FIELD).
 
 Paths are short tags below the message element. A field is of the fact, or ``references.`` or ``reply.`` and a field of
@@ -41,7 +44,7 @@ from gateway.messages.extraction import (
     FACTS,
     HEADER_DEFINITION,
     MESSAGE_DEFINITION,
-    RELATED,
+    OF_HEADER,
     CompiledTable,
 )
 from gateway.messages.fin.parsing import is_fin
@@ -59,7 +62,7 @@ if TYPE_CHECKING:
 
 HEADER: Final = "head.001"
 FIN_HEADER: Final = "FIN"
-_YES_NO: Final = {"yes": True, "no": False}
+_WORDS: Final = {"yes": True, "no": False, "none": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +88,14 @@ class ListLines:
 
 @dataclass(frozen=True, slots=True)
 class ReadingTable:
-    """A reading table: the family it reads, the fact it makes, its lines, constants, code tables and lists."""
+    """A reading table: the families it reads, the fact it makes, its lines, constants, code tables and lists."""
 
     name: str
-    family: str
+    family: str  # several with spaces between them
     fact: str | None
     each: tuple[str, ...]
     columns: tuple[Column, ...]
-    constants: Mapping[str, bool | str] = field(default_factory=dict)
+    constants: Mapping[str, bool | str | None] = field(default_factory=dict)
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lists: tuple[ListLines, ...] = ()
     cases: tuple[tuple[str, str], ...] = ()  # path, text (empty: anything)
@@ -123,7 +126,7 @@ def parse_table(text: str, name: str) -> ReadingTable:
     each: list[str] = []
     cases: list[tuple[str, str]] = []
     columns: list[Column] = []
-    constants: dict[str, bool | str] = {}
+    constants: dict[str, bool | str | None] = {}
     codes: dict[str, dict[str, str]] = {}
     lists: dict[str, tuple[str, list[str]]] = {}
     current: dict[str, str] | None = None
@@ -137,8 +140,10 @@ def parse_table(text: str, name: str) -> ReadingTable:
                 current[code] = word
             case ["codes", key]:
                 current = codes.setdefault(key, {})
-            case [("messages" | "fact") as key, value]:
-                settings[key] = value
+            case ["messages", *families] if families:
+                settings["messages"] = " ".join(families)
+            case ["fact", value]:
+                settings["fact"] = value
             case ["when", path]:
                 cases.append((path, ""))
             case ["when", path, "=", value]:
@@ -148,7 +153,7 @@ def parse_table(text: str, name: str) -> ReadingTable:
             case ["list", name_of_field, items, path]:
                 lists.setdefault(name_of_field, (items, []))[1].append(path)
             case [name_of_field, "=", value]:
-                constants[name_of_field] = _YES_NO.get(value, value)
+                constants[name_of_field] = _WORDS.get(value, value)
             case [name_of_field, path, conversion, *argument] if conversion in CONVERSIONS and len(argument) <= 1:
                 columns.append(Column(name_of_field, path, conversion, *argument))
             case _:
@@ -160,10 +165,15 @@ def parse_table(text: str, name: str) -> ReadingTable:
     for column in columns:
         if column.conversion in ("code", "status", "open_status") and column.argument not in codes:
             raise ConfigError(f"{name}: code table '{column.argument}' is not there", code="reading_table_invalid")
-    own = tuple([column for column in columns if column.field.rpartition(".")[0] not in lists])
+    own = tuple([column for column in columns if _list_of(column, lists) is None])
     kept = _lists_below("", lists, columns)
     fact = settings["fact"] or None
     return ReadingTable(name, settings["messages"], fact, tuple(each), own, constants, codes, kept, tuple(cases))
+
+
+def _list_of(column: Column, lists: Mapping[str, object]) -> str | None:
+    """Return the innermost list of whose items a column fills a field, or a part of one."""
+    return max((name for name in lists if column.field.startswith(f"{name}.")), key=len, default=None)
 
 
 def _lists_below(
@@ -178,9 +188,9 @@ def _lists_below(
                 tuple(paths),
                 tuple(
                     [
-                        replace(column, field=column.field.rpartition(".")[2])
+                        replace(column, field=column.field.removeprefix(f"{name}."))
                         for column in columns
-                        if column.field.rpartition(".")[0] == name
+                        if _list_of(column, lists) == name
                     ]
                 ),
                 _lists_below(name, lists, columns),
@@ -198,8 +208,9 @@ class Reader:
         self._validator = validator
         self._catalogue = catalogue
         self._tables: dict[str, list[ReadingTable]] = {}
-        for table in tables:
-            self._tables.setdefault(table.family, []).append(table)
+        for table in sorted(tables, key=lambda table: -len(table.cases)):
+            for family in table.family.split():
+                self._tables.setdefault(family, []).append(table)
         self._compiled: dict[tuple[str, str], CompiledTable] = {}
         self._compiled_later: dict[tuple[str, str], CompiledTable] = {}
         self._shapes = Shapes(self._extract)
@@ -212,10 +223,10 @@ class Reader:
 
     def families(self) -> Iterator[tuple[str, type, str | None]]:
         """Yield what is read: the message family, the kind of fact, and the request it answers where it answers one."""
-        for table in (table for of_family in self._tables.values() for table in of_family):
+        for family, table in ((family, table) for family, tables in self._tables.items() for table in tables):
             if table.fact is not None:
                 request = table.constants.get("request")
-                yield table.family, getattr(facts, table.fact), None if request is None else str(request)
+                yield family, getattr(facts, table.fact), None if request is None else str(request)
 
     def read(self, content: bytes) -> Reply:
         """Parse, validate and extract one message.
@@ -261,13 +272,14 @@ class Reader:
         shared, items = compiled.walk(document[0])
         header = self._header_table(parsed, later)
         if header is None or parsed.header is None:
-            reply, related = compiled.reply(shared), None
+            reply, of_header = compiled.reply(shared), []
         else:
             said_by_header, _ = header.walk(parsed.header)
-            reply, related = compiled.reply(shared, header.reply(said_by_header)), said_by_header[RELATED]
+            reply = compiled.reply(shared, header.reply(said_by_header))
+            of_header = [(slot, said_by_header[slot]) for slot in OF_HEADER if said_by_header[slot] is not None]
         reply[MESSAGE_DEFINITION] = definition
         reply[HEADER_DEFINITION] = parsed.header_definition
-        reply[FACTS] = tuple([compiled.said(slots, related) for slots in items])
+        reply[FACTS] = tuple([compiled.said(slots, of_header) for slots in items])
         return Reply(*reply)
 
     def _not_read(self, definition: str | None) -> UnreadableMessage:

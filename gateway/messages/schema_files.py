@@ -84,7 +84,9 @@ def load_catalogue(user_directory: Path | None = None) -> Catalogue:
     directory = default_user_directory() if user_directory is None else user_directory
     folders = sorted((directory / _GUIDELINES).glob("*/"))
     guidelines = {folder.name: UserSchemas(folder) for folder in folders}
-    return Catalogue([UserSchemas(directory), open_dictionary()], guidelines, FinMessages(load_fin_definitions))
+    return Catalogue(
+        [UserSchemas(directory), open_dictionary()], guidelines, FinMessages(load_fin_definitions, load_network_words)
+    )
 
 
 def guideline_directory(user_directory: Path, name: str) -> Path:

@@ -94,6 +94,7 @@ _FORMS = {
     "fin date date2": "{}.isoformat().replace('-', '')[2:]",
     "fin instant moment": "moment({})",
     "fin instant date": "moment({})[:8]",
+    "fin instant date2": "moment({})[2:8]",
     "fin yes_no": "('Y' if {} else 'N')",
 }
 _LINES = re.compile(r"fin text (?:[0-9]+\*)?([0-9]+)!?[a-z]")
@@ -128,6 +129,8 @@ def form(conversion: str) -> Form:
     if (found := _LINES.fullmatch(conversion)) is not None:
         expression = f"lines({{}}, {found[1]})" if "*" in conversion else "{}"
         return Form(expression, render=_compiled("value", (), expression.format("value")))
+    if conversion.startswith("fin text "):  # lines of a form of their own, made as such
+        return Form("{}", render=str)
     digits = conversion.removeprefix("digits ")
     expression = _FORMS[conversion] if digits == conversion else f"'%0{digits}d' % {{}}"
     return Form(expression, render=_compiled("value", (), expression.replace("{}", "value")))

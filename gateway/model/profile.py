@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -78,6 +78,7 @@ class Guidelines(_Strict):
 
 
 Language = Literal["iso20022", "fin"]
+LANGUAGES: Final[tuple[str, ...]] = get_args(Language)
 
 
 class Profile(_Strict):

@@ -140,6 +140,16 @@ class Writer:
                 plan.said.append(answer)
         return sorted(plan.said, key=lambda answer: answer.rank)
 
+    def definition(self, document: str, terms: Mapping[str, str]) -> str:
+        """Return the definition in which a document is written about a transaction of these terms."""
+        del terms
+        return self.definitions[document]
+
+    def is_of_network(self, document: str) -> bool:
+        """Tell whether it is the network that says a document, not the counterparty."""
+        del document
+        return False
+
     def write(self, arrival: Arrival, answer: Answer) -> bytes:
         """Return the bytes of an answer; the same arguments give the same bytes."""
         if answer.document is None:
@@ -170,7 +180,7 @@ class Writer:
         elif document == "rejection" and plan.arrival.violations:
             values = _refusal(plan.arrival)
         else:
-            values = _reasons(row, item.step.argument) if row else {}
+            values = reasons(row, item.step.argument) if row else {}
         values |= {name: plan.restated[name] for name in row.get("restates", ()) if name in plan.restated}
         values |= {name: plan.arrival.terms[name] for name in row.get("amends", ()) if name in plan.arrival.terms}
         if row.get("tells"):
@@ -179,10 +189,12 @@ class Writer:
             values["withdrawn_message"] = plan.said[-1].business_message_id
         if row.get("applies") and "hold" in plan.arrival.terms:
             values["hold"] = plan.arrival.terms["hold"]
-        axis = row.get("axis")
+        axis, value = row.get("axis"), row.get("value")
         if plan.dialogue == "refusal" and plan.arrival.dialogue is not None:
             # A request is refused, not the instruction that it names.
             axis = self.dialogues[plan.arrival.dialogue].axis or axis
+        if axis == "processing" and document is not None and self.is_of_network(document):
+            axis = value = None  # what the network says moves nothing here: it never came, or is only on its way
         return Answer(
             number=plan.number,
             position=item.position,
@@ -190,14 +202,14 @@ class Writer:
             dialogue=plan.dialogue,
             step=str(item.step),
             document=document,
-            message_definition=self.definitions[document] if document else None,
+            message_definition=self.definition(document, plan.arrival.terms) if document else None,
             business_message_id=identifier,
             # What tells where things stand speaks of the moment of asking: whatever is said later is newer.
             said_at=plan.at
             + timedelta(seconds=0.0 if row.get("tells") else item.said_after, microseconds=item.position),
             due_at=due_at,
             axis=axis,
-            value=row.get("value"),
+            value=value,
             final=row.get("final", False),
             values=values,
         )
@@ -256,6 +268,26 @@ class Writer:
         row = self._steps[answer.dialogue][step]
         described = self._documents[document]
         message_definition = definition or answer.message_definition or self.definitions[document]
+        values = self._values(arrival, answer, row)
+        named = row.get("related", described.get("related")) and not row.get("unknown")
+        if named and arrival.business_message_id and arrival.message_definition:
+            related = _normalised(arrival.created_at)
+            if related:
+                values |= {
+                    "related_business_message_id": arrival.business_message_id,
+                    "related_definition": arrival.message_definition,
+                    "related_created_at": related,
+                }
+        if self.dialogues[answer.dialogue].lists:
+            values |= self._listed(described, arrival, row.get("omits", 0))
+        status = str(row.get("status", ""))
+        if row.get("tells"):
+            status = self._told(answer.dialogue, answer.values["told"].split(","), values)
+        from_bic = str(row.get("from_bic", self._bic))
+        return self._template(document, message_definition, status, from_bic).render(values).encode()
+
+    def _values(self, arrival: Arrival, answer: Answer, row: Mapping[str, Any]) -> dict[str, str]:
+        """Return what an answer says, whatever it is written in."""
         values = {
             term: self._coded[term].get(text, text) if term in self._coded else text
             for term, text in (arrival.terms | answer.values).items()
@@ -271,26 +303,11 @@ class Writer:
         }
         if arrival.message_definition:
             values["related_definition_text"] = arrival.message_definition
-        if row.get("related", described.get("related")) and arrival.business_message_id and arrival.message_definition:
-            related = _normalised(arrival.created_at)
-            if related:
-                values |= {
-                    "related_business_message_id": arrival.business_message_id,
-                    "related_definition": arrival.message_definition,
-                    "related_created_at": related,
-                }
         if row.get("unknown"):
             nobody = self.identifier("nobody", answer.business_message_id)
             values = {name: text for name, text in values.items() if name not in _NAMES}
             values |= {"transaction_id": nobody, "request_reference": nobody}
-        values |= {name: text for name, text in answer.values.items() if name not in self._coded}
-        if self.dialogues[answer.dialogue].lists:
-            values |= self._listed(described, arrival, row.get("omits", 0))
-        status = str(row.get("status", ""))
-        if row.get("tells"):
-            status = self._told(answer.dialogue, answer.values["told"].split(","), values)
-        from_bic = str(row.get("from_bic", self._bic))
-        return self._template(document, message_definition, status, from_bic).render(values).encode()
+        return values | {name: text for name, text in answer.values.items() if name not in self._coded}
 
     def _told(self, dialogue: str, standing: Sequence[str], values: dict[str, str]) -> str:
         """Join the statuses of several steps into one; each has a reason of its own, which is added to the values."""
@@ -300,7 +317,7 @@ class Writer:
             row = self.status_step(dialogue, step)
             assert row is not None  # only such steps are told
             name = f"{row['axis']}_reason"
-            if stated := _reasons(row, step.argument):
+            if stated := reasons(row, step.argument):
                 # A document with one status names its reason plainly.
                 values[name] = values["reason"] = stated["reason"]
             reason = self._table["fragments"]["reason"].replace("{reason}", f"{{{name}}}")
@@ -358,6 +375,10 @@ class Writer:
             template = self._templates[key] = Template(self._table["envelope"], fragments, constants)
         return template
 
+    def _unknown(self, document: str) -> str:
+        """Return a definition that nobody knows."""
+        return self.definitions[document][:-2] + _NO_VERSION
+
     def _garbage(self, arrival: Arrival, answer: Answer) -> bytes:
         kind = answer.step.partition(":")[2] or "bytes"
         document = "confirmation_status" if arrival.dialogue == "confirmation" else "status_advice"
@@ -369,9 +390,7 @@ class Writer:
                 bomb = b"".join(b'<!ENTITY e%d "%s">' % (level, b"&e%d;" % (level - 1) * 10) for level in range(1, 10))
                 return b'<?xml version="1.0"?><!DOCTYPE bomb [<!ENTITY e0 "lol">' + bomb + b"]><bomb>&e9;</bomb>"
             case "unknown-definition":
-                return self._render(
-                    arrival, answer, document, "accepted", self.definitions[document][:-2] + _NO_VERSION
-                )
+                return self._render(arrival, answer, document, "accepted", self._unknown(document))
             case "not-a-message":
                 return b"<!doctype html><html><body>502 Bad Gateway</body></html>"
             case "bytes":
@@ -425,7 +444,8 @@ def _definitions(documents: Mapping[str, Mapping[str, Any]], versions: Sequence[
     return chosen
 
 
-def _reasons(row: Mapping[str, Any], argument: str | None) -> dict[str, str]:
+def reasons(row: Mapping[str, Any], argument: str | None) -> dict[str, str]:
+    """Return the reason that a step gives: its argument, or else that of its row."""
     reason = argument or row.get("reason")
     return {"reason": str(reason)} if reason else {}
 

@@ -11,6 +11,7 @@ from gateway.errors import UnreadableMessage, Violation
 from gateway.messages.validation import Validator
 from gateway.simulator.scenario import scripted
 
+_FIN = "FIN"  # the definition of what stands around the text of such a message
 _DATES = ("trade_date", "settlement_date")
 
 
@@ -45,9 +46,14 @@ class Reader:
 
     def __init__(self, validator: Validator, table: Mapping[str, Any], bic: str, gateway_bic: str) -> None:
         self._validator = validator
-        self._header: Mapping[str, str] = table["header"]
-        self._codes: Mapping[str, Mapping[str, str]] = table["codes"]
-        self._families: Mapping[str, Mapping[str, Any]] = {name: row for name, row in table.items() if "." in name}
+        self._headers: Mapping[bool, Mapping[str, str]] = {False: table["header"], True: table["fin_header"]}
+        self._codes: Mapping[bool, Mapping[str, Mapping[str, str]]] = {False: table["codes"], True: table["fin_codes"]}
+        self._families: Mapping[str, Mapping[str, Any]] = {
+            family: row
+            for name, row in table.items()
+            if "." in name or name.startswith("MT")
+            for family in name.split()
+        }
         self._bic = _branch(bic)
         self._gateway_bic = _branch(gateway_bic)
 
@@ -67,31 +73,43 @@ class Reader:
             )
         header = _texts(parsed.header)
         definition = parsed.message_definition or ""
-        family = self._families.get(definition[:8])
-        violations = self._validator.violations(parsed)
+        is_fin = parsed.header_definition == _FIN
+        names = self._headers[is_fin]
+        family = self._families.get(definition if is_fin else definition[:8])
+        violations = tuple(found for found in self._validator.violations(parsed) if found.severity == "error")
         if parsed.header_definition is not None:
-            violations += self._address(header)
+            violations += self._address(header, names)
         if family is None:
             violations += (_unsupported(definition, self._families),)
-        texts = _texts(parsed.document)
-        terms = self._terms(texts, family) if family else {}
+        texts = _texts(parsed.document[0] if is_fin and parsed.document is not None else parsed.document)
+        dialogue = _dialogue(texts, family) if family else None
+        terms = self._terms(texts, family, dialogue, self._codes[is_fin]) if family else {}
+        if family and is_fin:
+            terms |= family.get("types", {}).get(definition, {})
+            terms |= {name: header[name] for name in ("user_reference",) if name in header}
         return Arrival(
             carrier_key=carrier_key,
             sha256=digest,
             message_definition=parsed.message_definition,
-            business_message_id=header.get(self._header["business_message_id"]),
+            business_message_id=header.get(names["business_message_id"]),
             transaction_id=terms.get("transaction_id"),
-            dialogue=_dialogue(texts, family) if family else None,
-            possible_duplicate=header.get(self._header["possible_duplicate"]) in ("true", "1"),
+            dialogue=dialogue,
+            possible_duplicate=header.get(names["possible_duplicate"]) in ("true", "1"),
             valid=not violations,
-            created_at=header.get(self._header["created_at"]),
+            created_at=header.get(names["created_at"]),
             terms=terms,
             violations=violations,
         )
 
-    def _terms(self, texts: Mapping[str, str], family: Mapping[str, Any]) -> dict[str, str]:
+    def _terms(
+        self,
+        texts: Mapping[str, str],
+        family: Mapping[str, Any],
+        dialogue: str | None,
+        codes: Mapping[str, Mapping[str, str]],
+    ) -> dict[str, str]:
         terms: dict[str, str] = {}
-        for name, paths in family.get("values", {}).items():
+        for name, paths in {**family.get("values", {}), **family.get("own", {}).get(dialogue, {})}.items():
             value = next((texts[path] for path in paths if texts.get(path)), None)
             if value is not None:
                 terms[name] = value
@@ -99,9 +117,11 @@ class Reader:
             chosen = next((below for below in texts if below.startswith(f"{path}/")), None)
             if chosen is not None:
                 terms[name] = chosen[len(path) + 1 :].partition("/")[0]
-        for name, words in (*self._codes.items(), *family.get("codes", {}).items()):
+        for name, words in (*codes.items(), *family.get("codes", {}).items()):
             if name in terms:
                 terms[name] = words.get(terms[name], terms[name])
+                if not terms[name]:
+                    del terms[name]
         for quantity_type, paths in family.get("quantity", {}).items():
             value = next((texts[path] for path in paths if texts.get(path)), None)
             if value is not None:
@@ -113,25 +133,31 @@ class Reader:
                 terms[name] = terms[name][:10]
         return terms
 
-    def _address(self, header: Mapping[str, str]) -> tuple[Violation, ...]:
+    def _address(self, header: Mapping[str, str], names: Mapping[str, str]) -> tuple[Violation, ...]:
         expected = {"sender": self._gateway_bic, "receiver": self._bic}
         return tuple(
             Violation(
                 code="header_address_wrong",
-                path=f"/AppHdr/{self._header[role]}",
+                path=f"/AppHdr/{names[role]}",
                 rule=f"{role} is {bic}",
                 value=found,
                 text=f"The {role} in the header is {found or 'missing'}; it should be {bic}.",
             )
             for role, bic in expected.items()
-            if _branch(found := header.get(self._header[role], "")) != bic
+            if _branch(found := header.get(names[role], "")) != bic
         )
 
 
 def _dialogue(texts: Mapping[str, str], family: Mapping[str, Any]) -> str:
     """Say in which dialogue a message is; the same request may be made about different transactions."""
     others: Mapping[str, str] = family.get("dialogues", {})
-    return next((name for path, name in others.items() if path in texts), str(family["dialogue"]))
+    return next((name for place, name in others.items() if _says(texts, place)), str(family["dialogue"]))
+
+
+def _says(texts: Mapping[str, str], place: str) -> bool:
+    """Tell whether there is something at a place, ``PATH`` or ``PATH = TEXT``."""
+    path, equals, text = place.partition(" = ")
+    return path in texts and (not equals or texts[path] == text)
 
 
 def _branch(bic: str) -> str:

@@ -27,11 +27,12 @@ from gateway.messages.catalogue import Catalogue
 from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.connections import KafkaSettings
-from gateway.model.profile import Carrier, FolderCarrier, KafkaCarrier, Profile
+from gateway.model.profile import Carrier, FolderCarrier, KafkaCarrier, Language, Profile
 from gateway.simulator.answers import LISTED, Answer, Writer, known_steps
 from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.book import AnswerState, Book, read_book
 from gateway.simulator.desk import Desk, Taken
+from gateway.simulator.fin import FinWriter
 from gateway.simulator.initiative import Initiative, InitiativeFile
 from gateway.simulator.scenario import RANDOM, Delays, Scenarios
 from gateway.simulator.statement import open_transactions
@@ -50,7 +51,8 @@ class SimulatorSettings:
     """Who is simulated, towards whom, over which channel, and what it plays.
 
     ``channel`` is written as the gateway's profile writes it: its outbound side is where the simulator reads.
-    ``versions`` names definitions to answer with; ``scenarios`` are tried in order, each where its dialogue has it.
+    ``versions`` names definitions to answer with in ISO 20022, ``language`` what is spoken; ``scenarios`` are tried in
+    order, each where its dialogue has it.
     ``initiatives`` is a file of what it begins by itself; see ``Initiative``.
     """
 
@@ -62,6 +64,7 @@ class SimulatorSettings:
     seed: int = 0
     scenarios: tuple[str, ...] = (RANDOM,)
     versions: tuple[str, ...] = ()
+    language: Language = "iso20022"
     delays: Delays = field(default_factory=Delays)
     scenario_file: Path | None = None
     initiatives: Path | None = None
@@ -126,7 +129,8 @@ class Counterparty:
         tables = read_tables()
         self._clock = clock or (lambda: datetime.now(UTC))
         self._validator = Validator(catalogue)
-        self._writer = Writer(
+        write = FinWriter if settings.language == "fin" else Writer
+        self._writer = write(
             tables.answers,
             tables.reading["codes"],
             catalogue.namespace,
@@ -142,6 +146,8 @@ class Counterparty:
         self._desk = Desk(self._writer, scenarios, settings.scenarios)
         # What planned answers are written with later on, so that they are the same bytes after a restart.
         identity = {"bic": settings.bic, "gateway_bic": settings.gateway_bic, "header": self._writer.header}
+        if settings.language != "iso20022":
+            identity["language"] = settings.language
         self._book_path = settings.book
         self._book = Book(settings.book, {**identity, "seed": str(settings.seed)})
         self._desk.restore(self._book, self._clock())
@@ -325,7 +331,8 @@ class Counterparty:
         if answer.document is None:
             return content, None
         verdict = self._validator.check(content)
-        return content, verdict.violations[0].text if verdict.violations else None
+        faults = (violation.text for violation in verdict.violations if violation.severity == "error")
+        return content, next(faults, None)
 
     async def _until_due(self) -> None:
         due = self._desk.next_due()

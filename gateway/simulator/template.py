@@ -6,7 +6,7 @@ The signs are explained at the head of ``schemas/simulator/answers.toml``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.errors import BuildError, ConfigError
@@ -36,15 +36,24 @@ class Template:
     """A text with places for values, compiled once and rendered often."""
 
     def __init__(
-        self, text: str, fragments: Mapping[str, str] | None = None, constants: Mapping[str, str] | None = None
+        self,
+        text: str,
+        fragments: Mapping[str, str] | None = None,
+        constants: Mapping[str, str] | None = None,
+        *,
+        plain: bool = False,
     ) -> None:
-        """Compile a text; ``constants`` are values known now. Raises ConfigError for unknown fragments, open groups."""
-        self._parts = _compile(_BREAK.sub("", _expand(text, fragments or {})), constants or {})
+        """Compile a text; ``constants`` are values known now. Raises ConfigError for unknown fragments, open groups.
+
+        A ``plain`` text keeps its lines, and its values are written as they are.
+        """
+        self._escape = str if plain else escape
+        self._parts = _compile(_BREAK.sub("\n" if plain else "", _expand(text, fragments or {})), constants or {})
 
     def render(self, values: Mapping[str, str]) -> str:
         """Return the text with its values; raises BuildError naming a value that is missing outside every group."""
         out: list[str] = []
-        missing = _render(self._parts, values, out)
+        missing = _render(self._parts, values, out, self._escape)
         if missing is not None:
             raise BuildError(f"the answer needs a value for '{missing}', which the instruction does not state")
         return "".join(out)
@@ -104,7 +113,7 @@ def _innermost(open_groups: list[_Group], top: _Parts) -> _Parts:
     return open_groups[-1].otherwise or open_groups[-1].first
 
 
-def _render(parts: _Parts, values: Mapping[str, str], out: list[str]) -> str | None:
+def _render(parts: _Parts, values: Mapping[str, str], out: list[str], escaped: Callable[[str], str]) -> str | None:
     """Append what the parts say; return the name of a missing value, or None."""
     for part in parts:
         if isinstance(part, str):
@@ -113,12 +122,12 @@ def _render(parts: _Parts, values: Mapping[str, str], out: list[str]) -> str | N
             value = values.get(part.name)
             if value is None:
                 return part.name
-            out.append(value if part.written else escape(value))
+            out.append(value if part.written else escaped(value))
         else:
             mark = len(out)
-            if _render(part.first, values, out) is not None:
+            if _render(part.first, values, out, escaped) is not None:
                 del out[mark:]
-                missing = _render(part.otherwise, values, out)
+                missing = _render(part.otherwise, values, out, escaped)
                 if missing is not None:
                     return missing
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -108,17 +108,17 @@ class Instructions(Pending):
         query = select(table.c.kind, table.c.value).where(table.c.instruction_id == row.id)
         return {found[0]: found[1] for found in self.connection.execute(query)}
 
-    def first_document(self, row: InstructionRow) -> tuple[str, str, bytes] | None:
-        """Return business message identifier, definition and bytes of the message that carried an instruction."""
+    def first_document(self, row: InstructionRow) -> tuple[str, str, bytes, datetime] | None:
+        """Return identifier, definition, bytes and creation time of the message that carried an instruction."""
         table = tables.document
         query = (
-            select(table.c.business_message_id, table.c.message_definition, table.c.content)
+            select(table.c.business_message_id, table.c.message_definition, table.c.content, table.c.created_at)
             .where(table.c.instruction_id == row.id)
             .order_by(table.c.id)
             .limit(1)
         )
         found = self.connection.execute(query).first()
-        return None if found is None else (found[0], found[1], found[2])
+        return None if found is None else (found[0], found[1], found[2], found[3])
 
     def around(self, counterparty: str, dialogues: Iterable[str], earliest: date, latest: date) -> list[InstructionRow]:
         """Return instructions with a counterparty that settle between two dates, unlocked: to compare, not to move.

@@ -118,6 +118,22 @@ class Sends(Pending):
         )
         return [(row[0], row[1], row[2], row[3], row[4]) for row in self.connection.execute(query)]
 
+    def sent_document(self, instruction_id: int, business_message_id: str | None) -> tuple[int, int, int]:
+        """Return a document of an instruction as (document, attempts, in doubt): the one named, or else the first."""
+        outbox, document = tables.outbox, tables.document
+        query = (
+            select(outbox.c.document_id, outbox.c.attempts, outbox.c.in_doubt)
+            .join(document, document.c.id == outbox.c.document_id)
+            .where(outbox.c.instruction_id == instruction_id, document.c.instruction_id == instruction_id)
+            .order_by(outbox.c.document_id)
+            .limit(1)
+            .with_for_update(of=outbox)
+        )
+        if business_message_id is not None:
+            query = query.where(document.c.business_message_id == business_message_id)
+        row = self.connection.execute(query).one()
+        return row[0], row[1], row[2]
+
     def start_attempt(
         self,
         document_id: int,

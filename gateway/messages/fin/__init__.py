@@ -6,7 +6,7 @@ field means.
 
 from gateway.messages.fin.acknowledgements import Acknowledgement, NetworkError, NetworkWords, is_system_message
 from gateway.messages.fin.addresses import ANY_TERMINAL, OWN_TERMINAL, bic_of, logical_terminal
-from gateway.messages.fin.files import FileKind, FinFile, join, split
+from gateway.messages.fin.files import FileKind, FinFile, join, messages_in, split, text_block
 from gateway.messages.fin.message import (
     BasicHeader,
     Field,
@@ -51,9 +51,11 @@ __all__ = [
     "join",
     "logical_terminal",
     "mark_possible_duplicate",
+    "messages_in",
     "parse",
     "split",
     "tag_blocks",
+    "text_block",
     "with_trailer",
     "without_trailer",
     "write",

@@ -6,9 +6,10 @@ sequence SETPRTY that is about DEAG. Names are:
 * of a sequence its block (``GENL``), or its letter where it has no block (``B1``); of those in ``KNOWN_BY``, which
   repeat and say by the qualifier of one field what they are about, block and qualifier (``LINK_RELA``);
 * of a field tag and qualifier (``98A_SETT``), the tag alone where it has none or the sequence's name says it;
-* of a component the name that ``fields.txt`` gives it. A currency before a number is the number's attribute, a minus
+* of a component the name that ``fields.txt`` gives it; of a coded narrative and of a field of a cash statement also
+  its parts (``narratives``, ``statements``). A currency before a number is the number's attribute, a minus
   sign is in the number; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
-  ``moment`` besides.
+  ``moment`` besides. The first element of a message is ``message_type``.
 
 Texts are in the form of XML Schema: dates with hyphens, numbers with a point; so reading tables need no second kind of
 conversion. What begins and ends an element (``tags``) is FIN's own: a message is written by the same writer.
@@ -30,6 +31,8 @@ from gateway.messages.catalogue import (
     SimpleType,
     TypeDefinition,
 )
+from gateway.messages.fin import narratives, statements
+from gateway.messages.fin.dates import iso_date
 from gateway.messages.fin.definitions import Definitions, FieldDefinition, QualifierRow, SequenceDefinition
 from gateway.messages.fin.fields import QUALIFIER, Component, FieldFormat
 from gateway.messages.fin.message import Field
@@ -49,6 +52,15 @@ HEADER_ELEMENTS: Final = (
     "created_at",
 )
 
+ACKNOWLEDGEMENT: Final = "F21"
+"""The definition of a message of service 21: its elements are those of ``ACKNOWLEDGEMENT_ELEMENTS``.
+
+``verdict`` is ``accepted`` or ``refused``; ``message`` names the message of ours by its user reference, or else by the
+sender's reference in the message that follows; ``explanation`` is what all the codes of a refusal say.
+"""
+
+ACKNOWLEDGEMENT_ELEMENTS: Final = ("verdict", "message", "code", "line", "explanation")
+
 KNOWN_BY: Final = {
     "LINK": "20",
     "SETPRTY": "95",
@@ -60,6 +72,13 @@ KNOWN_BY: Final = {
 }
 """The number of the field whose qualifier says what a repeating sequence is about, by the sequence's block."""
 
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(narratives.CODED, narratives.PARTS),
+    **statements.PARTS,
+}
+"""The elements of a field that follow from its components, by tag."""
+
+_OF_ONE_CURRENCY: Final = ("MT940", "MT950")
 QUANTITY_TYPES: Final = ("UNIT", "FAMT", "AMOR", "DIGI")
 _NUMBERS: Final = ("decimal", "amount")
 _BASES: Final = {
@@ -100,6 +119,8 @@ class FinDefinition(MessageDefinition):
     def conversion(self, conversion: str, type_name: str) -> str:
         """Return how a value of a conversion is written in a component."""
         kind = type_name.removeprefix("fin ")
+        if not kind:  # a row without an element
+            return conversion
         match conversion:
             case "amount":
                 return "fin decimal"
@@ -129,6 +150,17 @@ def definition_of(message_type: str, definitions: Definitions) -> FinDefinition:
     return _Maker(definitions).make(message_type)
 
 
+def acknowledgement_definition() -> MessageDefinition:
+    """Return what the network says to a message of ours, as elements: one text for each of its elements."""
+    items = tuple(ElementDefinition(name, "text", 0) for name in ACKNOWLEDGEMENT_ELEMENTS)
+    types: dict[str, TypeDefinition] = {
+        "Document": ComplexType("Document", Group("sequence", (ElementDefinition(ACKNOWLEDGEMENT, ACKNOWLEDGEMENT),))),
+        ACKNOWLEDGEMENT: ComplexType(ACKNOWLEDGEMENT, Group("sequence", items)),
+        "text": SimpleType("text", "xs:string"),
+    }
+    return MessageDefinition(ACKNOWLEDGEMENT, "", "Document", "Document", types)
+
+
 class _Maker:
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
@@ -138,6 +170,11 @@ class _Maker:
     def make(self, message_type: str) -> FinDefinition:
         found = self._definitions.message(message_type)
         self._sequence(found.root, message_type, "")
+        whole = self._types[message_type]
+        assert isinstance(whole, ComplexType)
+        items = (ElementDefinition(MESSAGE_TYPE, MESSAGE_TYPE, 0), *whole.content.items)
+        self._types[message_type] = ComplexType(message_type, Group("sequence", items))
+        self._types[MESSAGE_TYPE] = SimpleType(MESSAGE_TYPE, "xs:string")
         document = ElementDefinition(message_type, message_type)
         self._types["Document"] = ComplexType("Document", Group("sequence", (document,)))
         return FinDefinition(
@@ -197,6 +234,8 @@ class _Maker:
             name = kind or part.name
             items.append(ElementDefinition(name, type_.name, 0))
             self._marks[format_.tag, name] = before, after
+        self._types.setdefault("fin part", SimpleType("fin part", "xs:string"))
+        items += [ElementDefinition(name, "fin part", 0) for name in PARTS.get(format_.tag, ())]
         self._types[format_.tag] = ComplexType(format_.tag, Group("sequence", tuple(items)))
         return opening, closing
 
@@ -210,6 +249,8 @@ def _before(part: Component, format_: FieldFormat) -> Component:
 
 
 MOMENT: Final = "moment"
+MESSAGE_TYPE: Final = "message_type"
+_DECIMALS: Final = "decimals"
 _QUANTITY_TYPE = "quantity_type_code"
 
 
@@ -268,7 +309,7 @@ def _values(format_: FieldFormat) -> Iterator[tuple[Component, SimpleType | Simp
         type_ = SimpleType(name, _BASES.get(part.type, "xs:string"))
         if number and parts[number - 1].type == "currency" and part.type in _NUMBERS:
             yield part, SimpleContentType("fin money", "fin amount", (Attribute(CURRENCY, "fin currency", True),)), ""
-        elif number and parts[number - 1].name == _QUANTITY_TYPE:
+        elif part.type in _NUMBERS and any(before.name == _QUANTITY_TYPE for before in parts[:number]):
             yield from ((part, type_, kind) for kind in QUANTITY_TYPES)
         else:
             yield part, type_, ""
@@ -290,6 +331,11 @@ class Element(list["Element"]):
     def get(self, name: str) -> str | None:
         """Return an attribute."""
         return self.values.get(name)
+
+    @property
+    def attrib(self) -> Mapping[str, str]:
+        """Return all attributes."""
+        return self.values
 
 
 TextsOf = Callable[[Field, FieldFormat], Mapping[str, str]]
@@ -320,7 +366,11 @@ def elements_of(
 ) -> Element:
     """Return the document of a message: an element with the message in it, everything that its fields say below."""
     document = Element("Document", "", root.line)
-    document.append(_Reading(definitions, texts_of, derive).sequence(root, message_type, ""))
+    message = _Reading(definitions, texts_of, derive).sequence(root, message_type, "")
+    message.insert(0, Element(MESSAGE_TYPE, "", root.line, message_type))
+    document.append(message)
+    if message_type in _OF_ONE_CURRENCY:
+        _give_currency(document)
     return document
 
 
@@ -345,6 +395,8 @@ class _Reading:
         element = Element(field.tag if known else _joined(field.tag, qualifier), path, field.line)
         format_ = self._formats[field.tag]
         texts = self._texts_of(field, format_)
+        if field.tag in PARTS:  # what is in it depends on its text
+            texts = {name: self._derive.pin(text) for name, text in texts.items()}
         negative = any(part.type == "minus" and part.name in texts for part in format_.components)
         currency: str | None = None
         kind = ""
@@ -363,11 +415,33 @@ class _Reading:
             name = kind if kind and number else part.name
             element.append(Element(name, f"{path}/{part.name}", field.line, text, currency if number else None))
             currency = text if part.type == "currency" else None
+        if "time" in moment and (decimals := texts.get(_DECIMALS)) is not None:
+            moment["time"] = self._derive(_with_decimals, moment["time"], decimals)
         if "date" in moment and "time" in moment:
             offset = (moment["offset"],) if "offset" in moment else ()
             said = self._derive(_moment_west if negative else _moment, moment["date"], moment["time"], *offset)
             element.append(Element(MOMENT, path, field.line, said))
+        if field.tag in PARTS:
+            for name, text in _parts(field.tag, texts):
+                of_money = texts.get("currency") if name == "absolute" else None
+                element.append(Element(name, f"{path}/{name}", field.line, text, of_money))
         return element
+
+
+def _parts(tag: str, texts: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    if tag in narratives.CODED:
+        return narratives.said(tag, texts.get("narrative", "")).items()
+    return statements.parts(tag, texts)
+
+
+def _give_currency(document: Element) -> None:
+    """Give the amounts of the entries of a cash statement its currency, which only its balances state."""
+    fields = [field for element in document[0] for field in ((element, *element) if len(element) else (element,))]
+    opening = next((field for field in fields if field.tag in ("{}60F", "{}60M")), ())
+    currency = next((part.text for part in opening if part.tag == "{}currency"), None)
+    if currency is not None:
+        for amount in (part for field in fields if field.tag == "{}61" for part in field if part.tag == "{}amount"):
+            amount.values[CURRENCY] = currency
 
 
 def _about(sequence: Sequence) -> str:
@@ -376,15 +450,12 @@ def _about(sequence: Sequence) -> str:
     return next((qualifier_of(field) for field in fields if field.tag[:2] == number), "")
 
 
-def iso_date(text: str) -> str:
-    """Return YYYYMMDD or YYMMDD with hyphens and its century."""
-    if len(text) == len("YYMMDD"):
-        text = f"{'19' if text >= '80' else '20'}{text}"
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}"
-
-
 def _iso_time(text: str) -> str:
     return f"{text[:2]}:{text[2:4]}:{text[4:6] or '00'}"
+
+
+def _with_decimals(time: str, decimals: str) -> str:
+    return f"{time}.{decimals}"
 
 
 def _point(text: str) -> str:

@@ -131,17 +131,17 @@ CHECKS: Final[dict[str, Check]] = {
     "offset": Check(_offset_holds, "T39", "an offset from UTC, HH[MM]"),
     "currency": Check(DECIMALS.__contains__, "T52", "a currency of ISO 4217"),
     "country": Check(COUNTRIES.__contains__, "T73", "a country of ISO 3166"),
-    "bic": Check(_bic_holds, "T27", "a BIC: four letters, a country of ISO 3166, two or five letters or digits"),
-    "description": Check(lambda text: not text.startswith("ISIN "), "", "the word ISIN, a space and twelve characters"),
     "reference": Check(_reference_holds, "T26", "no slash at the beginning or the end, and no two together"),
 }
 """What components are asked by their type."""
 
 DIGITS: Final[dict[str, Check]] = {
+    "bic": Check(_bic_holds, "T27", "a BIC: four letters, a country of ISO 3166, two or five letters or digits"),
+    "description": Check(lambda text: not text.startswith("ISIN "), "", "the word ISIN, a space and twelve characters"),
     "isin": Check(isin_holds, "", "an ISIN with its check digit"),
     "lei": Check(lei_holds, "", "an LEI with its check digits"),
 }
-"""Check digits, which the network does not look at: warned of."""
+"""What is warned of: check digits, which the network does not look at, and what came through it all the same."""
 
 QUALIFIER: Final = "\0"
 """Stands for the qualifier in the marks of a field."""

@@ -14,12 +14,17 @@ from enum import Enum
 from typing import Final
 
 from gateway.errors import Violation
+from gateway.messages.fin.message import ACKNOWLEDGEMENT_SERVICE
+from gateway.messages.fin.parsing import is_fin
 from gateway.messages.fin.violations import MAX_VIOLATIONS, VALUE_LIMIT, violation
 
 SECTOR: Final = 512
 _START, _END, _SEPARATOR = b"\x01", b"\x03", b"$"
 _FILLER = b" \r\n\t\x00\x01\x03\x1a$"  # 0x1A: the end of a file under DOS
 _BEGINNING = b"{1:"
+_ACKNOWLEDGEMENT = b"{1:F" + ACKNOWLEDGEMENT_SERVICE.encode()
+_TERMINAL, _NUMBERS = slice(6, 14), slice(18, 28)  # of a basic header: whose, session and sequence number
+_TEXT, _TEXT_END = b"{4:", b"-}"
 _BRACES = re.compile(rb"[{}]")
 _WHITE_SPACE = re.compile(rb"[ \r\n\t]*")
 
@@ -75,6 +80,43 @@ def split(content: bytes) -> FinFile:
     between.append(content[done:])
     violations += _stray(between[-1], line)
     return FinFile(kind, tuple(messages), tuple(lines), tuple(between), tuple(violations[:MAX_VIOLATIONS]))
+
+
+def messages_in(content: bytes) -> list[bytes]:
+    """Cut what a carrier brought into what stands for itself: messages, and what belongs to none of them.
+
+    An acknowledgement keeps the message that it is of. Together they are all but the white space and the separators;
+    what does not begin as FIN does is not cut.
+    """
+    if not is_fin(content):
+        return [content]
+    file = split(content)
+    pieces: list[bytes] = []
+    for number, gap in enumerate(file.between):
+        if stray := gap.strip(_FILLER):
+            pieces.append(stray)
+        if number == len(file.messages):
+            break
+        message = file.messages[number]
+        if number and not stray and _is_acknowledged(message, file.messages[number - 1]):
+            pieces[-1] += gap + message
+        else:
+            pieces.append(message)
+    return pieces
+
+
+def text_block(content: bytes) -> bytes:
+    """Return the text block of a message as it stands; a service message, or what has no text block, as a whole."""
+    start = -1 if content.lstrip(_FILLER).startswith(_ACKNOWLEDGEMENT) else content.find(_TEXT)
+    end = content.find(_TEXT_END, start)
+    return content if min(start, end) < 0 else content[start : end + len(_TEXT_END)]
+
+
+def _is_acknowledged(message: bytes, acknowledgement: bytes) -> bool:
+    """Tell by the basic headers whether a message is the one that an acknowledgement is of."""
+    if not acknowledgement.startswith(_ACKNOWLEDGEMENT) or message.startswith(_ACKNOWLEDGEMENT):
+        return False
+    return all(message[place] == acknowledgement[place] for place in (_TERMINAL, _NUMBERS))
 
 
 def join(messages: Iterable[bytes], kind: FileKind) -> bytes:

@@ -12,6 +12,7 @@ from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
+from gateway.messages.fin.payments import Payment, payment
 from gateway.messages.writing import moment
 from gateway.model.vocabulary import Party, ProprietaryIdentification
 
@@ -58,6 +59,7 @@ class Derived:
     buyer: PartyInFin | None = None
     investors: tuple[PartyInFin, ...] = ()
     market: str | None = None
+    payment: Payment | None = None
 
 
 def derived(event: TradeEvent) -> Derived:
@@ -69,6 +71,7 @@ def derived(event: TradeEvent) -> Derived:
         function=_HELD if getattr(event, "hold", None) else "NEWM",
         investors=tuple([party_in_fin(one) for one in getattr(event, "investors", ())]),
         market=None if place is None else place.market or place.description,
+        payment=payment(event),
         **_placed(DELIVERING, delivering),
         **_placed(RECEIVING, receiving),
     )
@@ -100,8 +103,8 @@ def party_in_fin(party: Party) -> PartyInFin:
     """Return a party as FIN states it."""
     name = party.name
     if name is not None and party.address is not None:
-        place = " ".join(part for part in (party.address.post_code, party.address.town) if part)
-        name = "\n".join([name, *party.address.lines, *([place] if place else ()), party.address.country])
+        place = (party.address.post_code, party.address.town, party.address.country)
+        name = "\n".join([name, *party.address.lines, " ".join(part for part in place if part)])
     return PartyInFin(
         party.bic,
         party.proprietary,

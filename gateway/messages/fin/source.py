@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.errors import UnreadableMessage, Violation
 from gateway.messages.catalogue import MessageDefinition
+from gateway.messages.fin.acknowledgements import Acknowledgement, NetworkWords
 from gateway.messages.fin.addresses import bic_of
-from gateway.messages.fin.elements import HEADER, MOMENT, Element, definition_of, elements_of, header_definition
+from gateway.messages.fin.elements import (
+    ACKNOWLEDGEMENT,
+    HEADER,
+    MOMENT,
+    Element,
+    acknowledgement_definition,
+    definition_of,
+    elements_of,
+    header_definition,
+)
+from gateway.messages.fin.files import split
 from gateway.messages.fin.judging import Judge, definition_name
-from gateway.messages.fin.message import FinMessage
+from gateway.messages.fin.message import ACKNOWLEDGEMENT_SERVICE, FinMessage
 from gateway.messages.fin.parsing import parse
 from gateway.messages.fin.quick import DecidedBy, Extract, QuickReader, usual_blocks
 from gateway.messages.parsing import EnvelopeReferences, ParsedMessage
@@ -20,14 +33,18 @@ if TYPE_CHECKING:
 
 _VALIDATION_FLAG: Final = "119"
 _USER_REFERENCE, _UETR = "108", "121"
+_FIXED: Final = {HEADER: header_definition, ACKNOWLEDGEMENT: acknowledgement_definition}
+_ACKNOWLEDGED: Final = re.compile(rb"\s*\{1:F" + ACKNOWLEDGEMENT_SERVICE.encode())
 
 
 class FinMessages:
     """Definitions and messages; the files are read when the first message comes."""
 
-    def __init__(self, load: Callable[[], Definitions]) -> None:
+    def __init__(self, load: Callable[[], Definitions], load_words: Callable[[], NetworkWords]) -> None:
         self._load = load
+        self._load_words = load_words
         self._judge: Judge | None = None
+        self._words: NetworkWords | None = None
 
     @property
     def judge(self) -> Judge:
@@ -38,20 +55,25 @@ class FinMessages:
 
     def has(self, definition_id: str) -> bool:
         """Tell whether there is a message type (``MT541``), or the definition of the header."""
-        if definition_id == HEADER:
+        if definition_id in _FIXED:
             return True
         return definition_id.startswith("MT") and definition_id in self.judge.definitions.message_types()
 
     def message(self, definition_id: str) -> MessageDefinition:
         """Return a message type as elements."""
-        return header_definition() if definition_id == HEADER else definition_of(definition_id, self.judge.definitions)
+        fixed = _FIXED.get(definition_id)
+        return definition_of(definition_id, self.judge.definitions) if fixed is None else fixed()
 
     def parse(self, content: bytes) -> ParsedMessage:
         """Parse and judge one message; what it is against is in ``found``.
 
-        Raises ``UnreadableMessage`` with the codes of ``gateway.messages.fin.parse``, or ``fin_message_unknown``.
+        An acknowledgement may be followed by the message that it is of. Raises ``UnreadableMessage`` with the codes of
+        ``gateway.messages.fin.parse``, or ``fin_message_unknown``.
         """
-        message = parse(content)
+        messages = split(content).messages if _ACKNOWLEDGED.match(content) else ()
+        message = parse(messages[0] if messages else content)
+        if message.basic_header.service_id == ACKNOWLEDGEMENT_SERVICE:
+            return self._acknowledgement(message, messages[1:])
         if message.message_type is None or (message.fields == () and message.text):
             text = f"service message {message.basic_header.service_id} is no message of a counterparty"
             raise _unreadable("fin_service_message", text, "an acknowledgement, or a message with fields")
@@ -78,6 +100,23 @@ class FinMessages:
         """Return what reads messages of known shapes."""
         return QuickReader(self.judge, extract, header_of, decided_by)
 
+    def _acknowledgement(self, message: FinMessage, following: Sequence[bytes]) -> ParsedMessage:
+        """Read what the network says; what follows and cannot be read takes nothing from it."""
+        if self._words is None:
+            self._words = self._load_words()
+        original: FinMessage | None = None
+        if len(following) == 1:
+            with suppress(UnreadableMessage):
+                original = parse(following[0])
+        elif following:
+            text = f"{len(following)} messages follow an acknowledgement"
+            raise _unreadable("fin_several_messages", text, "an acknowledgement, and at most the message that it is of")
+        said = _acknowledgement_element(self._words.read(message, original))
+        header = Element("header", "", 1)
+        return ParsedMessage(
+            ACKNOWLEDGEMENT, HEADER, cast("Any", header), cast("Any", said), (), found=message.warnings
+        )
+
     def envelope_references(self, content: bytes) -> EnvelopeReferences:
         """Say what can be had of a message that cannot be read; empty where it is no message."""
         try:
@@ -90,6 +129,25 @@ class FinMessages:
 
 def _unreadable(code: str, text: str, rule: str, value: str | None = None) -> UnreadableMessage:
     return UnreadableMessage(text, code=code, violations=(Violation(code, "/", rule, value, text),))
+
+
+def _acknowledgement_element(said: Acknowledgement) -> Element:
+    lines = dict.fromkeys(str(error.line) for error in said.errors if error.line is not None)
+    original = said.original
+    values = {
+        "verdict": None if said.accepted is None else ("accepted" if said.accepted else "refused"),
+        "message": said.user_reference or (original and (original.user_value(_USER_REFERENCE) or _reference(original))),
+        "code": " ".join(error.code for error in said.errors) or said.reason,
+        "line": f"line {', '.join(lines)} of the text" if lines else None,
+        "explanation": "; ".join(error.explanation for error in said.errors) or None,
+    }
+    element = Element(ACKNOWLEDGEMENT, "", 1)
+    for name, text in values.items():
+        if text:
+            element.append(Element(name, name, 1, text))
+    document = Element("Document", "", 1)
+    document.append(element)
+    return document
 
 
 def _bic(address: str | None) -> str | None:
@@ -111,7 +169,7 @@ def header_of(definition: str, values: Mapping[str, str | None], document: Eleme
     said = {
         "message_type": definition,
         "reference": _text_below(document, "20C_SEME") or _text_below(document, "20"),
-        "created_at": _text_below(document, "98C_PREP", MOMENT),
+        "created_at": _text_below(document, "98C_PREP", MOMENT) or _text_below(document, "98E_PREP", MOMENT),
         **values,
     }
     header = Element("header", "", 1)

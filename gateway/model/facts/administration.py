@@ -10,12 +10,16 @@ from gateway.model.facts.terms import Terms
 
 @dataclass(frozen=True, slots=True)
 class MessageRejection:
-    """A technical rejection of one of our messages (admi.002, semt.001); ``reference`` names the one it rejects."""
+    """A technical rejection of one of our messages (admi.002, semt.001); ``reference`` names the one it rejects.
+
+    ``by_network`` is one that the network refused on its way (FIN, service 21): the other side never had it.
+    """
 
     reference: str | None
     reason_code: str | None
     text: str | None = None
     location: str | None = None
+    by_network: bool = False
 
 
 @dataclass(frozen=True, slots=True)

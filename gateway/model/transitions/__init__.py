@@ -61,6 +61,7 @@ __all__ = [
     "REVERSAL",
     "SETTLED",
     "STATUS",
+    "TAKEN_BACK",
     "TRANSITIONS",
     "UNDONE",
     "WAYS",
@@ -117,6 +118,7 @@ _COMMON_ALERTS: Final = {
     "cancellation_crossed_settlement": "A cancellation and a settlement crossed: the instruction has settled.",
     "fields_dropped": "What was sent leaves out fields of the event, as the counterparty's profile allows.",
     "linked_instruction_ended": "An instruction that this one is linked with will not settle.",
+    "network_refused": "The network refused a message of ours: the counterparty never had it.",
     "rejected_after_answer": "A message was refused technically after it was answered: perhaps only its duplicate.",
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",
     "receipt_unclear": "A message was acknowledged with a code that the counterparty's profile does not explain.",
@@ -166,6 +168,12 @@ DELIVERY: Final[Mapping[Delivery, Mapping[Delivery, str]]] = {
 # A reply can overtake the outcome of the attempt that it answers, or of a later duplicate: its proof stands.
 OVERTAKEN: Final = frozenset({Delivery.RECORDED, Delivery.IN_DOUBT, Delivery.REFUSED, Delivery.PARKED})
 PROVABLE: Final = frozenset({Delivery.SENDING, Delivery.IN_DOUBT, Delivery.PARKED})
+# What the network's refusal makes of what the carrier took, or may have taken: in doubt, an attempt may have arrived.
+TAKEN_BACK: Final[Mapping[Delivery, Delivery]] = {
+    Delivery.SENDING: Delivery.REFUSED,
+    Delivery.SENT: Delivery.REFUSED,
+    Delivery.IN_DOUBT: Delivery.PARKED,
+}
 
 
 def _ways(rows: tuple[Edges, ...]) -> frozenset[tuple[str, str, str]]:

@@ -1,0 +1,45 @@
+"""What the coded words of a narrative say: answers to cancellations (76), rejections, returns, statuses (72, 79).
+
+Public guidelines give them a form; other words stay the narrative that they are. The parts are elements of the field
+beside its narrative: ``code``, ``reason_code``, ``original_reference`` and ``text``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+PARTS: Final = ("code", "reason_code", "original_reference", "text")
+CODED: Final = frozenset({"72", "76", "79"})
+"""The fields whose narrative may be coded."""
+
+_ANSWER: Final = re.compile(r"/(?P<code>[A-Z]{4})/(?P<reason_code>[A-Z0-9]{4})?(?:/(?P<text>.*))?", re.DOTALL)
+_REJECTION: Final = re.compile(
+    r"/(?P<code>REJT|RETN)/[^\n]*\n/(?:XT99/)?(?P<reason_code>[A-Z]{2}[0-9]{2}|[A-Z]{4})(?:/(?P<words>[^\n]*))?"
+    r"(?:\n(?P<more>.*))?",
+    re.DOTALL,
+)
+_STATUS: Final = re.compile(
+    r"//[0-9]{10}[+-][0-9]{4}\n//(?P<code>[A-Z]{4})(?:/(?P<reason_code>[A-Z0-9]{4}))?(?:\n(?P<text>.*))?", re.DOTALL
+)
+_LINE: Final = re.compile(r"/(MREF|TEXT)/([^\n]*)")
+
+
+def said(tag: str, narrative: str) -> dict[str, str]:
+    """Return the parts that a narrative has; none where it is not coded."""
+    if tag in ("72", "79") and (rejection := _REJECTION.fullmatch(narrative)) is not None:
+        return _rejected(rejection)
+    pattern = {"76": _ANSWER, "79": _STATUS}.get(tag)
+    found = pattern.fullmatch(narrative) if pattern else None
+    return {} if found is None else {name: text for name, text in found.groupdict().items() if text}
+
+
+def _rejected(found: re.Match[str]) -> dict[str, str]:
+    lines = dict(_LINE.findall(found["more"] or ""))
+    parts = {
+        "code": found["code"],
+        "reason_code": found["reason_code"],
+        "original_reference": lines.get("MREF"),
+        "text": " ".join(filter(None, (found["words"], lines.get("TEXT")))),
+    }
+    return {name: text for name, text in parts.items() if text}

@@ -1,0 +1,93 @@
+"""What the fields of statements say in a shorter form than tables read: by their tag, by marks, signs and qualifiers.
+
+Balances of cash (60 to 65) say their ISO 20022 type and, at the end of a page, whether it is the last; an entry (61)
+whether it undoes another, its status, its whole transaction code, and the date of its entry with a year; information to
+the owner (86) the references behind code words. Of securities, a page (28E) says whether it is the last, a statement's
+number (13A, 13J) whether it is one, an amount (19A) its direction, a balance (93) its type, a status (25D) its axis.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Final
+
+from gateway.messages.fin.dates import iso_date
+
+_BALANCES: Final = {"60F": "OPBD", "60M": "ITBD", "62F": "CLBD", "62M": "ITBD", "64": "CLAV", "65": "FWAV"}
+_LAST: Final = {"62F": "true", "62M": "false"}
+_REFERENCES: Final = {"EREF": "end_to_end_id", "UETR": "uetr"}
+_REFERENCE: Final = re.compile(r"(?:^|/)(EREF|UETR)/+([^/\n]+)", re.MULTILINE)
+
+_AXES: Final = {"IPRC": "processing", "MTCH": "matching", "INMH": "inferred_matching", "SETT": "settlement"}
+
+PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(_BALANCES, ("currency", "type", "last_page")),
+    "61": ("reversal", "status", "transaction_code", "booking_date"),
+    "86": tuple(_REFERENCES.values()),
+    "28E": ("last_page",),
+    "13A": ("ordinal",),
+    "13J": ("ordinal",),
+    "19A": ("absolute", "direction"),
+    "25D": tuple(_AXES.values()),
+    **dict.fromkeys(("93B", "93C", "93E", "93F"), ("type",)),
+}
+"""The parts of each field, in the order in which they come.
+
+A balance's currency is a component already, beside its amount; the absolute amount has that of its amount.
+"""
+
+
+def parts(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the parts that a field has besides its components, which are as FIN writes them."""
+    if tag in _BALANCES:
+        yield "type", _BALANCES[tag]
+        if tag in _LAST:
+            yield "last_page", _LAST[tag]
+    elif tag == "61":
+        mark = texts.get("mark", "")
+        yield "reversal", "true" if mark.startswith("R") else "false"
+        yield "status", "PDNG" if mark.startswith("E") else "BOOK"
+        yield "transaction_code", texts.get("type", "") + texts.get("code", "")
+        if (booked := _booked(texts.get("value_date", ""), texts.get("entry_date", ""))) is not None:
+            yield "booking_date", booked
+    elif tag == "86":
+        said = dict(reversed(_REFERENCE.findall(texts.get("narrative", ""))))  # the first of each counts
+        yield from ((name, said[code]) for code, name in _REFERENCES.items() if code in said)
+    else:
+        yield from _of_securities(tag, texts)
+
+
+def _of_securities(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    qualifier = texts.get("qualifier", "")
+    if tag == "28E":
+        yield "last_page", "false" if texts.get("continuation_indicator") == "MORE" else "true"
+    elif tag in ("13A", "13J"):
+        number = texts.get("number_id") or texts.get("extended_number_id", "")
+        if number.isdecimal():
+            yield "ordinal", number
+    elif tag == "19A":
+        yield "absolute", texts.get("amount", "").replace(",", ".").rstrip(".")
+        yield "direction", "debit" if "sign" in texts else "credit"
+    elif tag == "25D":
+        if qualifier in _AXES and "data_source_scheme" not in texts:
+            yield _AXES[qualifier], texts.get("status_code", "")
+    else:
+        yield "type", qualifier
+
+
+def _booked(value_date: str, entry_date: str) -> str | None:
+    """Give MMDD the year in which it is nearest to the value date; an entry is booked some days around it."""
+    if not entry_date:
+        return None
+    valued = date.fromisoformat(iso_date(value_date))
+    candidates = []
+    for year in (valued.year - 1, valued.year, valued.year + 1):
+        try:
+            candidates.append(date(year, int(entry_date[:2]), int(entry_date[2:])))
+        except ValueError:  # 29 February of another year
+            continue
+    if not candidates:
+        return None
+    return min(candidates, key=lambda day: abs(day - valued)).isoformat()
