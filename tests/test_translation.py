@@ -19,7 +19,7 @@ from gateway import cli
 from gateway.errors import BuildError, ConfigError, GatewayError, InvalidMessage, UnreadableMessage
 from gateway.messages.schema_files import load_catalogue
 from gateway.messages.translation import Translation, Translator, Untranslatable
-from gateway.messages.translation.by_fact import parse_additions
+from gateway.messages.translation.additions import parse_additions
 from gateway.messages.translation.leaves import leaves_of
 from gateway.messages.validation import Validator
 from gateway.model.events import parse_event

@@ -28,6 +28,7 @@ from gateway.messages.schema_files import load_rulebook
 from gateway.messages.sources import fields_of
 from gateway.messages.translation import by_event, by_fact
 from gateway.messages.translation import heading as headings
+from gateway.messages.translation.additions import parse_additions
 from gateway.messages.translation.leaves import Leaf, leaves_of, lost
 from gateway.messages.translation.placing import written
 from gateway.messages.translation.report import KINDS, Entry, Kind, Report, Untranslatable
@@ -146,7 +147,7 @@ class Translator:
         self._reader = Reader(validator, catalogue, tables)
         self._readings = [table for table in tables if table.family not in (FIN_HEADER, HEADER)]
         ((name, text),) = read_tables("translation", ".add").items()
-        self._additions = by_fact.parse_additions(text, name)
+        self._additions = parse_additions(text, name)
         self._headers = {table.family: table for table in tables if table.family in (FIN_HEADER, HEADER)}
         mappings = [
             table for name, text in read_tables("mapping", ".map").items() for table in parse_tables(text, name)

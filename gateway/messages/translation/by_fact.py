@@ -8,18 +8,19 @@ message says of itself. What facts are silent about and a message cannot be with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from gateway.errors import ConfigError, UnreadableMessage
 from gateway.messages.building import Place
 from gateway.messages.catalogue import ElementDefinition, MessageDefinition, SimpleContentType, SimpleType
-from gateway.messages.conversions import COMPOUND, CONVERSIONS
+from gateway.messages.conversions import COMPOUND
 from gateway.messages.mapping import Step, elements_below
 from gateway.messages.reading import Column, ListLines, ReadingTable
+from gateway.messages.translation.additions import Addition
+from gateway.messages.translation.atoms import NO_REASON, Atom, atoms, said_by
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.placing import Placed, base_of, changed, objection, path_of, rendered, shortened
 from gateway.messages.translation.report import Entry, Report
@@ -28,100 +29,33 @@ from gateway.messages.writing import Form, Piece, Value, form
 from gateway.model import facts
 from gateway.model.facts import Amount, Quantity, Reason, Reply, StatusValue
 
-Atom = tuple[str, str]
-"""A field (``references.common_id``, ``processing.reasons``) and what it says, as a text."""
-
-_NO_REASON: Final = ("NORE",)
-_SCHEME: Final = ("Issr", "SchmeNm")  # who gives a proprietary code: facts do not keep it
-_PARTS: Final = ("value", "proprietary", "reasons", "reason_code", "reason_proprietary", "reason_text")
 _OF_THE_TYPE: Final = "says what message it is"
 
 
-def atoms(name: str, value: Any) -> Iterator[Atom]:
-    """Yield what a value of a field says, part by part."""
-    match value:
-        case None | () | False:
-            return
-        case StatusValue():
-            yield f"{name}.value", value.proprietary or value.value
-            for reason in value.reasons:
-                yield from atoms(f"{name}.reasons", reason)
-        case Reason():
-            yield from ((name, text) for text in (value.code, value.proprietary, value.text) if text is not None)
-        case Amount():
-            yield name, f"{value.currency} {_number(value.value)}"
-        case Quantity():
-            yield name, f"{value.type} {_number(value.value)}"
-        case tuple():
-            for item in value:
-                yield from _atoms_of(item, name) if _is_fact(item) else atoms(name, item)
-        case Decimal():
-            yield name, _number(value)
-        case datetime() | date():
-            yield name, value.isoformat()
-        case True:
-            yield name, "yes"
-        case _:
-            yield name, str(value)
+def says(table: ReadingTable, reply: Reply) -> bool:
+    """Tell whether a table can say these facts: of its class, and with what it always says."""
+    for _, fact in reply.facts:
+        if table.fact != type(fact).__name__:
+            return False
+        for each in fields(fact):
+            value = getattr(fact, each.name)
+            wanted: Any = table.constants.get(each.name, table.constants.get(f"{each.name}.value"))
+            if isinstance(value, bool) and wanted is None and not any(c.field == each.name for c in table.columns):
+                wanted = each.default
+            if wanted is not None and (value.value if isinstance(value, StatusValue) else value) != wanted:
+                return False
+    return True
 
 
-def _atoms_of(item: Any, prefix: str) -> Iterator[Atom]:
-    for each in fields(item):
-        yield from atoms(f"{prefix}.{each.name}" if prefix else each.name, getattr(item, each.name))
+@dataclass(slots=True)
+class Written:
+    """The values of the target in their places, and what of the facts they say."""
 
-
-def _is_fact(value: object) -> bool:
-    return is_dataclass(value) and not isinstance(value, StatusValue | Reason | Amount | Quantity)
-
-
-def _number(value: Decimal) -> str:
-    return f"{value.normalize():f}"
-
-
-# --- what a message said -------------------------------------------------------------------------------------------
-
-
-def said_by(table: ReadingTable, leaf: Leaf, reply: Reply) -> list[Atom]:
-    """Return what the facts say that this element said; empty for one that no line of the table is for."""
-    found: list[Atom] = []
-    for column, path, name in _columns(table):
-        if column.conversion == "count":
-            continue
-        if column.conversion in COMPOUND:
-            if leaf.tags[: len(path)] == path and leaf.tags[-1] not in _SCHEME:
-                found += _within(name.removesuffix(".reasons"), leaf, reply)
-        elif leaf.tags == path:
-            found += _converted(table, column, name, leaf)
-    for said, text in table.cases:
-        if leaf.tags == tuple(said.split("/")) and text in ("", leaf.text):
-            found.append(("", leaf.text))
-    return found
-
-
-def _converted(table: ReadingTable, column: Column, name: str, leaf: Leaf) -> Iterator[Atom]:
-    kind = "open_status" if name.rpartition(".")[2] in ("value", "proprietary") else column.conversion
-    kind = "text" if column.conversion == "text" else kind
-    plain = name.removesuffix(".value").removesuffix(".proprietary") if kind == "open_status" else name
-    try:
-        value = CONVERSIONS[kind]("", column.argument, table.codes)(leaf.element)
-    except UnreadableMessage:
-        return
-    part = name.rpartition(".")[2]
-    if part in ("proprietary", "reason_code", "reason_proprietary", "reason_text") and isinstance(value, str):
-        kept = "value" if part == "proprietary" else "reasons"
-        yield f"{name.rpartition('.')[0]}.{kept}", value
-        return
-    yield from atoms(plain, value)
-
-
-def _within(name: str, leaf: Leaf, reply: Reply) -> Iterator[Atom]:
-    """Yield what a status says by an element inside it: its text, or that there is no reason, or that it is there."""
-    told = [atom for atom in told_by(reply) if atom[0] in (f"{name}.value", f"{name}.reasons", name)]
-    same = [atom for atom in told if atom[1] == leaf.text]
-    if same:
-        yield same[0]
-    elif leaf.text in ("", *_NO_REASON):
-        yield from (atom for atom in told if atom[0] == f"{name}.value")
+    placed: list[Placed] = field(default_factory=list)
+    said: dict[Atom, str] = field(default_factory=dict)  # and the path where
+    why: dict[Atom, str] = field(default_factory=dict)
+    shorter: dict[Atom, str] = field(default_factory=dict)
+    carried: list[Leaf] = field(default_factory=list)  # of the source's header
 
 
 def tell(
@@ -156,109 +90,6 @@ def tell(
 def reason(leaf: Leaf, table: ReadingTable, reply: Reply, result: Written) -> str | None:
     """Say why an element is not carried, where that is known."""
     return next((result.why[atom] for atom in said_by(table, leaf, reply) if atom in result.why), None)
-
-
-def told_by(reply: Reply) -> Iterator[Atom]:
-    """Yield everything that the facts of a message say."""
-    for references, fact in reply.facts:
-        yield from _atoms_of(references, "references")
-        yield from _atoms_of(fact, "")
-
-
-def _columns(table: ReadingTable) -> Iterator[tuple[Column, tuple[str, ...], str]]:
-    """Yield every line of a table with the whole path of its element and the whole name of its field."""
-    for column in table.columns:
-        yield column, tuple(column.path.split("/")), column.field
-    for lines in table.lists:
-        yield from _columns_of(lines, (), "")
-
-
-def _columns_of(lines: ListLines, above: tuple[str, ...], prefix: str) -> Iterator[tuple[Column, tuple[str, ...], str]]:
-    name = f"{prefix}{lines.field}"
-    for path in lines.paths:
-        around = (*above, *path.split("/"))
-        for column in lines.columns:
-            own = column.path
-            place: tuple[str, ...] = around
-            while own.startswith("../"):
-                own, place = own.removeprefix("../"), place[:-1]
-            yield column, (*place, *own.split("/")), f"{name}.{column.field}"
-        for inner in lines.lists:
-            yield from _columns_of(inner, around, f"{name}.")
-
-
-# --- additions -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Addition:
-    """An element that a message cannot be without, and what it says: a text, ``identity.FIELD``, ``references.FIELD``.
-
-    ``when`` is a field that the fact must give.
-    """
-
-    path: str
-    value: str
-    when: str | None
-
-
-@dataclass(slots=True)
-class Additions:
-    """What a reading table leaves open: elements that a message needs besides, and what else it is in other words."""
-
-    needs: dict[str, list[Addition]] = field(default_factory=dict)
-    becomes: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-def parse_additions(text: str, name: str) -> Additions:
-    """Read ``MESSAGE PATH = VALUE [when FIELD]`` and ``MESSAGE becomes MESSAGE...``, a line each.
-
-    Raises ``ConfigError`` naming the file and the line.
-    """
-    found = Additions()
-    for number, raw in enumerate(text.splitlines(), 1):
-        match raw.split("#", 1)[0].split():
-            case []:
-                continue
-            case [message, "becomes", *others]:
-                found.becomes[message] = tuple(others)
-            case [message, path, "=", value]:
-                found.needs.setdefault(message, []).append(Addition(path, value, None))
-            case [message, path, "=", value, "when", field_name]:
-                found.needs.setdefault(message, []).append(Addition(path, value, field_name))
-            case _:
-                text = f"{name}, line {number}: expected MESSAGE PATH = VALUE [when FIELD], or MESSAGE becomes MESSAGE"
-                raise ConfigError(text, code="reading_table_invalid")
-    return found
-
-
-# --- writing -------------------------------------------------------------------------------------------------------
-
-
-def says(table: ReadingTable, reply: Reply) -> bool:
-    """Tell whether a table can say these facts: of its class, and with what it always says."""
-    for _, fact in reply.facts:
-        if table.fact != type(fact).__name__:
-            return False
-        for each in fields(fact):
-            value = getattr(fact, each.name)
-            wanted: Any = table.constants.get(each.name, table.constants.get(f"{each.name}.value"))
-            if isinstance(value, bool) and wanted is None and not any(c.field == each.name for c in table.columns):
-                wanted = each.default
-            if wanted is not None and (value.value if isinstance(value, StatusValue) else value) != wanted:
-                return False
-    return True
-
-
-@dataclass(slots=True)
-class Written:
-    """The values of the target in their places, and what of the facts they say."""
-
-    placed: list[Placed] = field(default_factory=list)
-    said: dict[Atom, str] = field(default_factory=dict)  # and the path where
-    why: dict[Atom, str] = field(default_factory=dict)
-    shorter: dict[Atom, str] = field(default_factory=dict)
-    carried: list[Leaf] = field(default_factory=list)  # of the source's header
 
 
 class FactWriter:
@@ -463,7 +294,7 @@ class FactWriter:
             if empty is None:
                 self._put(self._steps(status) or (), form("identifier"), "", None, numbers, result)
             else:
-                self._text(f"{status}/{empty}", _NO_REASON[0], numbers, result)
+                self._text(f"{status}/{empty}", NO_REASON[0], numbers, result)
         result.said.setdefault((f"{name}.value", value.proprietary or value.value), status)
         return ""
 
