@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway import lifecycle, matching
+from gateway import lifecycle, matching, unfit
 from gateway.allegements import Allegements
 from gateway.candidates import begun, find, reference
 from gateway.checkpoints import passed
@@ -26,7 +26,6 @@ from gateway.errors import (
     MessageError,
     StoreError,
     StoreUnavailable,
-    Violation,
 )
 from gateway.messages import Messages
 from gateway.messages.fin import messages_in
@@ -291,7 +290,7 @@ class Replies:
             text = f"business message {reply.business_message_id} came before with other content (archive {archive_id})"
             return self._park(unit, item, MessageError(text, code="reply_conflict"))
         if reply.stated_definition not in (None, reply.message_definition):
-            return self._park(unit, item, _misstated(reply))
+            return self._park(unit, item, unfit.misstated(reply))
         if any(isinstance(fact, SettlementInstruction) for _, fact in reply.facts):
             text = (
                 f"{reply.message_definition} instructs a settlement; the gateway instructs, and takes no instructions"
@@ -326,7 +325,7 @@ class Replies:
             number = found[0][2].candidate.instruction_id
             row = unit.lock([number])[number]
             if error.code == lifecycle.NOT_OF_DIALOGUE:
-                error = _not_of_dialogue(reply, row, self._messages.belonging(row.dialogue))
+                error = unfit.not_of_dialogue(reply, row, self._messages.belonging(row.dialogue))
             return self._park(unit, item, error, row)
         if foreign and steps:
             row, advance, references = steps[-1]
@@ -340,7 +339,7 @@ class Replies:
         number = found[0][2].candidate.instruction_id
         row = unit.lock([number])[number]
         if unknown:
-            parked = self._park(unit, item, _partly_unknown(unknown, len(reply.facts)))
+            parked = self._park(unit, item, unfit.partly_unknown(unknown, len(reply.facts)))
             return replace(parked, instruction=row.transaction_id, headline=row.headline, alerts=tuple(alerts))
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
         candidate = candidates[row.id]
@@ -580,30 +579,3 @@ def _cut(item: Incoming) -> list[tuple[str, bytes]]:
     if len(pieces) == 1:
         return [(item.carrier_key, item.content)]
     return [(f"{item.carrier_key}#{number}", piece) for number, piece in enumerate(pieces, 1)]
-
-
-def _not_of_dialogue(reply: Reply, row: InstructionRow, belonging: Sequence[str]) -> IllegalTransition:
-    rule = f"one of {', '.join(belonging)}"
-    text = (
-        f"{reply.message_definition} does not belong in the {row.dialogue} dialogue of {row.transaction_id}; "
-        f"what belongs there is {rule}"
-    )
-    violation = Violation(lifecycle.NOT_OF_DIALOGUE, "/Document", rule, reply.message_definition, text)
-    return IllegalTransition(text, code="reply_not_of_dialogue", violations=(violation,))
-
-
-def _partly_unknown(unknown: Sequence[matching.Unknown], of: int) -> MessageError:
-    text = (
-        f"{len(unknown)} of {of} transactions of the reply are not known here: {unknown[0].text}; "
-        "what it says of the others was applied"
-    )
-    return MessageError(text, code="reply_partly_unknown")
-
-
-def _misstated(reply: Reply) -> MessageError:
-    rule = f"the definition of the document: {reply.message_definition}"
-    text = (
-        f"the header says that the message is {reply.stated_definition}, but its document is {reply.message_definition}"
-    )
-    violation = Violation("reply_definition_misstated", "/AppHdr/MsgDefIdr", rule, reply.stated_definition, text)
-    return MessageError(text, code="reply_definition_misstated", violations=(violation,))
