@@ -332,10 +332,15 @@ class Replies:
             others = lifecycle.alert("entries_unknown", f"{len(foreign)} of {len(reply.facts)}.")
             steps[-1] = row, replace(advance, alerts=(*advance.alerts, others)), references
         alerts: list[Alert] = []
-        for (row, advance, references), (_, fact, correlated) in zip(steps, found, strict=True):
+        refused = {
+            correlated.candidate.instruction_id: correlated.names
+            for _, fact, correlated in found
+            if isinstance(fact, MessageRejection) and fact.by_network
+        }
+        for row, advance, references in steps:
             alerts += self._move(unit, item, reply, row, advance, references)
-            if isinstance(fact, MessageRejection) and fact.by_network:
-                self._take_back(unit, row, correlated.names, advance)
+            if row.id in refused:
+                self._take_back(unit, row, refused[row.id], advance)
         number = found[0][2].candidate.instruction_id
         row = unit.lock([number])[number]
         if unknown:

@@ -259,8 +259,7 @@ async def test_gateway_and_counterparty_agree_where_it_ends(
     assert await converse(loops, tmp_path / "book", scenario) == headline
     axes = (await loops.story()).state.axes or {}
     [entry] = read_book(tmp_path / "book")
-    said = {axis: outcome.value for axis, outcome in outcomes([entry])[transaction()].axes.items()}
-    assert {name: axis.status.value for name, axis in axes.items()} == said
+    assert {name: axis.status.value for name, axis in axes.items()} == outcomes([entry])[transaction()].axes
     parked = [item.summary.code for item in await loops.parked()]
     expected = {
         "garbage": ["xml_malformed"],
