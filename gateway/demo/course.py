@@ -109,7 +109,7 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Course(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What happens to one trade, and the exceptions that have to come of it, no more and no fewer.
 
-    It is played with the ``counterparty`` named here, or with any that speaks ISO 20022; ``everywhere`` with any at all.
+    It is played with the ``counterparty`` named here, or with any that speaks ISO 20022; ``everywhere`` with any.
     """
 
     name: str

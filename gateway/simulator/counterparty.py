@@ -51,7 +51,8 @@ class SimulatorSettings:
     """Who is simulated, towards whom, over which channel, and what it plays.
 
     ``channel`` is written as the gateway's profile writes it: its outbound side is where the simulator reads.
-    ``versions`` names definitions to answer with in ISO 20022, ``language`` what is spoken; ``scenarios`` are tried in order, each where its dialogue has it.
+    ``versions`` names definitions to answer with in ISO 20022, ``language`` what is spoken; ``scenarios`` are tried in
+    order, each where its dialogue has it.
     ``initiatives`` is a file of what it begins by itself; see ``Initiative``.
     """
 

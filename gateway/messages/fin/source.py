@@ -14,6 +14,7 @@ from gateway.messages.fin.addresses import bic_of
 from gateway.messages.fin.elements import (
     ACKNOWLEDGEMENT,
     HEADER,
+    HEADER_ELEMENTS,
     MOMENT,
     Element,
     acknowledgement_definition,
@@ -67,7 +68,8 @@ class FinMessages:
     def parse(self, content: bytes) -> ParsedMessage:
         """Parse and judge one message; what it is against is in ``found``.
 
-        An acknowledgement may be followed by the message that it is of. Raises ``UnreadableMessage`` with the codes of ``gateway.messages.fin.parse``, or ``fin_message_unknown``.
+        An acknowledgement may be followed by the message that it is of. Raises ``UnreadableMessage`` with the codes of
+        ``gateway.messages.fin.parse``, or ``fin_message_unknown``.
         """
         messages = split(content).messages if _ACKNOWLEDGED.match(content) else ()
         message = parse(messages[0] if messages else content)
@@ -172,8 +174,8 @@ def header_of(definition: str, values: Mapping[str, str | None], document: Eleme
         **values,
     }
     header = Element("header", "", 1)
-    for tag, text in said.items():
-        if text is not None:
+    for tag in HEADER_ELEMENTS:  # in their order, as they are read
+        if (text := said.get(tag)) is not None:
             header.append(Element(tag, tag, 1, text))
     return header
 
