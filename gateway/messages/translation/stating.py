@@ -86,7 +86,7 @@ def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sour
         if steps is not None:
             rows[tuple(step.tag for step in steps)].append((row, steps))
     said = Statement()
-    for name, word in table.case:
+    for name, word in ((name, word) for name, word in table.case if word):
         said.state(EVENT, (name,), Stated(word, None))
     later = []
     signs = []
