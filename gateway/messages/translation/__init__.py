@@ -419,7 +419,7 @@ def _cancelled(said: Statement, source: _Source) -> Statement:
 def _is_case(said: Statement, name: str, word: str) -> bool:
     """Tell whether a statement is of a case of a table: a field with a word, one that is given, or one that is not."""
     if word:
-        return said.value(EVENT, name) == word
+        return bool(said.value(EVENT, name) == word)
     field = name.removeprefix("no ")
     return (field in said.fields[EVENT]) == (field == name)
 
