@@ -117,6 +117,8 @@ class _Asked:
         """Tell whether a message family, or type, is wanted; ``offers`` says which versions there are of it."""
         if self.to is None:
             return message.startswith(_FIN) != source.is_fin
+        if message == _FIN:
+            return self.to.startswith(_FIN)
         return self.to == message or (self.to == _FIN and message.startswith(_FIN)) or offers(self.to)
 
     def definition(self, message: str, default: str) -> str:
@@ -246,7 +248,8 @@ class Translator:
             kinds = self._cancelling(table) if cancels else table.events
             for kind in kinds:
                 for target in self._tables:
-                    if kind in target.events and asked.wants(target.message, source, _offers(target)):
+                    message = _FIN if target.copies else target.message  # of what type, the original says
+                    if kind in target.events and asked.wants(message, source, _offers(target)):
                         yield table, target, cancels
 
     def _cancelling(self, table: Table) -> list[str]:
