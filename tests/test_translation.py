@@ -29,6 +29,7 @@ from tests.reference import needs_reference, shared
 
 NOW = datetime(2026, 3, 2, 9, 0, 0, tzinfo=UTC)
 REPLIES = sorted((Path(__file__).parent / "messages" / "replies").glob("sese.024*.xml"))
+GOLDEN = Path(__file__).parent / "golden"
 PENDING = next(path for path in REPLIES if "pending" in path.name)
 SAME_MEANING = ("goes over lines", "goes over lines, within words", "to the second")
 
@@ -299,7 +300,7 @@ def test_a_cancellation_in_fin_names_the_instruction_and_its_terms() -> None:
 def test_a_cancellation_becomes_its_original_again_with_the_original_in_either_language(language: str) -> None:
     original = translate(iso(instruction())).content
     request = translate(cancelled(original)).content
-    made = translate(request, original=original if language == "FIN" else iso(instruction()))
+    made = translate(request, "MT543", original=original if language == "FIN" else iso(instruction()))
     assert made.report.complete
     assert said(made.content) == said(cancelled(original))
 
@@ -312,6 +313,15 @@ def test_a_cancellation_without_its_original_or_with_another_is_refused() -> Non
     assert refused.value.code == "translation_needs_original"
     with pytest.raises(BuildError, match="another instruction"):
         translate(request, original=original.replace(b"SEME//TX00000000000001", b"SEME//TX2"))
+
+
+@pytest.mark.parametrize("size", ["complete", "minimal"])
+@pytest.mark.parametrize(("definition", "message"), [("sese.030.001.10", "MT530"), ("sese.021.001.07", "MT549")])
+def test_requests_go_by_their_tables_like_instructions(definition: str, message: str, size: str) -> None:
+    content = (GOLDEN / f"{definition}.{size}.xml").read_bytes()
+    made = translate(content)
+    accounts_for_everything(content, made)
+    assert made.definition == message
 
 
 # Answers --------------------------------------------------------------------------------------------------------------

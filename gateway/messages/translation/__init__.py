@@ -89,7 +89,7 @@ class _Source:
         found = []
         for leaf in self.leaves:
             place = ""
-            if leaf.tags[-2] in _OWN_REFERENCE and leaf.text == heading.business_message_id:
+            if leaf.tags[-2:-1] and leaf.tags[-2] in _OWN_REFERENCE and leaf.text == heading.business_message_id:
                 place = "BizMsgIdr"
             elif leaf.tags[-2:] == _PREPARED and leaf.text == instants:
                 place = "CreDt"
@@ -117,6 +117,8 @@ class _Asked:
         """Tell whether a message family, or type, is wanted; ``offers`` says which versions there are of it."""
         if self.to is None:
             return message.startswith(_FIN) != source.is_fin
+        if message == _FIN:
+            return self.to.startswith(_FIN)
         return self.to == message or (self.to == _FIN and message.startswith(_FIN)) or offers(self.to)
 
     def definition(self, message: str, default: str) -> str:
@@ -228,7 +230,7 @@ class Translator:
         others = sorted(
             {
                 *(table.message for _, table, _ in self._pairs(source, anything)),
-                *(table.family for table in self._readers(source, anything)),
+                *(family for family, _ in self._readers(source, anything)),
             }
         )
         rule = f"one of {', '.join(others)}" if others else "a message that there are tables for in both languages"
@@ -246,7 +248,8 @@ class Translator:
             kinds = self._cancelling(table) if cancels else table.events
             for kind in kinds:
                 for target in self._tables:
-                    if kind in target.events and asked.wants(target.message, source, _offers(target)):
+                    message = _FIN if target.copies else target.message  # of what type, the original says
+                    if kind in target.events and asked.wants(message, source, _offers(target)):
                         yield table, target, cancels
 
     def _cancelling(self, table: Table) -> list[str]:
@@ -265,7 +268,7 @@ class Translator:
                 parts = {}
             if target.copies:
                 draft = self._copy(target, source, asked)
-            elif any(said.value(EVENT, name) != word for name, word in target.case):
+            elif not all(_is_case(said, name, word) for name, word in target.case):
                 continue
             else:
                 draft = self._write(said, parts, target, source, asked)
@@ -294,43 +297,46 @@ class Translator:
 
     # --- by facts -------------------------------------------------------------------------------------------------
 
-    def _readers(self, source: _Source, asked: _Asked) -> Iterator[ReadingTable]:
-        """Yield the tables of what a message that is read may become."""
-        table = self._reading(source)
+    def _readers(self, source: _Source, asked: _Asked) -> Iterator[tuple[str, ReadingTable]]:
+        """Yield the families, and the tables, of what a message that is read may become."""
+        family, table = self._reading(source)
         if table is None or table.fact is None:
             return
-        usual = self._additions.becomes.get(table.family) if asked.to is None else None
+        usual = self._additions.becomes.get(family) if asked.to is None else None
         for target in self._readings:
-            if usual is not None and target.family not in usual:
-                continue
-            if target.fact == table.fact and asked.wants(target.family, source, _versions(target)):
-                yield target
+            for name in target.family.split():
+                if usual is not None and name not in usual:
+                    continue
+                if target.fact == table.fact and asked.wants(name, source, _versions(name)):
+                    yield name, target
 
-    def _reading(self, source: _Source) -> ReadingTable | None:
+    def _reading(self, source: _Source) -> tuple[str, ReadingTable | None]:
+        """Return the family of a message, and the table that reads it: the one that is most particular."""
         document = source.parsed.document
         assert document is not None
         family = source.definition
         while family:
-            of_family = [table for table in self._readings if table.family == family]
+            of_family = [table for table in self._readings if family in table.family.split()]
             if of_family:
-                return next((table for table in of_family if table.is_for(document[0])), None)
+                fit = [table for table in of_family if table.is_for(document[0])]
+                return family, max(fit, key=lambda table: len(table.cases), default=None)
             family = family.rpartition(".")[0]
-        return None
+        return "", None
 
     def _by_fact(self, source: _Source, asked: _Asked) -> Iterator[_Draft]:
         """Yield what becomes of a message by each reading table that can say its facts."""
         targets = list(self._readers(source, asked))
-        table = self._reading(source)
+        own, table = self._reading(source)
         if not targets or table is None:
             return
         reply = self._reader.extract(source.parsed)
-        for target in targets:
-            if not by_fact.says(target, reply):
+        for family, target in targets:
+            if not by_fact.says(target, family, reply):
                 continue
-            definition = asked.definition(target.family, self._newest(target.family))
+            definition = asked.definition(family, self._newest(family))
             heading = headings.heading_of(source.said, definition, None, asked.now, asked.parties)
             message = self._catalogue.message(definition)
-            additions = self._additions.needs.get(target.family, ())
+            additions = self._additions.needs.get(family, ())
             writer = by_fact.FactWriter(target, message, additions, truncate=asked.truncate)
             report = Report()
             identity = {
@@ -338,9 +344,7 @@ class Translator:
                 "created_at": source.stated("reply.created_at", heading.created_at),
             }
             result = writer.write(reply, identity, report)
-            carried = by_fact.tell(
-                source.leaves, table, self._additions.needs.get(table.family, ()), reply, result, report
-            )
+            carried = by_fact.tell(source.leaves, table, self._additions.needs.get(own, ()), reply, result, report)
             carried += source.in_header(heading, definition, report)
             for leaf in lost(source.leaves, carried):
                 why = by_fact.reason(leaf, table, reply, result)
@@ -415,6 +419,14 @@ def _cancelled(said: Statement, source: _Source) -> Statement:
     return cancels
 
 
+def _is_case(said: Statement, name: str, word: str) -> bool:
+    """Tell whether a statement is of a case of a table: a field with a word, one that is given, or one that is not."""
+    if word:
+        return bool(said.value(EVENT, name) == word)
+    field = name.removeprefix("no ")
+    return (field in said.fields[EVENT]) == (field == name)
+
+
 def _is_of(table: Table, definition: str) -> bool:
     return table.message == definition if table.is_fin else table.offers(definition)
 
@@ -423,5 +435,5 @@ def _offers(table: Table) -> Callable[[str], bool]:
     return (lambda definition: False) if table.is_fin else table.offers
 
 
-def _versions(table: ReadingTable) -> Callable[[str], bool]:
-    return lambda definition: definition.startswith(f"{table.family}.")
+def _versions(family: str) -> Callable[[str], bool]:
+    return lambda definition: definition.startswith(f"{family}.")

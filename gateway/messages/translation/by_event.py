@@ -220,7 +220,7 @@ def _by_type(
 ) -> None:
     """Report what the type of the message says, and what is said by what follows from it."""
     already = {id(leaf) for leaf in result.carried}
-    for name, word in table.case:
+    for name, word in ((name, word) for name, word in table.case if word):
         leaf = origins.leaf(event, name)
         if leaf is not None and id(leaf) not in already:
             report.carried.append(Entry(leaf.shown, message.identifier, leaf.value, f"{name} = {word}"))

@@ -21,7 +21,7 @@ from gateway.messages.mapping import Step, elements_below
 from gateway.messages.reading import Column, ListLines, ReadingTable
 from gateway.messages.translation.additions import Addition
 from gateway.messages.translation.atoms import NO_REASON, Atom, atoms, said_by
-from gateway.messages.translation.leaves import Leaf
+from gateway.messages.translation.leaves import MESSAGE_TYPE, Leaf
 from gateway.messages.translation.placing import Placed, base_of, changed, objection, path_of, rendered, shortened
 from gateway.messages.translation.report import Entry, Report
 from gateway.messages.translation.stating import Stated
@@ -32,14 +32,17 @@ from gateway.model.facts import Amount, Quantity, Reason, Reply, StatusValue
 _OF_THE_TYPE: Final = "says what message it is"
 
 
-def says(table: ReadingTable, reply: Reply) -> bool:
-    """Tell whether a table can say these facts: of its class, and with what it always says."""
+def says(table: ReadingTable, family: str, reply: Reply) -> bool:
+    """Tell whether a table can say these facts: of its class, with what it and the message type always say."""
     for _, fact in reply.facts:
         if table.fact != type(fact).__name__:
             return False
         for each in fields(fact):
             value = getattr(fact, each.name)
             wanted: Any = table.constants.get(each.name, table.constants.get(f"{each.name}.value"))
+            for column in table.columns:
+                if (column.field, column.path) == (each.name, MESSAGE_TYPE):
+                    wanted = table.codes[column.argument].get(family)
             if isinstance(value, bool) and wanted is None and not any(c.field == each.name for c in table.columns):
                 wanted = each.default
             if wanted is not None and (value.value if isinstance(value, StatusValue) else value) != wanted:
@@ -147,6 +150,9 @@ class FactWriter:
             return
         why = None
         for column in columns:
+            if column.path == MESSAGE_TYPE:
+                result.said.update((atom, self._message.identifier) for atom in atoms(name, value))
+                return
             steps = self._steps(around + column.path)
             if not steps:
                 continue

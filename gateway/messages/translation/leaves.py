@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from gateway.messages.fin.elements import CURRENCY, MOMENT
 
+_OF_A_SIGN: Final = ("absolute", "direction")
+MESSAGE_TYPE: Final = "message_type"
 _PARTS_OF_A_MOMENT: Final = ("date", "time", "decimals", "offset")
 
 
@@ -45,6 +47,10 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
         if len(child):
             yield from _below(child, (*tags, name), (*numbers, number), path)
             continue
+        if not tags and name == MESSAGE_TYPE:
+            continue  # no element of the text: what the header says, for tables to read
+        if name in _OF_A_SIGN and str(child.tag).startswith("{}"):
+            continue  # says again what the amount beside it says with its sign
         following = children[place + 1] if place + 1 < len(children) else None
         if str(child.tag).startswith("{}") and following is not None and following.get(CURRENCY) == child.text:
             continue  # FIN's currency before an amount: it is the amount's

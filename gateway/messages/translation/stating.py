@@ -86,7 +86,7 @@ def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sour
         if steps is not None:
             rows[tuple(step.tag for step in steps)].append((row, steps))
     said = Statement()
-    for name, word in table.case:
+    for name, word in ((name, word) for name, word in table.case if word):
         said.state(EVENT, (name,), Stated(word, None))
     later = []
     signs = []
@@ -284,7 +284,9 @@ def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any])
     if issubclass(model, BaseModel):
         required = [name for name, described in model.model_fields.items() if described.is_required()]
         absent = {name: () if kinds[name].items is not None else None for name in required if name not in values}
-        return model.model_construct(set(values), **absent, **values)
+        made = model.model_construct(set(values))
+        made.__dict__.update({**absent, **values})  # a field may be called as an argument of the constructor is
+        return made
     required = [
         each.name for each in fields(cast("Any", model)) if each.default is MISSING and each.default_factory is MISSING
     ]
