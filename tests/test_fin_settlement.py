@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
@@ -229,6 +230,18 @@ def test_a_cancellation_is_the_instruction_again_with_a_link_to_it() -> None:
     (_, fact), *_ = messages().read(content).facts
     assert isinstance(fact, SettlementInstruction)
     assert fact.standing == "cancelled"
+
+
+def test_a_cancellation_names_nothing_before_it_but_what_it_cancels() -> None:
+    linkages = [{"position": "WITH", "settlement_transaction_id": "OTHER-1"}, {"pool_id": "POOL-7"}]
+    event = parse_event(encode(dict(EVENT_KINDS[INSTRUCT].minimal) | {"linkages": linkages}))
+    instructed = messages().build(event, FIN, IDENTITY)
+    cancel = parse_event(encode(dict(EVENT_KINDS[CANCEL].minimal)))
+    about = replace(IDENTITY, original_definition=instructed.message_definition)
+    content = messages().build(cancel, FIN, about, event.terms(), instructed.content).content
+    said = [field.value for field in parse(content).fields if field.tag == "20C"]
+    assert [value for value in said if value.startswith(":PREV")] == [f":PREV//{IDENTITY.transaction_id}"]
+    assert ":POOL//POOL-7" in said
 
 
 def test_a_cancellation_of_what_was_no_message_in_fin_is_refused() -> None:

@@ -165,18 +165,24 @@ def cancellation(original: bytes, reference: str, created_at: datetime) -> str:
     fields = parse(original).fields if original else ()
     said: list[Field] = []
     previous = ""
+    begins = 0  # where the last linkage does
     for field in fields:
+        said.append(field)
         if field.tag == _REFERENCE and field.value.startswith(":SEME//") and not previous:
             previous = field.value.removeprefix(":SEME//")
-            said.append(Field(_REFERENCE, f":SEME//{reference}"))
+            said[-1] = Field(_REFERENCE, f":SEME//{reference}")
         elif field.tag == "98C" and field.value.startswith(":PREP//"):
-            said.append(Field("98C", f":PREP//{moment(created_at)}"))
+            said[-1] = Field("98C", f":PREP//{moment(created_at)}")
         elif field.tag == _FUNCTION:
-            said.append(Field(_FUNCTION, _CANCEL))
+            said[-1] = Field(_FUNCTION, _CANCEL)
+        elif (field.tag, field.value) == ("16R", "LINK"):
+            begins = len(said) - 1
+        elif (field.tag, field.value) == ("16S", "LINK"):
+            if any(one.tag == _REFERENCE and one.value.startswith(":PREV//") for one in said[begins:]):
+                del said[begins:]  # only one message may be named so: the one that is cancelled
         elif (field.tag, field.value) == ("16S", "GENL"):
-            said += (Field("16R", "LINK"), Field(_REFERENCE, f":PREV//{previous}"), Field("16S", "LINK"), field)
-        else:
-            said.append(field)
+            link = (Field("16R", "LINK"), Field(_REFERENCE, f":PREV//{previous}"), Field("16S", "LINK"))
+            said[-1:] = [*link, field]
     if not previous:
         raise BuildError("there is no message in FIN to cancel", code="fin_nothing_to_cancel")
     return "".join(f":{field.tag}:{field.value}\n" for field in said)
