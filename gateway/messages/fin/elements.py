@@ -60,6 +60,7 @@ KNOWN_BY: Final = {
 }
 """The number of the field whose qualifier says what a repeating sequence is about, by the sequence's block."""
 
+_NEW_SEQUENCE: Final = "15"
 QUANTITY_TYPES: Final = ("UNIT", "FAMT", "AMOR", "DIGI")
 _NUMBERS: Final = ("decimal", "amount")
 _BASES: Final = {
@@ -88,6 +89,8 @@ class FinDefinition(MessageDefinition):
     def conversion(self, conversion: str, type_name: str) -> str:
         """Return how a value of a conversion is written in a component."""
         kind = type_name.removeprefix("fin ")
+        if not kind:  # a row without an element
+            return conversion
         match conversion:
             case "amount":
                 return "fin decimal"
@@ -148,6 +151,8 @@ class _Maker:
                 items.append(ElementDefinition(name, inner, item.minimum if not qualifier else 0, maximum))
                 if item.block:
                     self._marks[type_name, name] = f":16R:{item.block}\n", f":16S:{item.block}\n"
+                elif (first := _begins(item)) is not None:
+                    self._marks[type_name, name] = f":{first}:\n", ""
         self._types[type_name] = ComplexType(type_name, Group("sequence", tuple(items)))
 
     def _fields(
@@ -181,6 +186,12 @@ class _Maker:
             self._marks[format_.tag, name] = before, after
         self._types[format_.tag] = ComplexType(format_.tag, Group("sequence", tuple(items)))
         return opening, closing
+
+
+def _begins(sequence: SequenceDefinition) -> str | None:
+    """Return the field without content that begins a sequence with a letter (15A), where one does."""
+    first = sequence.items[0]
+    return first.tags[0] if isinstance(first, FieldDefinition) and first.number == _NEW_SEQUENCE else None
 
 
 def _of_type(format_: FieldFormat, kind: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
+from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exchange, exchange
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
 from gateway.model.vocabulary import Party
@@ -38,6 +39,7 @@ class Derived:
     receiving_intermediary_1: Party | None = None
     receivers_custodian: Party | None = None
     buyer: Party | None = None
+    exchange: Exchange | None = None
 
 
 def derived(event: TradeEvent) -> Derived:
@@ -45,7 +47,7 @@ def derived(event: TradeEvent) -> Derived:
     delivering: Sequence[Party] = getattr(event, "delivering_parties", ())
     receiving: Sequence[Party] = getattr(event, "receiving_parties", ())
     function = "PREA" if getattr(event, "hold", None) else "NEWM"
-    return Derived(function, *_placed(delivering), *_placed(receiving))
+    return Derived(function, *_placed(delivering), *_placed(receiving), exchange=exchange(event))
 
 
 def _placed(chain: Sequence[Party]) -> list[Party | None]:
@@ -71,7 +73,10 @@ def cancellation(original: bytes, reference: str) -> str:
     A link names the message that is cancelled. Raises ``BuildError`` (``fin_nothing_to_cancel``) where the original is
     no instruction in FIN.
     """
-    fields = parse(original).fields if original else ()
+    message = parse(original) if original else None
+    fields = () if message is None else message.fields
+    if message is not None and message.message_type == "300":
+        return cancellation_of_exchange(fields, reference)
     said: list[Field] = []
     previous = ""
     for field in fields:
