@@ -287,6 +287,8 @@ class Intake:
             digest=hashlib.sha256(built.content).digest(),
             channel=profile.bic,
         )
+        if dialogue is Dialogue.FOREIGN_EXCHANGE and profile.confirms_exchange:
+            unit.recheck([row.id])  # the other side may have confirmed it before
         links.state(unit, self._own_bic, row, item.parsed.links(), event.event_id, built.business_message_id)
         alerts = (*alerts, *tell_dropped(unit, row, built, cause=cause, actor=ACTOR))
         return Recorded("instructed", event, item.transaction, profile.bic, alerts=alerts)

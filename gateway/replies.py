@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("gateway.replies")
 
 # What the other side begins and later names where a reference of ours would be: by its settlement, by its cancellation.
-_NAMED_BY_THEM = (Dialogue.SETTLEMENT, Dialogue.ALLEGED_TRADE)
+_NAMED_BY_THEM = (Dialogue.SETTLEMENT, Dialogue.ALLEGED_TRADE, Dialogue.ALLEGED_EXCHANGE)
 _Found = tuple[References, Fact, matching.Correlated]
 _FRESH = 1_000  # archived replies kept at hand; more wait in the archive
 
@@ -272,6 +272,8 @@ class Replies:
                     continue  # it finds what it is about itself
                 if isinstance(fact, Alleged):  # it names nothing of ours, but may have come before
                     theirs.add(self._allegements.transaction_of(_reference(fact, references), fact.about))
+                    if references.related_reference:  # one that came in the place of another names that one
+                        values.setdefault(matching.RECEIVED_MESSAGE_ID, set()).add(references.related_reference)
                     continue
                 if references.matched_side_reference:
                     theirs.add(
@@ -379,12 +381,12 @@ class Replies:
         alerts: list[Alert] = []
         for row, advance, references in steps:
             alerts += self._move(unit, item, reply, row, advance, references)
+            evidence = self._evidence(unit, item, reply, "instruction", None)
+            alerts += self._allegements.confirm_ours(unit, row, row.state.counterparts, evidence)
         row = steps[0][0]
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
-        candidate = candidates[row.id]
-        if item.message_id:  # a withdrawal of it may come in the same batch
-            received = candidate.received_message_ids | {item.message_id}
-            candidates[row.id] = replace(candidate, received_message_ids=received)
+        candidate = candidates[row.id]  # a withdrawal of it may come in the same batch
+        candidates[row.id] = replace(candidate, received_message_ids=_received(candidate, item))
         return Applied("applied", item, row.transaction_id, row.headline, alerts=tuple(alerts))
 
     def _begin(self, unit: Unit, item: Read, reply: Reply, candidates: dict[int, matching.Candidate]) -> Applied:
@@ -399,13 +401,30 @@ class Replies:
             evidence = self._evidence(unit, item, reply, "instruction", None)
             reference = _reference(fact, references) if isinstance(fact, Alleged) else evidence.source_id[:35]
             held = rows.get(self._allegements.transaction_of(reference, fact.about))
+            if held is None and references.related_reference:
+                held = next(
+                    (
+                        one
+                        for one in rows.values()
+                        if one.dialogue == fact.about
+                        and references.related_reference in candidates[one.id].received_message_ids
+                    ),
+                    None,
+                )
+            before = () if held is None else held.state.counterparts
             row, advance = self._allegements.record(unit, fact, reference, evidence, held)
             rows[row.transaction_id] = row
             alerts += self._move(unit, item, reply, row, advance, references)
             alerts += self._allegements.answer(unit, self._messages, row)
+            alerts += self._allegements.confirm_ours(unit, row, before, evidence)
             # Whatever follows in the same batch may be about it: its removal, or the same again.
             candidates[row.id] = matching.Candidate(
-                row.id, _name(row), row.counterparty, row.account_servicer_transaction_id, theirs=True
+                row.id,
+                _name(row),
+                row.counterparty,
+                row.account_servicer_transaction_id,
+                theirs=True,
+                received_message_ids=_received(candidates.get(row.id), item),
             )
         assert row is not None
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
@@ -579,6 +598,12 @@ def _reference(fact: Alleged, references: References) -> str:
     """Return the other side's name for what it begins; a servicer that has none for us gives its own."""
     own = references.account_servicer_transaction_id
     return own if fact.reference == matching.NO_REFERENCE and own else fact.reference
+
+
+def _received(candidate: matching.Candidate | None, item: Read) -> frozenset[str]:
+    """Return the identifiers of their messages about an instruction, with that of one more."""
+    before = frozenset() if candidate is None else candidate.received_message_ids
+    return before | {item.message_id} if item.message_id else before
 
 
 def _name(row: InstructionRow) -> str:

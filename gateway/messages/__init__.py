@@ -130,7 +130,7 @@ class Messages:
             self._check_drops(profile)
             self._judge.prepare(profile)
             for table in mappings if profile.language == "iso20022" else read_fin_mappings():
-                if not table.copies:
+                if table.rows:
                     self._writer(table, profile)
 
     @property
@@ -180,7 +180,7 @@ class Messages:
         the rules that refuse a message.
         """
         table = self._table(event, profile)
-        if table.copies:
+        if table.copies and not table.rows:
             definition = self.definition_for(event, profile, identity.original_definition)
             text = fin.cancellation(original or b"", identity.business_message_id)
             return self._in_fin(profile, definition, identity, Written(text))
@@ -191,6 +191,8 @@ class Messages:
         asked = event.terms_asked(in_force) or in_force
         if table.is_fin:
             written = writer.write(event, identity, in_force, asked, correspondents, fin.derived(event))
+            if table.copies:
+                written = Written(fin.cancellation(original or b"", identity.business_message_id), written.dropped)
             return self._in_fin(profile, definition, identity, written)
         document, dropped = writer.write(event, identity, in_force, asked, correspondents)
         if heading is None:
