@@ -51,6 +51,7 @@ _OURS: Final = {
     Dialogue.ALLEGED_EXCHANGE: (Dialogue.FOREIGN_EXCHANGE,),
     Dialogue.SETTLEMENT: (Dialogue.SETTLEMENT,),
 }
+_DONE: Final = frozenset({"settled", "affirmed", "netted"})  # headlines of what ended as it was meant to
 
 
 def answer(
@@ -235,7 +236,7 @@ class Allegements:
     ) -> lifecycle.Advance:
         """Compare ours with the newest terms that the other side states."""
         terms = state.stated or row.terms
-        counterparts = matching.rank(terms, self._ours(unit, row, terms), self._profile.tolerances)
+        counterparts = matching.rank(terms, self._ours(unit, row, state, terms), self._profile.tolerances)
         return lifecycle.compared(state, terms, counterparts, evidence)
 
     def answer(self, unit: Unit, messages: Messages, row: InstructionRow) -> tuple[Alert, ...]:
@@ -269,15 +270,20 @@ class Allegements:
                 return replace(terms, movement=movement)
         return terms if terms.movement in ("deliver", "receive") else replace(terms, movement=None)
 
-    def _ours(self, unit: Unit, row: InstructionRow, theirs: Terms) -> Sequence[matching.Ours]:
-        """List what of ours it may be: open instructions around their date, and parked events of this counterparty."""
+    def _ours(self, unit: Unit, row: InstructionRow, state: State, theirs: Terms) -> Sequence[matching.Ours]:
+        """List what of ours it may be: open instructions around their date, and parked events of this counterparty.
+
+        One that has settled stays beside what it was found to be like while it was open. What is alleged first after
+        that is another trade: a depository alleges only what it has not matched.
+        """
         dialogue, when = Dialogue(row.dialogue), theirs.settlement_date or unit.now.date()
+        known = {one.identifier for one in state.counterparts if one.kind == "instruction"}
         ours = [
             matching.Ours(
                 "instruction", one.transaction_id, _standing(one), lifecycle.terms_in_force(one.state, one.terms)
             )
             for one in unit.around(self._profile.bic, _OURS[dialogue], when - _NEAR, when + _NEAR)
-            if one.id != row.id and _is_open(one, row)
+            if one.id != row.id and (_is_open(one, row) or (one.headline in _DONE and one.transaction_id in known))
         ]
         for parked_id, code, content in unit.parked_events(self._profile.bic):
             terms = _terms_of(content, _OURS[dialogue], when)

@@ -15,11 +15,12 @@ import structlog
 from gateway import lifecycle, links
 from gateway.allegements import answer, around
 from gateway.errors import GatewayError, StoreUnavailable
-from gateway.intake import Intake, Prepared, report
+from gateway.intake import Intake, report
 from gateway.model.events import EVENT_KINDS
 from gateway.model.facts import Delivery
 from gateway.model.reports import Cause
 from gateway.model.transitions import GIVEN_UP, REQUESTS
+from gateway.preparation import Prepared
 from gateway.store import ArchiveState, CommandRow, InstructionRow, NewEvent, OutboxState, ParkedRow, Unit
 
 if TYPE_CHECKING:

@@ -64,9 +64,10 @@ def subject_of(row: InstructionRow) -> Subject | None:
     terms = lifecycle.terms_in_force(row.state, row.terms)
     if terms.settlement_date is None or not _EARLIEST <= terms.settlement_date <= _LATEST:
         return None
-    currency = None if terms.amount is None else terms.amount.currency
+    paid = (terms.amount, terms.bought_amount, terms.sold_amount)
+    currencies = tuple(dict.fromkeys(amount.currency for amount in paid if amount is not None))
     return Subject(
-        row.dialogue, row.counterparty, terms.place_of_settlement, currency, terms.payment, terms.settlement_date
+        row.dialogue, row.counterparty, terms.place_of_settlement, currencies, terms.payment, terms.settlement_date
     )
 
 

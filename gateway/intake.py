@@ -11,72 +11,33 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from gateway import lifecycle, links
 from gateway.allegements import Allegements, may_be
 from gateway.checkpoints import passed
 from gateway.errors import EventError, GatewayError, IllegalTransition, StoreError, StoreUnavailable
-from gateway.messages import Identity, Messages
+from gateway.messages import Messages
 from gateway.model import refusals
-from gateway.model.events import CANCELLATION, EVENT_KINDS, TradeEvent, event_digest, parse_event
+from gateway.model.events import CANCELLATION, EVENT_KINDS, TradeEvent
 from gateway.model.facts import Alert
-from gateway.model.references import business_message_id, trade_key, transaction_id
 from gateway.model.reports import Cause
 from gateway.model.transitions import REQUESTS, Dialogue
 from gateway.pace import Backoff, Clock, Signals
+from gateway.preparation import Preparation, Prepared, key_of, unknown_counterparty
 from gateway.requests import ask, tell_dropped
-from gateway.store import Alleged, InstructionRow, Ledger, NewEvent, OutboxState, Parking, Unit
+from gateway.store import Alleged, ArchiveState, InstructionRow, Ledger, NewEvent, OutboxState, Parking, Unit
 
 if TYPE_CHECKING:
     from gateway.bus import Consumer, Record
     from gateway.config import Settings
-    from gateway.messages import BuiltMessage
-    from gateway.model.profile import Profile
 
 log = structlog.get_logger("gateway.intake")
 
 ACTOR = "gateway"
-INSTRUCTION = "instruction"  # the role of an event that a cancellation can cancel before it left
-_UNDECODED = "(undecoded)"
 _CAME = ("instructed", "parked")  # outcomes of events that what the other side began may be compared with
-
-_Word = Annotated[str, msgspec.Meta(max_length=200, pattern="^[^\\x00]+$")]
-
-
-class _Stated(msgspec.Struct):
-    """What a refused event may still tell of itself."""
-
-    schema: Annotated[str, msgspec.Meta(max_length=40, pattern="^[^\\x00]*$")] | None = None
-    source: _Word | None = None
-    event_id: _Word | None = None
-    trade_id: _Word | None = None
-    instruction_number: Annotated[int, msgspec.Meta(ge=0, le=2_000_000_000)] | None = None
-
-
-_STATED = msgspec.json.Decoder(_Stated)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An event with everything about it that needs no ledger. ``row`` is set for one that the ledger has already."""
-
-    event: NewEvent
-    parsed: TradeEvent | None = None
-    profile: Profile | None = None
-    transaction: str = ""
-    built: BuiltMessage | None = None
-    failure: GatewayError | None = None
-    row: int | None = None
-
-    @property
-    def begins(self) -> bool:
-        """Tell whether it begins an instruction, and asks nothing of one that is there."""
-        return self.parsed is not None and self.parsed.role not in REQUESTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,55 +79,7 @@ class Intake:
         self._settings = settings
         self._own_bic = settings.gateway.bic
         self._clock = clock
-
-    # Prepare: pure but for the clock ---------------------------------------------------------------------------------
-
-    def prepare(self, content: bytes, *, topic: str, partition: int, offset: int, row: int | None = None) -> Prepared:
-        """Decode an event, find its counterparty and build its message. Never raises: what fails is to be parked."""
-        try:
-            return self._prepare(content, topic, partition, offset, row)
-        except Exception as error:
-            log.exception("event.not_prepared", origin=f"{topic}/{partition}/{offset}")
-            failure = EventError(f"this event cannot be handled: {type(error).__name__}", code="internal_error")
-            return Prepared(_undecoded(content, topic, partition, offset, self._clock()), failure=failure, row=row)
-
-    def _prepare(self, content: bytes, topic: str, partition: int, offset: int, row: int | None) -> Prepared:
-        now = self._clock()
-        try:
-            parsed = parse_event(content)
-        except EventError as error:
-            return Prepared(_undecoded(content, topic, partition, offset, now), failure=error, row=row)
-        event = NewEvent(
-            source=parsed.source,
-            event_id=parsed.event_id,
-            digest=event_digest(content),
-            topic=topic,
-            partition=partition,
-            offset=offset,
-            received_at=now,
-            content=content,
-            kind=parsed.kind,
-            trade_id=parsed.trade_id,
-            instruction_number=parsed.instruction_number,
-        )
-        profile = self._settings.profile(parsed.counterparty)
-        if profile is None:
-            return Prepared(event, parsed, failure=self._unknown_counterparty(parsed.counterparty), row=row)
-        source = profile.bic if parsed.answers else parsed.source
-        transaction = transaction_id(self._own_bic, source, parsed.trade_id, parsed.dialogue, parsed.instruction_number)
-        if parsed.role in REQUESTS:
-            return Prepared(event, parsed, profile, transaction, row=row)  # its message needs the instruction's terms
-        try:
-            definition = self._messages.definition_for(parsed, profile)
-            message_id = business_message_id(transaction, parsed.event_id, definition)
-            identity = Identity(transaction, message_id, now, **parsed.names(transaction))
-            built = self._messages.build(parsed, profile, identity)
-        except GatewayError as error:
-            return Prepared(event, parsed, profile, transaction, failure=error, row=row)
-        return Prepared(event, parsed, profile, transaction, built, row=row)
-
-    def _unknown_counterparty(self, bic: str) -> EventError:
-        return refusals.unknown_counterparty(bic, [profile.bic for profile in self._settings.counterparties])
+        self.prepare = Preparation(messages, settings, clock).prepare
 
     # Record: in a transaction ----------------------------------------------------------------------------------------
 
@@ -202,7 +115,7 @@ class Intake:
     def _write(self, unit: Unit, batch: list[Prepared]) -> list[Recorded]:
         found = _Found(
             events=unit.known_events((item.event.source, item.event.event_id) for item in batch if item.row is None),
-            open_items=unit.open_trades({key for item in batch if (key := _key(item.event)) is not None}),
+            open_items=unit.open_trades({key for item in batch if (key := key_of(item.event)) is not None}),
             instructions=unit.by_transaction(item.transaction for item in batch if item.transaction),
             alleged=unit.open_allegements({item.profile.bic for item in batch if item.profile and item.begins}),
         )
@@ -229,7 +142,7 @@ class Intake:
             return self._park(
                 unit, replace(item, event=conflict), refusals.event_conflict(event.source, event.event_id)
             )
-        open_items = [] if item.row is not None else found.open_items.get(_key(event) or 0, [])
+        open_items = [] if item.row is not None else found.open_items.get(key_of(event) or 0, [])
         if item.parsed is not None and item.parsed.role == CANCELLATION and item.failure is None:
             covered = _instructions(unit, open_items, event.instruction_number, item.parsed.dialogue)
             if covered and item.transaction not in existing:
@@ -290,6 +203,10 @@ class Intake:
         if dialogue is Dialogue.FOREIGN_EXCHANGE and profile.confirms_exchange:
             unit.recheck([row.id])  # the other side may have confirmed it before
         links.state(unit, self._own_bic, row, item.parsed.links(), event.event_id, built.business_message_id)
+        if refused := item.parsed.rejects():
+            for parked_id, archive_id in unit.parked_message(profile.bic, refused):
+                unit.set_archive_state(archive_id, ArchiveState.DISCARDED)
+                unit.close_parked(parked_id, "discarded", ACTOR, f"rejected by event {event.event_id}")
         alerts = (*alerts, *tell_dropped(unit, row, built, cause=cause, actor=ACTOR))
         return Recorded("instructed", event, item.transaction, profile.bic, alerts=alerts)
 
@@ -326,7 +243,7 @@ class Intake:
         """Ask something about a locked instruction that no event of upstream asks: see ``requests.ask``."""
         profile = self._settings.profile(row.counterparty)
         if profile is None:
-            raise self._unknown_counterparty(row.counterparty)
+            raise unknown_counterparty(row.counterparty, self._settings)
         return ask(unit, self._messages, profile, event, row, cause=cause, actor=actor)
 
     def compare_again(self, unit: Unit, instruction_ids: Sequence[int]) -> None:
@@ -424,29 +341,6 @@ def _file(unit: Unit, item: Prepared, disposition: str, instruction_id: int | No
     return item.row
 
 
-def _undecoded(content: bytes, topic: str, partition: int, offset: int, now: datetime) -> NewEvent:
-    """Keep what can be told of a refused event: by its own identifiers where it states them, else by where it was."""
-    digest = event_digest(content)
-    try:
-        stated = _STATED.decode(content)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
-        stated = _Stated()
-    told = bool(stated.source and stated.event_id)
-    return NewEvent(
-        source=stated.source if told and stated.source else _UNDECODED,
-        event_id=stated.event_id if told and stated.event_id else f"{topic}/{partition}/{offset}/{digest.hex()[:16]}",
-        digest=digest,
-        topic=topic,
-        partition=partition,
-        offset=offset,
-        received_at=now,
-        content=content,
-        kind=stated.schema,
-        trade_id=stated.trade_id if told else None,
-        instruction_number=stated.instruction_number if told else None,
-    )
-
-
 def _instructions(
     unit: Unit, open_items: list[tuple[int, str, int | None, int | None]], number: int | None, dialogue: Dialogue
 ) -> list[tuple[int, str, int | None, int | None]]:
@@ -461,10 +355,6 @@ def _instructions(
         for entry in open_items
         if entry[2] == number and entry[3] is not None and unit.stored_event(entry[3]).kind in begins
     ]
-
-
-def _key(event: NewEvent) -> int | None:
-    return None if event.trade_id is None else trade_key(event.source, event.trade_id)
 
 
 def _rounds(items: Sequence[Prepared]) -> list[list[Prepared]]:

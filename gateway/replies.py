@@ -17,6 +17,7 @@ import structlog
 
 from gateway import lifecycle, matching
 from gateway.allegements import Allegements
+from gateway.candidates import begun, find, reference
 from gateway.checkpoints import passed
 from gateway.errors import (
     Conflict,
@@ -41,12 +42,12 @@ from gateway.model.facts import (
     References,
     Reply,
     SettlementConfirmation,
+    SettlementInstruction,
     State,
     Statement,
     SystemEvent,
 )
 from gateway.model.reports import Cause
-from gateway.model.transitions import Dialogue
 from gateway.pace import Backoff, Clock, Signals
 from gateway.statements import Statements
 from gateway.store import ArchiveState, InstructionRow, Ledger, Parking, Unit, WaitingReply
@@ -58,9 +59,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("gateway.replies")
 
-# What the other side begins and later names where a reference of ours would be: by its settlement, by its cancellation.
-_NAMED_BY_THEM = (Dialogue.SETTLEMENT, Dialogue.ALLEGED_TRADE, Dialogue.ALLEGED_EXCHANGE)
 _Found = tuple[References, Fact, matching.Correlated]
+ACTOR = "gateway"
+_EXPLAINED = 100  # parked replies of a channel that are read again when it begins a trade, the newest first
 _FRESH = 1_000  # archived replies kept at hand; more wait in the archive
 
 
@@ -241,7 +242,7 @@ class Replies:
         for result in results:
             self._report(result)
         self._signals.notify("publication")
-        if any(result.outcome == "applied" for result in results):
+        if any(result.headline for result in results):
             self._signals.notify(self._channel)
 
     # In the transaction ----------------------------------------------------------------------------------------------
@@ -250,82 +251,20 @@ class Replies:
         ours = unit.claim_replies(item.waiting.archive_id for item in batch)
         mine = [item for item in batch if item.waiting.archive_id in ours]
         taken = unit.replies_with(self._channel, {item.message_id for item in mine if item.message_id})
-        candidates = self._candidates(unit, mine)
+        candidates = find(unit, (item.reply for item in mine if item.reply), self._channel, self._allegements)
         attempted = unit.attempted(candidates)
-        results = []
-        for item in mine:
-            result = self._write_one(unit, item, taken, candidates, attempted)
-            results.append(result)
-            if result.outcome == "applied" and item.message_id:
-                taken[item.message_id] = (item.waiting.archive_id, item.document_digest)
-        return results
-
-    def _candidates(self, unit: Unit, batch: Sequence[Read]) -> dict[int, matching.Candidate]:
-        """Find and lock every instruction that a reply of the batch may be about."""
-        values: dict[str, set[str]] = {}
-        theirs: set[str] = set()
-        for item in batch:
-            if item.reply is None:
-                continue
-            for references, fact in item.reply.facts:
-                if isinstance(fact, Statement | SystemEvent):
-                    continue  # it finds what it is about itself
-                if isinstance(fact, Alleged):  # it names nothing of ours, but may have come before
-                    theirs.add(self._allegements.transaction_of(_reference(fact, references), fact.about))
-                    if references.related_reference:  # one that came in the place of another names that one
-                        values.setdefault(matching.RECEIVED_MESSAGE_ID, set()).add(references.related_reference)
+        results: list[Applied] = []
+        later: list[Read] = []  # what names something unknown: it may begin in this very batch
+        for items, last in ((mine, False), (later, True)):
+            for item in items:
+                result = self._write_one(unit, item, taken, candidates, attempted, last=last)
+                if result is None:
+                    later.append(item)
                     continue
-                if references.matched_side_reference:
-                    theirs.add(
-                        self._allegements.transaction_of(references.matched_side_reference, Dialogue.ALLEGED_EXCHANGE)
-                    )
-                for key in matching.correlation_keys(references, item.reply):
-                    for name in key.names:
-                        values.setdefault(name, set()).add(key.value)
-        named = values.get(matching.TRANSACTION_ID, set())
-        transactions = unit.by_transaction(named) if named else {}
-        # What is not of ours may be a name that the other side gave to what it began.
-        unknown = named - transactions.keys()
-        theirs.update(
-            self._allegements.transaction_of(name, dialogue) for name in unknown for dialogue in _NAMED_BY_THEM
-        )
-        if theirs:
-            transactions |= unit.by_transaction(theirs)
-        message_ids = values.get(matching.BUSINESS_MESSAGE_ID, set())
-        messages = unit.by_message(message_ids) if message_ids else {}
-        servicer_ids = values.get(matching.ACCOUNT_SERVICER_TRANSACTION_ID, set())
-        servicers = unit.by_servicer(servicer_ids) if servicer_ids else {}
-        received_ids = values.get(matching.RECEIVED_MESSAGE_ID, set())
-        received: dict[int, set[str]] = {}
-        for message_id, number in (
-            unit.instructions_replied_to(self._channel, received_ids) if received_ids else {}
-        ).items():
-            received.setdefault(number, set()).add(message_id)
-        numbers = set(transactions.values()) | {number for number, _ in messages.values()} | received.keys()
-        numbers.update(number for found in servicers.values() for number in found)
-        named_by: dict[str, dict[int, str]] = {}
-        for kind in (matching.UETR, matching.END_TO_END_ID):
-            if kind in values:
-                found = unit.by_reference(kind, values[kind])
-                named_by[kind] = {number: value for value, found_numbers in found.items() for number in found_numbers}
-                numbers.update(named_by[kind])
-        sent: dict[int, dict[str, str]] = {}
-        for message_id, (number, role) in messages.items():
-            sent.setdefault(number, {})[message_id] = role
-        return {
-            number: matching.Candidate(
-                instruction_id=number,
-                transaction_id=_name(row),
-                counterparty=row.counterparty,
-                account_servicer_transaction_id=row.account_servicer_transaction_id,
-                business_message_ids=sent.get(number, {}),
-                theirs=row.state.delivery is Delivery.THEIRS,
-                received_message_ids=frozenset(received.get(number, ())),
-                uetr=named_by.get(matching.UETR, {}).get(number),
-                end_to_end_id=named_by.get(matching.END_TO_END_ID, {}).get(number),
-            )
-            for number, row in unit.lock(sorted(numbers)).items()
-        }
+                results.append(result)
+                if result.outcome == "applied" and item.message_id:
+                    taken[item.message_id] = (item.waiting.archive_id, item.document_digest)
+        return results
 
     def _write_one(
         self,
@@ -334,7 +273,10 @@ class Replies:
         taken: dict[str, tuple[int, bytes | None]],
         candidates: dict[int, matching.Candidate],
         attempted: set[int],
-    ) -> Applied:
+        *,
+        last: bool,
+    ) -> Applied | None:
+        """Apply or park one reply; None, with nothing written, where it names something unknown and is not the last."""
         reply = item.reply
         if reply is None:
             assert item.failure is not None
@@ -348,6 +290,11 @@ class Replies:
             return self._park(unit, item, MessageError(text, code="reply_conflict"))
         if reply.stated_definition not in (None, reply.message_definition):
             return self._park(unit, item, _misstated(reply))
+        if any(isinstance(fact, SettlementInstruction) for _, fact in reply.facts):
+            text = (
+                f"{reply.message_definition} instructs a settlement; the gateway instructs, and takes no instructions"
+            )
+            return self._park(unit, item, MessageError(text, code="instruction_not_taken"))
         reply = self._allegements.told_apart(reply, tuple(candidates.values()))
         if any(isinstance(fact, Alleged | SystemEvent) for _, fact in reply.facts):
             return self._begin(unit, item, reply, candidates)
@@ -355,16 +302,21 @@ class Replies:
             return self._receive_statements(unit, item, reply)
         found: list[_Found] = []
         foreign: list[matching.Unknown] = []
+        unknown: list[matching.Unknown] = []
         for references, fact in reply.facts:
             correlation = matching.correlate(references, reply, tuple(candidates.values()), self._channel)
-            if isinstance(correlation, matching.Unknown) and isinstance(fact, AccountEntry):
-                foreign.append(correlation)  # an account has other entries than those that the gateway knows of
-            elif not isinstance(correlation, matching.Correlated):
-                return self._park(unit, item, MessageError(correlation.text, code=correlation.code))
-            else:
+            if isinstance(correlation, matching.Correlated):
                 found.append((references, fact, correlation))
+            elif not isinstance(correlation, matching.Unknown):
+                return self._park(unit, item, MessageError(correlation.text, code=correlation.code))
+            elif isinstance(fact, AccountEntry):
+                foreign.append(correlation)  # an account has other entries than those that the gateway knows of
+            else:
+                unknown.append(correlation)
+        if unknown and not last:
+            return None
         if not found:
-            text = foreign[0].text if foreign else "the reply speaks of no transaction"
+            text = (*unknown, *foreign)[0].text if unknown or foreign else "the reply speaks of no transaction"
             return self._park(unit, item, MessageError(text, code="reply_unknown_transaction"))
         try:
             steps = self._advance(unit, item, reply, found, attempted)
@@ -374,16 +326,20 @@ class Replies:
             if error.code == lifecycle.NOT_OF_DIALOGUE:
                 error = _not_of_dialogue(reply, row, self._messages.belonging(row.dialogue))
             return self._park(unit, item, error, row)
-        if foreign:
+        if foreign and steps:
             row, advance, references = steps[-1]
-            unknown = lifecycle.alert("entries_unknown", f"{len(foreign)} of {len(reply.facts)}.")
-            steps[-1] = row, replace(advance, alerts=(*advance.alerts, unknown)), references
+            others = lifecycle.alert("entries_unknown", f"{len(foreign)} of {len(reply.facts)}.")
+            steps[-1] = row, replace(advance, alerts=(*advance.alerts, others)), references
         alerts: list[Alert] = []
         for row, advance, references in steps:
             alerts += self._move(unit, item, reply, row, advance, references)
             evidence = self._evidence(unit, item, reply, "instruction", None)
             alerts += self._allegements.confirm_ours(unit, row, row.state.counterparts, evidence)
-        row = steps[0][0]
+        number = found[0][2].candidate.instruction_id
+        row = unit.lock([number])[number]
+        if unknown:
+            parked = self._park(unit, item, _partly_unknown(unknown, len(reply.facts)))
+            return replace(parked, instruction=row.transaction_id, headline=row.headline, alerts=tuple(alerts))
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
         candidate = candidates[row.id]  # a withdrawal of it may come in the same batch
         candidates[row.id] = replace(candidate, received_message_ids=_received(candidate, item))
@@ -394,13 +350,14 @@ class Replies:
         if stranger := self._stranger(reply, "begins a trade"):
             return self._park(unit, item, stranger)
         rows = {row.transaction_id: row for row in unit.lock(candidates).values()}
+        fresh: list[matching.Candidate] = []
         alerts: list[Alert] = []
         row: InstructionRow | None = None
         for references, fact in reply.facts:
             assert isinstance(fact, Alleged | SystemEvent)
             evidence = self._evidence(unit, item, reply, "instruction", None)
-            reference = _reference(fact, references) if isinstance(fact, Alleged) else evidence.source_id[:35]
-            held = rows.get(self._allegements.transaction_of(reference, fact.about))
+            named = reference(fact, references) if isinstance(fact, Alleged) else evidence.source_id[:35]
+            held = rows.get(self._allegements.transaction_of(named, fact.about))
             if held is None and references.related_reference:
                 held = next(
                     (
@@ -412,23 +369,32 @@ class Replies:
                     None,
                 )
             before = () if held is None else held.state.counterparts
-            row, advance = self._allegements.record(unit, fact, reference, evidence, held)
+            row, advance = self._allegements.record(unit, fact, named, evidence, held)
             rows[row.transaction_id] = row
             alerts += self._move(unit, item, reply, row, advance, references)
             alerts += self._allegements.answer(unit, self._messages, row)
             alerts += self._allegements.confirm_ours(unit, row, before, evidence)
             # Whatever follows in the same batch may be about it: its removal, or the same again.
-            candidates[row.id] = matching.Candidate(
-                row.id,
-                _name(row),
-                row.counterparty,
-                row.account_servicer_transaction_id,
-                theirs=True,
-                received_message_ids=_received(candidates.get(row.id), item),
-            )
+            received = _received(candidates.get(row.id), item)
+            candidates[row.id] = replace(begun(row), received_message_ids=received)
+            if held is None and isinstance(fact, Alleged):
+                fresh.append(candidates[row.id])
         assert row is not None
+        if fresh:
+            self._explain(unit, fresh)
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
         return Applied("applied", item, row.transaction_id, row.headline, alerts=tuple(alerts))
+
+    def _explain(self, unit: Unit, begun: Sequence[matching.Candidate]) -> None:
+        """Let what named a trade of theirs before they began it, and was parked for that, be applied now."""
+        for parked_id, waiting in unit.unknown_replies(self._channel, _EXPLAINED):
+            reply = self._read(waiting).reply
+            if reply is not None and any(
+                isinstance(matching.correlate(references, reply, begun, self._channel), matching.Correlated)
+                for references, _ in reply.facts
+            ):
+                unit.reopen_reply(waiting.archive_id, None)
+                unit.close_parked(parked_id, "released", ACTOR, "what it is about came")
 
     def _receive_statements(self, unit: Unit, item: Read, reply: Reply) -> Applied:
         """Record statements; every fact of the message is a page of one."""
@@ -500,13 +466,19 @@ class Replies:
         found: Sequence[_Found],
         attempted: set[int],
     ) -> list[tuple[InstructionRow, lifecycle.Advance, References]]:
-        """Advance every instruction that the reply speaks of; nothing is written unless all of it is legal."""
+        """Advance every instruction that the reply speaks of; nothing is written unless all of it is legal.
+
+        One to which this archived reply was applied before it was parked for another is left as it is.
+        """
+        source, archive = item.message_id or item.document_digest.hex(), item.waiting.archive_id
         states: dict[int, State] = {}
         steps = []
         for references, stated, correlated in found:
             fact = self._explained(stated)
             number = correlated.candidate.instruction_id
             row = unit.lock([number])[number]
+            if (row.state.sources or {}).get(source) == archive:
+                continue
             state = states.get(number, row.state)
             if state.delivery is Delivery.RECORDED and number in attempted:
                 # The reply has overtaken the outcome of the send, which is recorded after it.
@@ -585,6 +557,14 @@ def _not_of_dialogue(reply: Reply, row: InstructionRow, belonging: Sequence[str]
     return IllegalTransition(text, code="reply_not_of_dialogue", violations=(violation,))
 
 
+def _partly_unknown(unknown: Sequence[matching.Unknown], of: int) -> MessageError:
+    text = (
+        f"{len(unknown)} of {of} transactions of the reply are not known here: {unknown[0].text}; "
+        "what it says of the others was applied"
+    )
+    return MessageError(text, code="reply_partly_unknown")
+
+
 def _misstated(reply: Reply) -> MessageError:
     rule = f"the definition of the document: {reply.message_definition}"
     text = (
@@ -594,18 +574,7 @@ def _misstated(reply: Reply) -> MessageError:
     return MessageError(text, code="reply_definition_misstated", violations=(violation,))
 
 
-def _reference(fact: Alleged, references: References) -> str:
-    """Return the other side's name for what it begins; a servicer that has none for us gives its own."""
-    own = references.account_servicer_transaction_id
-    return own if fact.reference == matching.NO_REFERENCE and own else fact.reference
-
-
 def _received(candidate: matching.Candidate | None, item: Read) -> frozenset[str]:
     """Return the identifiers of their messages about an instruction, with that of one more."""
     before = frozenset() if candidate is None else candidate.received_message_ids
     return before | {item.message_id} if item.message_id else before
-
-
-def _name(row: InstructionRow) -> str:
-    """Return what the other side calls a transaction: by our identification, or by its own where it began."""
-    return row.trade_id if row.state.delivery is Delivery.THEIRS else row.transaction_id

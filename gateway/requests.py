@@ -39,7 +39,7 @@ def ask(
     definition = messages.definition_for(event, profile, original_definition)
     message_id = business_message_id(row.transaction_id, event.event_id, definition)
     evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=event.role)
-    in_force = lifecycle.terms_in_force(row.state, row.terms)
+    in_force = lifecycle.terms_to_change(row.state, row.terms)
     bilateral = row.dialogue == Dialogue.FOREIGN_EXCHANGE and profile.confirms_exchange
     advance = lifecycle.request(
         row.state,

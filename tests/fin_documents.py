@@ -77,9 +77,11 @@ class Maker:
         self._repeats = repeats
         self._instances = 0
         self._made: list[Made] = []
+        self._message_type = ""
 
     def message(self, definition: MessageDefinition) -> list[Made]:
         self._made = []
+        self._message_type = definition.message_type
         self._sequence(definition.root)
         lines = 1
         numbered: list[Made] = []
@@ -152,7 +154,7 @@ class Maker:
         value = format_.write(texts)
         if format_.texts(value) is None:
             value = format_.write({part.name: self._text(part) for part in format_.components} | texts)
-        codes = definitions().codes.get((tag, qualifier))
+        codes = definitions().codes(tag, qualifier, self._message_type)
         if codes and "data_source_scheme" not in texts:
             value = format_.write(texts | {format_.code: self._random.choice(sorted(codes))})
         return Field(tag, value)
@@ -200,6 +202,8 @@ class Maker:
         return self._characters(part.notation)
 
     def _characters(self, notation: str) -> str:
+        if "|" in notation:
+            return self._random.choice(notation[1:-1].split("|"))
         if notation.endswith(")"):  # lines that begin with their number
             return "1/NAME OF SOMEONE\n2/STREET 1\n3/FR/PARIS"
         times, _, run = notation.rpartition("*")
@@ -301,6 +305,8 @@ def mutations(made: list[Made], seed: int) -> Iterator[Mutation]:
     for number in any_of([n for n, one in enumerate(made) if fields[n].tag == "16R"]):
         codes = frozenset({"fin_sequence_unexpected"})
         yield Mutation("16R of another name", changed(number, "16R", "NOBLOCK"), codes, "NOBLOCK")
+        codes = frozenset({"fin_sequence_unopened"})
+        yield Mutation("16R dropped", without(number), codes, made[number].sequence.block)
     swapped = [
         n
         for n in range(len(made) - 1)
@@ -308,7 +314,7 @@ def mutations(made: list[Made], seed: int) -> Iterator[Mutation]:
         and made[n + 1].item
         and made[n].instance == made[n + 1].instance
         and made[n].sequence.id in blocks
-        and {t for t in made[n].item.tags}.isdisjoint(made[n + 1].item.tags)
+        and set(made[n].item.tags).isdisjoint(made[n + 1].item.tags)
         and made[n].item.number != made[n + 1].item.number
     ]
     for number in any_of(swapped):

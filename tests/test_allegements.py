@@ -221,6 +221,24 @@ async def test_a_removal_in_the_same_batch_finds_its_allegement(loops: Loops) ->
     assert await loops.parked() == []
 
 
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_removal_that_comes_before_its_allegement_is_applied_after_it(
+    both_loops: Loops, together: bool
+) -> None:
+    heard = (removal(created_at="2026-03-02T11:30:00Z"), alleged())
+    await both_loops.hear(removal("NOBODYS", identifier="OTHER"))
+    if together:
+        await both_loops.hear(*heard)
+    else:
+        await both_loops.hear(heard[0])
+        assert len(await both_loops.parked()) == 2
+        await both_loops.hear(heard[1])
+    assert (await theirs(both_loops, "ALLEGED1", Dialogue.ALLEGEMENT)).instruction.headline == "removed"
+    left = await both_loops.only_parked()
+    assert "NOBODYS" in left.summary.text
+    await both_loops.prove()
+
+
 async def test_a_removal_of_what_was_never_alleged_is_parked(loops: Loops) -> None:
     await loops.hear(removal("NOBODYS"))
     assert (await loops.only_parked()).summary.code == "reply_unknown_transaction"

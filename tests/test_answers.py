@@ -32,6 +32,7 @@ from tests.loops import (
     new_sqlite,
     party,
     settings_for,
+    settled,
     transaction,
 )
 from tests.test_allegements import alleged, generated, ours, parse_event_of, removal, their_confirmation, theirs
@@ -279,6 +280,34 @@ async def test_ours_that_is_withdrawn_leaves_what_was_alleged_unknown_again(loop
     await loops.work_off()
     [row] = await listed(loops)
     assert (row.headline, row.comparison) == ("alleged", "unknown")
+    story = await theirs(loops, "ALLEGED1", Dialogue.ALLEGEMENT)
+    assert [alert.code for alert in story.history[-1].alerts] == ["allegement_unknown"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"isin": "DE0001102580"}, {"settlement_amount": {"value": "1.00", "currency": "EUR"}}]
+)
+async def test_what_agreed_with_ours_agrees_with_it_after_it_settled_whatever_else_comes(
+    loops: Loops, other: dict[str, Any]
+) -> None:
+    await loops.take_in(instruct("T1"))
+    await loops.send()
+    await loops.hear(alleged(), settled())
+    await loops.take_in(instruct("T2", **other))
+    await loops.work_off()
+    [row] = await listed(loops)
+    assert row.ours is not None
+    assert (row.headline, row.ours.trade_id, row.ours.stands) == ("agrees", "T1", "settled")
+    story = await theirs(loops, "ALLEGED1", Dialogue.ALLEGEMENT)
+    assert [alert.code for entry in story.history for alert in entry.alerts] == []
+
+
+async def test_what_is_alleged_after_the_only_one_like_it_has_settled_is_another_trade(loops: Loops) -> None:
+    await loops.take_in(instruct())
+    await loops.send()
+    await loops.hear(settled(), alleged())
+    [row] = await listed(loops)
+    assert (row.headline, row.ours) == ("alleged", None)
     story = await theirs(loops, "ALLEGED1", Dialogue.ALLEGEMENT)
     assert [alert.code for alert in story.history[-1].alerts] == ["allegement_unknown"]
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -65,6 +66,52 @@ async def test_the_original_is_kept_and_user_reason_and_repair_are_on_record(bot
     assert [(c.kind, c.actor, c.reason, c.state) for c in item.commands] == [("repair", "alice", "as agreed", "done")]
     [event] = await both_loops.rows(tables.event)
     assert (event["content"], event["disposition"]) == (content(BAD), "applied")
+
+
+async def ends(loops: Loops) -> list[dict[str, Any]]:
+    """Return what was told upstream of the ends of parked items."""
+    return [told for told in await loops.published("exceptions") if told["schema"] == "exception_closed/1"]
+
+
+async def test_the_end_of_a_parked_event_is_told_under_its_number_and_key(both_loops: Loops) -> None:
+    number = await park(both_loops)
+    await both_loops.command("release", number)  # refused: its cause is still there
+    assert await ends(both_loops) == []
+    await both_loops.command("repair", number, content(instruct()))
+    [told] = await ends(both_loops)
+    assert (told["parked_id"], told["status_id"]) == (number, f"parked-{number}-closed")
+    assert (told["stage"], told["code"], told["outcome"]) == ("event", "event_invalid", "repaired")
+    assert (told["closed_by"], told["reason"], told["trade_id"]) == ("alice", "as agreed", "T1")
+    rows = [row for row in await both_loops.rows(tables.publication) if row["topic"] == "exceptions"]
+    assert [row["message_key"] for row in rows] == ["T1", "T1"]
+
+
+async def test_every_way_in_which_something_parked_ends_is_told_once(loops: Loops) -> None:
+    number = await park(loops)
+    await loops.command("discard", number)
+    await loops.take_in(instruct("T2", isin="DE0007164601"), cancel("T2"))
+    await loops.hear(status(ACCEPTED, "NOBODYS"))
+    [reply] = await loops.parked()
+    await loops.command("release", reply.summary.id)
+    await loops.apply()
+    [again] = await loops.parked()
+    await loops.command("discard", again.summary.id)
+    assert [(told["parked_id"], told["outcome"]) for told in await ends(loops)] == [
+        (1, "discarded"),
+        (2, "cancelled"),
+        (reply.summary.id, "released"),
+        (again.summary.id, "discarded"),
+    ]
+
+
+async def test_the_end_of_a_parked_send_is_told_when_its_instruction_is_cancelled(loops: Loops) -> None:
+    loops.wires[CHANNEL].fates = [refused]
+    await loops.take_in(instruct())
+    await loops.send()
+    [item] = await loops.parked()
+    await loops.take_in(cancel())
+    [told] = await ends(loops)
+    assert (told["parked_id"], told["stage"], told["outcome"]) == (item.summary.id, "send", "cancelled")
 
 
 async def test_a_release_whose_cause_is_still_there_is_refused_and_leaves_the_item_open(both_loops: Loops) -> None:

@@ -59,6 +59,7 @@ from tests.loops import (
     status,
     transaction,
 )
+from tests.test_foreign_exchange import instruct as exchange
 
 CALENDARS = load_calendars()
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
@@ -70,7 +71,12 @@ def cutoff(**changes: Any) -> Cutoff:
 
 
 def subject(day: date = date(2026, 3, 4), **changes: Any) -> Subject:
-    facts = {"counterparty": CHANNEL, "place_of_settlement": "DAKVDEFFXXX", "currency": "EUR", "payment": "against"}
+    facts = {
+        "counterparty": CHANNEL,
+        "place_of_settlement": "DAKVDEFFXXX",
+        "currencies": ("EUR",),
+        "payment": "against",
+    }
     return Subject(dialogue="settlement", settlement_date=day, **(facts | changes))
 
 
@@ -147,8 +153,8 @@ def test_the_most_specific_cutoff_is_in_force() -> None:
     assert hour() == 14
     assert hour(counterparty=OTHER) == 15
     assert hour(counterparty=OTHER, place_of_settlement="SICVFRPPXXX") == 16
-    assert hour(counterparty=OTHER, place_of_settlement=None, currency=None, payment="free") == 17
-    assert hour(counterparty=OTHER, currency="USD", payment="against") == 18
+    assert hour(counterparty=OTHER, place_of_settlement=None, currencies=(), payment="free") == 17
+    assert hour(counterparty=OTHER, currencies=("USD",), payment="against") == 18
     assert hour(day=date(2026, 3, 5)) == 13
 
 
@@ -160,6 +166,28 @@ def test_an_instruction_against_payment_keeps_the_holidays_of_its_currency_a_fre
     assert free.due_at.date() == labour_day
     [release] = timetable(cutoff(kind="release", days_before=1)).deadlines(subject(date(2026, 4, 7)))
     assert release.due_at.date() == date(2026, 4, 2)  # over the four days of Easter
+
+
+@pytest.mark.parametrize("currencies", [("EUR", "USD"), ("USD", "EUR")])
+def test_a_trade_in_two_currencies_is_due_by_the_earliest_cutoff_of_either(currencies: tuple[str, str]) -> None:
+    cutoffs = [
+        cutoff(at="16:00", currency="EUR", dialogue="foreign_exchange"),
+        cutoff(at="12:00", zone=NEW_YORK, currency="USD", dialogue="foreign_exchange"),
+    ]
+
+    def due(day: date, *of: Cutoff) -> datetime:
+        exchange = Subject("foreign_exchange", CHANNEL, None, currencies, None, day)
+        [found] = timetable(*of).deadlines(exchange)
+        return found.due_at
+
+    noon = datetime(2026, 3, 4, 17, tzinfo=UTC)
+    assert due(date(2026, 3, 4), cutoffs[1]) == noon
+    assert due(date(2026, 3, 4), *cutoffs) == noon - timedelta(hours=2)
+    # Days before are business days of both: the Monday between is a holiday in America.
+    before = cutoff(kind="send", days_before=1, currency="EUR", dialogue="foreign_exchange")
+    assert due(date(2026, 9, 8), before).date() == date(2026, 9, 4)
+    # Labour Day in Europe is none for the dollars, which are due on the day itself.
+    assert due(date(2026, 5, 1), *cutoffs).date() == date(2026, 5, 1)
 
 
 def test_what_operators_set_takes_the_place_of_the_configured_one_until_it_is_cleared() -> None:
@@ -393,6 +421,15 @@ async def change(day: Day, action: str, **changes: Any) -> None:
         assert not isinstance(done, CommandRefused)
 
     await day.loops.ledger.execute(work)
+
+
+async def test_a_cutoff_of_either_currency_holds_for_a_foreign_exchange_trade(both_loops: Loops) -> None:
+    sold = {"kind": "send", "at": "12:00", "zone": BERLIN, "currency": "USD", "dialogue": "foreign_exchange"}
+    day = Day(both_loops.ledger, cutoffs=[sold])
+    await day.loops.take_in(exchange())  # of euros for dollars
+    assert await day.at("2026-03-04T11:29") == []
+    await change(day, "set", kind="send", at="11:45", currency="USD", dialogue="foreign_exchange")
+    assert await day.at("2026-03-04T11:46") == ["send_deadline_missed"]
 
 
 async def test_a_cutoff_that_an_operator_moves_holds_at_once_for_open_instructions(both_loops: Loops) -> None:

@@ -31,7 +31,14 @@ from gateway.messages import Messages
 from gateway.messages.rules.rule_files import parse_pack
 from gateway.messages.schema_files import load_catalogue, load_rulebook
 from gateway.model.events import EVENT_KINDS, parse_event
-from gateway.model.reports import EXCEPTION_SCHEMA, STATUS_SCHEMA, ExceptionEvent, StatusEvent
+from gateway.model.reports import (
+    EXCEPTION_CLOSED_SCHEMA,
+    EXCEPTION_SCHEMA,
+    STATUS_SCHEMA,
+    ExceptionClosed,
+    ExceptionEvent,
+    StatusEvent,
+)
 from gateway.pace import Signals, system_clock
 from gateway.replies import Replies
 from gateway.simulator.counterparty import read_scenarios
@@ -335,7 +342,11 @@ def test_lines_of_a_page_are_read_as_a_reader_would(shell: str, exit_code: int, 
 
 # --- examples ---------------------------------------------------------------------------------------------------------
 
-_REPORTS: Mapping[str, type] = {STATUS_SCHEMA: StatusEvent, EXCEPTION_SCHEMA: ExceptionEvent}
+_REPORTS: Mapping[str, type] = {
+    STATUS_SCHEMA: StatusEvent,
+    EXCEPTION_SCHEMA: ExceptionEvent,
+    EXCEPTION_CLOSED_SCHEMA: ExceptionClosed,
+}
 
 
 @pytest.mark.parametrize("text", _of("json"))

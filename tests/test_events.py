@@ -64,6 +64,15 @@ def test_complete_examples_use_every_field_of_their_kind(kind: str) -> None:
     ("changes", "field"),
     [
         ({"settlement_method": "clearing"}, "clearing_system"),
+        ({"clearing_system": "TGT"}, "clearing_system"),
+        (
+            {
+                "settlement_method": "clearing",
+                "clearing_system": "TGT",
+                "settlement_account": {"iban": "DE89370400440532013000"},
+            },
+            "settlement_account",
+        ),
         ({"instructed_amount": {"value": "66000.00", "currency": "USD"}}, "exchange_rate"),
         ({"instructed_amount": {"value": "61234.56", "currency": "EUR"}, "exchange_rate": "1"}, "exchange_rate"),
         ({"exchange_rate": "0.9"}, "exchange_rate"),

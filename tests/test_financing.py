@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from gateway.errors import EventError
+from gateway.lifecycle import terms_in_force
+from gateway.lifecycle.timing import has_open_modification
 from gateway.model.events import parse_event
-from gateway.model.transitions import Dialogue
+from gateway.model.facts import Terms
+from gateway.model.transitions import FINISHED, UNDONE, Dialogue
 from gateway.store.views import Story
 from tests.examples import document, encode
 from tests.loops import (
@@ -160,27 +163,113 @@ async def test_a_closing_leg_that_is_confirmed_first_is_alerted_and_kept(loops: 
     assert axis(await story(loops), "opening") == "settled"
 
 
-async def test_a_roll_over_that_is_accepted_moves_the_closing_leg(loops: Loops) -> None:
-    roll = event(
-        "modify_securities_financing/1",
-        modification_type="ROLP",
-        repurchase_rate=None,
-        termination_date="2026-03-25",
-        termination_amount={"value": "1010.00", "currency": "EUR"},
-    )
-    _, request = await begun(loops, roll)
+ROLL = event(
+    "modify_securities_financing/1",
+    modification_type="ROLP",
+    repurchase_rate=None,
+    termination_date="2026-03-25",
+    termination_amount={"value": "1010.00", "currency": "EUR"},
+)
+
+
+def terms_of(story: Story) -> Terms:
+    return terms_in_force(story.state, story.terms)
+
+
+async def test_a_roll_over_is_done_once_the_closing_leg_settles_as_it_says(both_loops: Loops) -> None:
+    loops = both_loops
+    _, request = await begun(loops, ROLL)
     content = loops.arrived()[1].content
     assert b"<ModTp><Cd>ROLP</Cd></ModTp>" in content
     assert b"<SctiesFincgTxTp>REPU</SctiesFincgTxTp>" in content
     await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S1"))
     assert axis(await story(loops), "modification") == "requested"  # that one is of the instruction
     await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request), opened())
-    assert await headline(loops) == "opened"
-    await loops.hear(closed("1010.00", "2026-03-25"))
-    assert (await story(loops)).state.breaks == ()
+    agreed = await story(loops)
+    assert (agreed.instruction.headline, axis(agreed, "modification")) == ("opened", "accepted")
+    assert str(terms_of(agreed).closing_date) == "2026-03-18"
+    await loops.hear(closed("1010.00", "2026-03-25", created_at="2026-03-25T12:00:00Z"))
+    end = await story(loops)
+    assert (end.state.breaks, alerts(end), axis(end, "modification")) == ((), [], "modified")
+    assert str(terms_of(end).closing_date) == "2026-03-25"
+    # An answer that comes late says nothing new.
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S3", request, created_at="2026-03-25T13:00:00Z"))
+    assert axis(await story(loops), "modification") == "modified"
+    assert await loops.parked() == []
+    await loops.prove()
 
 
-@pytest.mark.parametrize(("said", "stands"), [("AckdAccptd", "modified"), ("Dnd", "denied")])
+@pytest.mark.parametrize(
+    ("asked", "settles", "done"),
+    [
+        ("2026-03-25", "2026-03-26", True),  # late by the new date
+        ("2026-03-25", "2026-03-20", False),  # late by the old one
+        ("2026-03-10", "2026-03-11", True),
+        ("2026-03-10", "2026-03-19", False),
+    ],
+)
+async def test_the_date_on_which_a_leg_settles_shows_whether_it_was_moved(
+    loops: Loops, asked: str, settles: str, done: bool
+) -> None:
+    _, request = await begun(loops, ROLL | {"termination_date": asked, "termination_amount": None})
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request))
+    assert not has_open_modification((await story(loops)).state)
+    await loops.hear(opened(), closed(day=settles))
+    end = await story(loops)
+    assert (axis(end, "modification"), end.state.breaks) == ("modified" if done else "accepted", ())
+    assert alerts(end) == ([] if done else ["modification_not_done"])
+
+
+async def test_a_call_of_an_open_financing_is_done_once_it_closes(loops: Loops) -> None:
+    call = event(
+        "modify_securities_financing/1", modification_type="CALL", repurchase_rate=None, termination_date="2026-03-10"
+    )
+    await begun(loops, call, termination="OPEN", termination_date=None)
+    await loops.hear(advice(status("RepoCallReqSts", "AckdAccptd"), "S1"), opened(), closed(day="2026-03-11"))
+    end = await story(loops)
+    assert (axis(end, "modification"), alerts(end)) == ("modified", [])
+
+
+async def test_a_leg_that_settles_as_it_was_before_an_accepted_roll_over_is_alerted(loops: Loops) -> None:
+    _, request = await begun(loops, ROLL)
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request), opened(), closed())
+    end = await story(loops)
+    assert (end.state.breaks, alerts(end)) == ((), ["modification_not_done"])
+    assert (end.instruction.headline, axis(end, "modification")) == ("closed", "accepted")
+
+
+async def test_parts_of_a_leg_show_a_changed_quantity_once_they_add_up_to_it(loops: Loops) -> None:
+    adjust = event(
+        "modify_securities_financing/1",
+        modification_type="PADJ",
+        quantity={"type": "unit", "value": "400"},
+        opening_amount={"value": "800.00", "currency": "EUR"},
+    )
+    _, request = await begun(loops, adjust)
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request))
+    await loops.hear(opened("200.00", quantity="100", partial="PAIN", identifier="P1"))
+    assert axis(await story(loops), "modification") == "accepted"
+    await loops.hear(opened("600.00", quantity="300", partial="PARC", identifier="P2"))
+    end = await story(loops)
+    assert (axis(end, "modification"), end.state.breaks, alerts(end)) == ("modified", (), [])
+
+
+async def test_what_was_accepted_stands_in_the_next_modification(loops: Loops) -> None:
+    adjust = event(
+        "modify_securities_financing/1",
+        event_id="ADJUST",
+        modification_type="PADJ",
+        quantity={"type": "unit", "value": "400"},
+    )
+    _, request = await begun(loops, adjust)
+    await loops.hear(advice(status("PrcgSts", "AckdAccptd"), "S2", request))
+    [result] = await loops.take_in(ROLL)
+    assert result.outcome == "requested"
+    await loops.send()
+    assert b"<SttlmQty><Unit>400</Unit></SttlmQty>" in loops.arrived()[2].content
+
+
+@pytest.mark.parametrize(("said", "stands"), [("AckdAccptd", "accepted"), ("Dnd", "denied")])
 async def test_a_call_is_answered_in_words_of_its_own(loops: Loops, said: str, stands: str) -> None:
     call = event(
         "modify_securities_financing/1", modification_type="CALL", repurchase_rate=None, termination_date="2026-03-10"
@@ -189,8 +278,10 @@ async def test_a_call_is_answered_in_words_of_its_own(loops: Loops, said: str, s
     await loops.hear(opened(), advice(status("RepoCallReqSts", said), "S1"))
     assert axis(await story(loops), "modification") == stands
     await loops.hear(closed(day="2026-03-10"))
-    early = [d.field for d in (await story(loops)).state.breaks]
-    assert early == ([] if stands == "modified" else ["closing.effective_settlement_date"])
+    end = await story(loops)
+    early = [d.field for d in end.state.breaks]
+    assert early == ([] if stands == "accepted" else ["closing.effective_settlement_date"])
+    assert axis(end, "modification") == ("modified" if stands == "accepted" else "denied")
 
 
 async def test_a_financing_is_cancelled_and_held_by_the_requests_of_a_settlement(loops: Loops) -> None:
@@ -201,6 +292,26 @@ async def test_a_financing_is_cancelled_and_held_by_the_requests_of_a_settlement
     assert await headline(loops) == "cancellation_requested"
     await loops.hear(cancellation_advice(request))
     assert await headline(loops) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("said", "headline"), [("Canc", "closing_cancelled"), ("Rjctd", "closing_rejected")], ids=["cancelled", "rejected"]
+)
+@pytest.mark.parametrize(
+    "opening", [{}, {"amount": "400.00", "quantity": "200", "partial": "PAIN"}], ids=["all", "part"]
+)
+@pytest.mark.parametrize("last", ["opening", "status"])
+async def test_what_is_given_up_once_its_opening_leg_settled_is_not_finished_and_alerted(
+    loops: Loops, said: str, headline: str, opening: dict[str, Any], last: str
+) -> None:
+    await begun(loops)
+    heard = [opened(**opening), advice(status("PrcgSts", said), "S1", created_at="2026-03-10T09:00:00Z")]
+    await loops.hear(*(heard if last == "status" else reversed(heard)))
+    end = await story(loops)
+    assert (end.instruction.headline, alerts(end)) == (headline, ["closing_given_up"])
+    assert headline not in FINISHED[Dialogue.FINANCING] | UNDONE
+    await loops.hear(closed(created_at="2026-03-18T12:00:00Z"))
+    assert (await story(loops)).instruction.headline == "closed"
 
 
 async def test_a_cancellation_of_a_parked_financing_closes_it_and_sends_nothing(loops: Loops) -> None:

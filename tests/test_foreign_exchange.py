@@ -287,6 +287,57 @@ async def test_one_message_tells_the_status_of_several_trades(both_loops: Loops)
     assert (await ours(both_loops, "T3")).instruction.headline == "settled"
 
 
+async def test_of_several_trades_in_one_message_the_unknown_one_is_parked_and_the_others_are_told(
+    both_loops: Loops,
+) -> None:
+    loops = both_loops
+    await sent(loops, instruct("T1"), instruct("T2"))
+    await loops.hear(bulk("FMTC", (name_of("T1"), "SYS-1"), ("NOBODYS", "SYS-9"), (name_of("T2"), "SYS-2")))
+    assert [(await ours(loops, trade)).instruction.headline for trade in ("T1", "T2")] == ["matched", "matched"]
+    item = await loops.only_parked()
+    assert item.summary.code == "reply_partly_unknown"
+    assert "1 of 3" in item.summary.text
+    assert "NOBODYS" in item.summary.text
+    [told] = await loops.published("exceptions")
+    assert told["code"] == "reply_partly_unknown"
+
+    # Released, it changes nothing of those that it was applied to.
+    before = [(await ours(loops, trade)).history for trade in ("T1", "T2")]
+    await loops.command("release", item.summary.id)
+    await loops.apply()
+    assert (await loops.only_parked()).summary.code == "reply_partly_unknown"
+    assert [(await ours(loops, trade)).history for trade in ("T1", "T2")] == before
+    await loops.prove()
+
+
+async def test_what_was_unknown_in_a_message_of_several_trades_is_told_once_it_is_repaired(loops: Loops) -> None:
+    await sent(loops, instruct("T1"), instruct("T2"))
+    await loops.hear(bulk("FMTC", (name_of("T1"), "SYS-1"), ("NOBODYS", "SYS-2")))
+    item = await loops.only_parked()
+    repaired = bulk("FMTC", (name_of("T1"), "SYS-1"), (name_of("T2"), "SYS-2"))
+    await loops.command("repair", item.summary.id, repaired)
+    await loops.apply()
+    stories = [await ours(loops, trade) for trade in ("T1", "T2")]
+    assert [story.instruction.headline for story in stories] == ["matched", "matched"]
+    assert [len([step for step in story.history if step.action == "reply_applied"]) for story in stories] == [1, 1]
+    assert [one.summary.state for one in await loops.parked()] == []
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_withdrawal_that_comes_before_what_it_withdraws_is_applied_after_it(
+    loops: Loops, together: bool
+) -> None:
+    heard = (withdrawal(), alleged())
+    if together:
+        await loops.hear(*heard)
+    else:
+        await loops.hear(heard[0])
+        assert (await loops.only_parked()).summary.code == "reply_unknown_transaction"
+        await loops.hear(heard[1])
+    assert (await theirs(loops)).instruction.headline == "withdrawn"
+    assert await loops.parked() == []
+
+
 async def test_what_the_system_holds_otherwise_than_instructed_is_a_break(loops: Loops) -> None:
     await sent(loops, instruct())
     await loops.hear(details("UMTC", name_of(), sold="1083500.01", day="2026-03-05"))

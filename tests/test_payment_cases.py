@@ -55,7 +55,9 @@ def resolution(case: str, *, said: str, of_payment: str = "", identifier: str = 
 # Receipts -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("code", "word"), [("COMP", "completed"), ("PDNG", "pending"), ("REJT", "rejected")])
+@pytest.mark.parametrize(
+    ("code", "word"), [("COMP", "completed"), ("SSET", "completed"), ("PDNG", "pending"), ("REJT", "rejected")]
+)
 async def test_a_receipt_of_the_payment_is_shown_and_moves_nothing_else(loops: Loops, code: str, word: str) -> None:
     await pay(loops)
     await loops.hear(receipt(text(loops.arrived()[0].content, "BizMsgIdr"), code))
@@ -92,6 +94,13 @@ async def test_an_investigation_that_they_open_is_alerted_and_followed_to_its_en
     found = await story(both_loops)
     assert (axis(found, "investigation"), found.instruction.headline) == ("closed", "sent")
     assert await both_loops.parked() == []
+
+
+async def test_an_investigation_that_is_rejected_says_nothing_of_the_payment(loops: Loops) -> None:
+    await pay(loops)
+    await loops.hear(response("RJCT"))
+    found = await story(loops)
+    assert (axis(found, "investigation"), found.instruction.headline, alerts(found)) == ("rejected", "sent", [])
 
 
 # Resolutions ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from gateway.messages import Messages
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.facts import AccountEntry, PaymentReturn
 from gateway.model.references import uetr
-from gateway.model.transitions import Dialogue
+from gateway.model.transitions import FINISHED, Dialogue
 from gateway.store.views import Story
 from tests.loops import (
     CHANNEL,
@@ -192,7 +192,10 @@ async def test_a_payment_that_is_parked_is_cancelled_without_a_message(loops: Lo
         ("ACSP", "settlement_in_process"),
         ("PDNG", "pending"),
         ("BLCK", "blocked"),
-        ("ACSC", "settled"),
+        ("PATC", "partially_authenticated"),
+        ("PART", "partially_accepted"),
+        ("ACFW", "funds_checked_unconfirmed"),
+        ("ACSC", "settled_on_debtor_account"),
         ("ACCC", "credited"),
         ("RJCT", "rejected"),
         ("CANC", "cancelled"),
@@ -202,6 +205,24 @@ async def test_a_status_of_the_external_set_has_its_word(loops: Loops, code: str
     await pay(loops)
     await loops.hear(report(code))
     assert ((await story(loops)).instruction.headline, alerts(await story(loops))) == (headline, [])
+
+
+async def test_a_payment_that_settled_on_our_account_goes_on_until_it_is_credited_or_comes_back(loops: Loops) -> None:
+    await pay(loops)
+    await loops.hear(report("ACSC", identifier="S1"))
+    assert "settled_on_debtor_account" not in FINISHED[Dialogue.PAYMENT]
+    await loops.hear(report("ACWP", identifier="S2"), report("ACCC", identifier="S3"))
+    found = await story(loops)
+    assert (found.instruction.headline, alerts(found), await loops.parked()) == ("credited", [], [])
+
+
+@pytest.mark.parametrize(("code", "alert"), [("RJCT", "rejected_after_booking"), ("CANC", "cancelled_after_booking")])
+async def test_a_payment_that_settled_on_our_account_and_ends_otherwise_is_alerted_once(
+    loops: Loops, code: str, alert: str
+) -> None:
+    await pay(loops)
+    await loops.hear(report("ACSC", identifier="S1"), report(code, identifier="S2"), report(code, identifier="S3"))
+    assert alerts(await story(loops)) == [alert]
 
 
 async def test_a_status_that_no_table_has_is_kept_as_it_came_and_alerted(loops: Loops) -> None:

@@ -189,6 +189,14 @@ def test_every_class_has_a_rate_and_a_configured_rate_goes_before_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("day", "percent"), [("2022-02-01", "0.25"), ("2023-12-29", "4.75"), ("2025-06-10", "2.65"), ("2025-06-11", "2.40")]
+)
+def test_the_rate_for_cash_in_euro_is_that_of_the_day(day: str, percent: str) -> None:
+    rate, _ = Rates(TABLE).cash(FAIL, date.fromisoformat(day), [])
+    assert rate == round(Decimal(percent) / 100 / 360, 12)
+
+
+@pytest.mark.parametrize(
     "line", ["security gold 2022-02-01 1", "cash EUR soon 1", "cash EUR 2022-02-01", "tax EUR 1 1"]
 )
 def test_a_line_of_rates_that_says_nothing_is_refused_with_its_number(line: str) -> None:

@@ -88,12 +88,23 @@ async def test_an_instruction_that_breaks_a_rule_is_parked_with_everything_it_br
     found = {(violation.code, violation.severity) for violation in item.violations}
     assert found == {
         ("csdr_receiving_party", "error"),
-        ("smpg_settlement_currency_day", "error"),
-        ("smpg_depository_day", "error"),
+        ("smpg_settlement_currency_day", "warning"),
+        ("smpg_depository_day", "warning"),
         ("smpg_buyer", "warning"),
     }
     assert [violation.severity for violation in item.violations] == sorted(v.severity for v in item.violations)
     assert await loops.rows(tables.outbox) == []
+    await loops.ledger.close()
+
+
+async def test_a_settlement_date_on_which_a_calendar_is_closed_is_sent_with_a_warning(ledger_url: str) -> None:
+    loops = await gateway(ledger_url, rules=["smpg"])
+    [result] = await loops.take_in(instruct(settlement_date="2026-04-03"))
+    assert result.outcome == "instructed", await loops.parked()
+    [alert] = result.alerts
+    assert alert.code == "rule_warning"
+    assert "smpg_settlement_currency_day" in alert.text
+    assert "smpg_depository_day" in alert.text
     await loops.ledger.close()
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.messages.fin.rules import parse_rules
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 RUNBOOK = REPOSITORY / "docs" / "runbook.md"
 # The simulator's codes are the counterparty's view of messages; they are not met by the gateway's operators.
@@ -72,6 +74,9 @@ def codes() -> dict[str, set[str]]:
         code for code in stated if code.startswith("value_") and "gateway/messages/explaining.py" in stated[code]
     ]:
         stated[code.replace("value_", "attribute_")] = stated[code]
+    for path in sorted((REPOSITORY / "schemas" / "fin").glob("*.rules")):
+        for rule in parse_rules(path.read_text(encoding="utf-8"), path.name):
+            stated[rule.code].add(str(path.relative_to(REPOSITORY)))
     return stated
 
 

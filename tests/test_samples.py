@@ -85,8 +85,3 @@ def test_every_valid_sample_of_the_families_read_is_read_from_its_envelope(
         assert b"BizMsgIdr" not in content(sample) or reply.business_message_id or b"BizMsgIdr></" in content(sample)
         read += 1
     assert read > 10
-
-
-def test_samples_of_fin_are_no_xml(validator: Validator) -> None:
-    for sample in samples("mt"):
-        assert not validator.check(content(sample)).valid

@@ -287,9 +287,29 @@ def test_list_prints_one_definition_a_line(run) -> None:  # type: ignore[no-unty
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1] == "head.001.001.02  BusinessApplicationHeaderV02"
     records = [json.loads(line) for line in run("list", "--json").stdout.splitlines()]
-    assert len(records) == len(DEFINITIONS)
+    fin = [record["message_definition"] for record in records if record["origin"] == "fin"]
+    assert len(records) - len(fin) == len(DEFINITIONS)
+    assert fin == [line.split()[0] for line in run("list", "--area", "fin").stdout.splitlines()]
+    assert fin[0] == "MT103"
     assert records[0].keys() == {"message_definition", "name", "origin"}
     assert run("list", "--area", "zzzz").exit_code == 2
+
+
+def test_show_prints_a_fin_message_with_its_qualifiers_codes_and_rules(run) -> None:  # type: ignore[no-untyped-def]
+    lines = [line.strip() for line in run("show", "MT541").stdout.splitlines()]
+    assert lines[0] == "MT541  Receive Against Payment Instruction"
+    assert "E1 SETPRTY [1..*] Settlement Parties" in lines
+    assert "TRAD  A/B/C/E [0..1] Trade Date" in lines
+    assert "?  F [0..1] x4 qualifiers that are not public" in [
+        line.strip() for line in run("show", "MT549", "--path", "A").stdout.splitlines()
+    ]
+    rule = lines.index("fin_E92  an instruction against payment states its settlement amount once")
+    assert lines[rule + 1] == "require count of SETDET/AMT/19A SETT = 1"
+    records = [json.loads(line) for line in run("show", "MT541", "--json").stdout.splitlines()]
+    assert {record["kind"] for record in records} == {"sequence", "field", "qualifier", "rule"}
+    assert len(run("show", "MT541", "--depth", "0").stdout.splitlines()) < len(lines)
+    assert run("show", "MT999").exit_code == 2
+    assert run("show", "MT541", "--path", "E/X9").exit_code == 2
 
 
 def test_show_prints_multiplicities_types_codes_and_limits(run) -> None:  # type: ignore[no-untyped-def]

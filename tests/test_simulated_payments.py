@@ -91,6 +91,15 @@ async def test_a_cancelled_payment_is_not_settled_any_more(tmp_path: Path) -> No
     assert not any(b"BkToCstmrDbtCdtNtfctn" in sent.content for sent in pipe.sent)
 
 
+async def test_a_status_of_a_payment_that_nobody_sent_names_nothing_of_what_came(tmp_path: Path) -> None:
+    pipe = Pipe()
+    await play(tmp_path / "b", pipe, payment("P1", "unknown-transaction"))
+    unknown, known = (sent.content for sent in pipe.sent)
+    assert validator().check(unknown).violations == ()
+    assert [name in unknown for name in (b">P1<", b">MP1<", UETR.encode())] == [False, False, False]
+    assert [name in known for name in (b">P1<", b">MP1<")] == [True, True]
+
+
 async def test_a_refused_cancellation_crosses_with_the_settlement(tmp_path: Path) -> None:
     pipe = Pipe()
     text = "payment-booked,payment-cancellation-crossed"

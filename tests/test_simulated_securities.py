@@ -172,8 +172,8 @@ async def test_both_hold_the_same_of_a_roll_over_and_the_closing_leg_follows_it(
     await custodian.take()
     await custodian.go_on()
     story = await financing(loops)
-    assert axes(story, custodian.book()) == custodian.book()
-    modified = custodian.book().get("modification") == "modified"
+    modified = custodian.book().get("modification") == "accepted"
+    assert axes(story, custodian.book()) == custodian.book() | ({"modification": "modified"} if modified else {})
     closing = next(one.values for one in custodian.said if one.axis == "closing")
     agreed = ("2026-03-25", "1010.00") if modified else ("2026-03-18", "1005.00")
     assert (closing["effective_date"], closing["settled_amount"]) == agreed
@@ -191,7 +191,8 @@ async def test_both_hold_the_same_of_a_call(loops: Loops, name: str) -> None:
     await custodian.take()
     await custodian.go_on()
     story = await financing(loops)
-    assert axes(story, custodian.book()) == custodian.book()
+    done = {"modification": "modified"} if name == "call-accepted" else {}  # the closing leg shows it
+    assert axes(story, custodian.book()) == custodian.book() | done
     assert (story.instruction.headline, story.state.breaks) == ("closed", ())
 
 

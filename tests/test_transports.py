@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -189,6 +190,7 @@ async def test_a_working_channel_passes_its_probe(channel: Channel) -> None:
 @dataclass
 class Folders:
     transport: Transport
+    profile: Profile
     out: Path
     inbound: Path
 
@@ -203,8 +205,9 @@ async def folders(tmp_path: Path) -> AsyncIterator[Folders]:
     ours, _ = folder_pair(tmp_path)
     async with Bus(KafkaSettings()) as bus:
         limits = Limits(max_message_bytes=1000, send_timeout_seconds=0.5)
-        async with open_transport(profile(ours, limits), bus) as transport:
-            yield Folders(transport, tmp_path / "out", tmp_path / "in")
+        own = profile(ours, limits)
+        async with open_transport(own, bus) as transport:
+            yield Folders(transport, own, tmp_path / "out", tmp_path / "in")
 
 
 async def test_file_names_sort_in_sending_order_and_carry_identifier_and_mark(folders: Folders) -> None:
@@ -213,6 +216,20 @@ async def test_file_names_sort_in_sending_order_and_carry_identifier_and_mark(fo
     assert sorted(os.listdir(folders.out)) == references
     assert re.fullmatch(r"\d{8}T\d{12}Z-MESSAGE000000\.xml", references[0])
     assert references[3].endswith("Z-MESSAGE000009-pde.xml")
+
+
+async def test_file_names_sort_behind_those_that_are_there_when_the_clock_is_set_back(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folders.out / "of-somebody-else.xml").write_bytes(b"x")
+    before = await folders.transport.send(messages(2))
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now - 3_600_000_000_000)
+    async with Bus(KafkaSettings()) as bus, open_transport(folders.profile, bus) as restarted:
+        after = await restarted.send([Outgoing("MESSAGE000009", "T", b"x")])
+    references = [outcome.reference for outcome in (*before, *after) if isinstance(outcome, Sent)]
+    assert len(references) == 3
+    assert sorted(os.listdir(folders.out)) == [*references, "of-somebody-else.xml"]
 
 
 async def test_the_same_message_again_is_already_sent(folders: Folders) -> None:
@@ -357,6 +374,24 @@ async def test_a_file_that_still_grows_is_not_read(folders: Folders) -> None:
     path.write_bytes(b"<Document></Document>")
     assert look(10) == []
     assert [item.content for item in look(10)] == [b"<Document></Document>"]
+
+
+async def test_a_file_that_one_look_missed_is_not_overtaken_by_a_later_one(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.listdir
+
+    def look() -> list[str]:
+        return [item.carrier_key for item, _ in folders.transport._look(10)]  # type: ignore[attr-defined]
+
+    for name in ("1.xml", "2.xml", "3.xml"):
+        folders.put(name)
+    # A folder is read while it is written: what came before may be missed where what came behind it is seen.
+    monkeypatch.setattr(os, "listdir", lambda path: [name for name in listed(path) if name != "1.xml"])
+    assert look() == []
+    monkeypatch.undo()
+    assert look() == []
+    assert look() == ["1.xml", "2.xml", "3.xml"]
 
 
 async def test_what_can_never_be_read_goes_to_quarantine_and_the_rest_comes(folders: Folders) -> None:

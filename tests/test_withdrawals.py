@@ -9,7 +9,7 @@ import pytest
 
 from gateway.model.references import transaction_id
 from gateway.model.transitions import Dialogue
-from gateway.store import queries
+from gateway.store import ArchiveState, queries, tables
 from gateway.store.views import Story
 from tests.loops import (
     CHANNEL,
@@ -127,8 +127,13 @@ async def test_a_message_of_theirs_is_rejected_once_and_our_rejection_can_be_ref
     item = await loops.only_parked()
     assert item.summary.code == "reply_unknown_transaction"
     reject = event("reject_message/1", trade="STATUS1", message_definition="sese.024.001.14")
+    await loops.hear(status(REJECTED, "NOBODYS-EITHER", identifier="STATUS2"))
     [result] = await loops.take_in(reject)
     assert result.outcome == "instructed"
+    assert "NOBODYS-EITHER" in (await loops.only_parked()).summary.text
+    [closed] = [row for row in await loops.rows(tables.parked) if row["state"] == "discarded"]
+    assert (closed["id"], closed["closed_by"]) == (item.summary.id, "gateway")
+    assert [row["state"] for row in await loops.rows(tables.archive)] == [ArchiveState.DISCARDED, ArchiveState.PARKED]
     await loops.send()
     [sent] = loops.arrived()
     assert b"<RltdRef><Ref>STATUS1</Ref><MsgNb><LngNb>sese.024.001.14</LngNb></MsgNb></RltdRef>" in sent.content

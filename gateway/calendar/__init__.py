@@ -137,7 +137,7 @@ class Calendars:
 
     def __init__(self, table: str, own: Mapping[str, tuple[str, frozenset[date]]] | None = None) -> None:
         self._own = {name: _with_closings(name, like, days) for name, (like, days) in (own or {}).items()}
-        self._joined: dict[tuple[str | None, str | None, str | None], Calendar] = {}
+        self._joined: dict[tuple[tuple[str, ...], str | None, str | None], Calendar] = {}
         self._rows: dict[tuple[str, str], str] = {}
         for number, line in enumerate(table.splitlines(), 1):
             words = line.partition("#")[0].split()
@@ -156,17 +156,20 @@ class Calendars:
             return join([self.named(part) for part in name.split("+")])
         return calendar_named(name)
 
-    def of(self, *, currency: str | None = None, market: str | None = None, place: str | None = None) -> Calendar:
-        """Return the calendar of what is given, joined: a currency, a market's MIC, the BIC of a place of settlement.
+    def of(
+        self, *, currency: str | tuple[str, ...] | None = None, market: str | None = None, place: str | None = None
+    ) -> Calendar:
+        """Return the calendar of what is given, joined: currencies, a market's MIC, the BIC of a place of settlement.
 
         What the table does not list adds nothing; where nothing is listed it is ``WEEKDAYS``: a day too many, so that a
         deadline is rather early than late.
         """
-        key = (currency, market, place)
+        currencies = (currency,) if isinstance(currency, str) else currency or ()
+        key = (currencies, market, place)
         found = self._joined.get(key)
         if found is None:
             names = [
-                self._rows.get(("currency", currency or "")),
+                *(self._rows.get(("currency", one)) for one in currencies),
                 self._rows.get(("market", market or "")),
                 self._place(place) if place else None,
             ]

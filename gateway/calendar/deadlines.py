@@ -103,7 +103,7 @@ class Cutoff(BaseModel):
         return (
             self.dialogue == subject.dialogue
             and self.on in (None, subject.settlement_date)
-            and self.currency in (None, subject.currency)
+            and (self.currency is None or self.currency in subject.currencies)
             and self.payment in (None, subject.payment)
             and _same_party(self.counterparty, subject.counterparty)
             and _same_party(self.place_of_settlement, subject.place_of_settlement)
@@ -120,12 +120,15 @@ def _same_party(wanted: str | None, bic: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What the deadlines of an instruction depend on; instructions that agree in it have the same deadlines."""
+    """What the deadlines of an instruction depend on; instructions that agree in it have the same deadlines.
+
+    ``currencies`` are those in which it pays: a foreign exchange trade has two.
+    """
 
     dialogue: str
     counterparty: str
     place_of_settlement: str | None
-    currency: str | None
+    currencies: tuple[str, ...]
     payment: str | None
     settlement_date: date
 
@@ -179,21 +182,22 @@ class Timetable:
         self._known: dict[Subject, tuple[Deadline, ...]] = {}
 
     def calendar(self, subject: Subject) -> Calendar:
-        """Return the business days on which it can settle: the place's, and those of the currency it pays in."""
-        currency = None if subject.payment == "free" else subject.currency
-        return self._calendars.of(place=subject.place_of_settlement, currency=currency)
+        """Return the business days on which it can settle: the place's, and those of every currency it pays in."""
+        currencies = () if subject.payment == "free" else subject.currencies
+        return self._calendars.of(place=subject.place_of_settlement, currency=currencies)
 
     def deadlines(self, subject: Subject) -> tuple[Deadline, ...]:
         """Return the deadlines of an instruction, one a kind that has a cut-off, in the order of ``KINDS``.
 
-        An intended settlement date that is no business day counts as the next one.
+        An intended settlement date that is no business day counts as the next one. With two currencies each has its
+        own cut-off, on the business days of both and on its own: the earliest is due.
         """
         known = self._known.get(subject)
         if known is None:
             if len(self._known) >= _KEPT:
                 self._known.clear()
-            found = (self._cutoff(kind, subject) for kind in KINDS)
-            known = tuple(self._deadline(cutoff, subject) for cutoff in found if cutoff is not None)
+            found = (self._deadline(kind, subject) for kind in KINDS)
+            known = tuple(deadline for deadline in found if deadline is not None)
             self._known[subject] = known
         return known
 
@@ -218,8 +222,17 @@ class Timetable:
     def _cutoff(self, kind: Kind, subject: Subject) -> Cutoff | None:
         return next((cutoff for cutoff in self.cutoffs if cutoff.kind == kind and cutoff.fits(subject)), None)
 
-    def _deadline(self, cutoff: Cutoff, subject: Subject) -> Deadline:
-        calendar = self.calendar(subject)
+    def _deadline(self, kind: Kind, subject: Subject) -> Deadline | None:
+        alone = [replace(subject, currencies=(currency,)) for currency in subject.currencies] or [subject]
+        found = [
+            self._due(cutoff, subject, calendar)
+            for one in alone
+            if (cutoff := self._cutoff(kind, one)) is not None
+            for calendar in ((self.calendar(subject), self.calendar(one)) if len(alone) > 1 else (self.calendar(one),))
+        ]
+        return min(found, key=lambda deadline: deadline.due_at, default=None)
+
+    def _due(self, cutoff: Cutoff, subject: Subject, calendar: Calendar) -> Deadline:
         day = calendar.add_business_days(calendar.following(subject.settlement_date), -cutoff.days_before)
         due = local_instant(day, cutoff.at, cutoff.zone)
         lead = timedelta(minutes=cutoff.warn_minutes)

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_FIN = "fin"  # the area of FIN message types, among those of ISO 20022
+
 app = typer.Typer(no_args_is_help=True, help="The schema dictionary: list, show, import, export, verify, rebuild.")
 
 _AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
-_Area = Annotated[str | None, typer.Option(help="one business area, such as sese")]
+_Area = Annotated[str | None, typer.Option(help="one business area, such as sese, or fin")]
 _UserDirectory = Annotated[
     Path | None,
     typer.Option(
@@ -35,12 +37,14 @@ _UserDirectory = Annotated[
 
 @app.command("list")
 def list_definitions(area: _Area = None, user_directory: _UserDirectory = None, as_json: _AsJson = False) -> None:
-    """List the message definitions: identifier, name, and whether it is one of your own."""
+    """List the message definitions: identifier, name, and whether it is one of your own; FIN message types last."""
+    from gateway.cli import fin
+
     with _refusals():
         catalogue = _catalogue(user_directory)
         definitions = catalogue.definitions(area)
-        if not definitions:
-            areas = sorted({name.split(".")[0] for name in catalogue.definitions()})
+        if not definitions and area != _FIN:
+            areas = [*sorted({name.split(".")[0] for name in catalogue.definitions()}), _FIN]
             raise typer.BadParameter(f"no definition in area {area}; there are {', '.join(areas)}")
         for name in definitions:
             message_name, origin = catalogue.message_name(name), catalogue.origin(name)
@@ -48,22 +52,34 @@ def list_definitions(area: _Area = None, user_directory: _UserDirectory = None, 
                 _print_json({"message_definition": name, "name": message_name, "origin": origin})
             else:
                 print(f"{name}  {message_name}{'  (your own)' if origin == 'user' else ''}")
+        for name, message_name in fin.message_types() if area in {None, _FIN} else ():
+            if as_json:
+                _print_json({"message_definition": name, "name": message_name, "origin": _FIN})
+            else:
+                print(f"{name}  {message_name}")
 
 
 @app.command()
 def show(
-    definition: Annotated[str, typer.Argument(help="a message definition, such as sese.024.001.13")],
+    definition: Annotated[str, typer.Argument(help="a message definition, such as sese.024.001.13 or MT541")],
     path: Annotated[
-        str, typer.Option(help="show only this element and what is below it: SctiesSttlmTxStsAdvc/TxId")
+        str, typer.Option(help="show only this element and what is below it: SctiesSttlmTxStsAdvc/TxId, or E/E1")
     ] = "",
     depth: Annotated[int | None, typer.Option(min=0, help="levels to open  [default: all]")] = None,
     user_directory: _UserDirectory = None,
     as_json: _AsJson = False,
 ) -> None:
-    """Show the tree of a message: elements, multiplicities, types, allowed codes and limits."""
+    """Show the tree of a message: elements, multiplicities, types, allowed codes and limits.
+
+    Of a FIN message type: sequences, fields, qualifiers, and the network validated rules.
+    """
+    from gateway.cli import fin
     from gateway.messages.schema_tree import outline
 
     with _refusals():
+        if definition.startswith("MT"):
+            fin.show(definition, path, depth, as_json=as_json)
+            return
         catalogue = _catalogue(user_directory)
         message = catalogue.message(definition)
         path = path.strip("/").removeprefix(f"{message.root}/") if path.strip("/") != message.root else ""

@@ -228,8 +228,9 @@ def is_taken_in(heard: Heard, outcome: Outcome) -> bool:
 def _compare(heard: Heard, outcome: Outcome) -> Iterator[str]:
     said = dict(_SAID.get(item, item) for item in outcome.axes.items())
     for axis, value in said.items():
-        if heard.axes.get(axis) != value and not _advised_after_part(axis, value, heard):
-            yield f"{axis} is {heard.axes.get(axis)}, the counterparty says {value}"
+        stands = heard.axes.get(axis)
+        if stands != value and not _advised_after_part(axis, value, heard) and not _shown_by_a_leg(axis, stands, heard):
+            yield f"{axis} is {stands}, the counterparty says {value}"
     settled = Counter({name: Decimal(value) for name, value in heard.settled.items()})
     quantity = sum((settled[name] for name in ("unit", "face_amount", "amortised_value")), Decimal(0))
     if quantity != outcome.settled_quantity:
@@ -237,6 +238,11 @@ def _compare(heard: Heard, outcome: Outcome) -> Iterator[str]:
     amounts = [value for name, value in settled.items() if name.isupper()]
     if outcome.settled_amount is not None and sum(amounts, Decimal(0)) != outcome.settled_amount:
         yield f"the amount {sum(amounts, Decimal(0))} is settled, the counterparty settled {outcome.settled_amount}"
+
+
+def _shown_by_a_leg(axis: str, stands: str | None, heard: Heard) -> bool:
+    """A modification of a financing is never said to be done; the confirmation of a leg that has its terms shows it."""
+    return (heard.dialogue, axis, stands) == (Dialogue.FINANCING, "modification", "modified")
 
 
 def _advised_after_part(axis: str, value: str, heard: Heard) -> bool:

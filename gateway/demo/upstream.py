@@ -10,11 +10,21 @@ import msgspec
 
 from gateway.bus import Record
 from gateway.errors import Violation
-from gateway.model.reports import ExceptionEvent, StatusEvent
+from gateway.model.reports import EXCEPTION_CLOSED_SCHEMA, ExceptionClosed, ExceptionEvent, StatusEvent
 
 _LATEST = 200
 _STATUS = msgspec.json.Decoder(StatusEvent)
 _EXCEPTION = msgspec.json.Decoder(ExceptionEvent)
+_CLOSED = msgspec.json.Decoder(ExceptionClosed)
+
+
+class _Stated(msgspec.Struct):
+    """What a record says that it is."""
+
+    schema: str
+
+
+_STATED = msgspec.json.Decoder(_Stated)
 
 
 @dataclass(slots=True)
@@ -45,6 +55,7 @@ class Upstream:
         self._known: dict[str, bytes] = {}  # status identifier -> content
         self.instructions: dict[str, Heard] = {}
         self.parked: Counter[tuple[str | None, str]] = Counter()  # (trade, label)
+        self.open: set[int] = set()  # parked items whose end was not heard of
         # trade -> every headline of any of its instructions, every "axis:value" at which one stood, and "parked"
         self.headlines: dict[str, set[str]] = {}
         self.witness: list[tuple[str, int, str]] = []
@@ -55,11 +66,14 @@ class Upstream:
 
     def take(self, record: Record) -> None:
         """Take one record of either topic."""
-        event: StatusEvent | ExceptionEvent
+        event: StatusEvent | ExceptionEvent | ExceptionClosed
         try:
-            decoder: msgspec.json.Decoder[StatusEvent] | msgspec.json.Decoder[ExceptionEvent]
-            decoder = _STATUS if record.topic == self._status_topic else _EXCEPTION
-            event = decoder.decode(record.value)
+            if record.topic == self._status_topic:
+                event = _STATUS.decode(record.value)
+            elif _STATED.decode(record.value).schema == EXCEPTION_CLOSED_SCHEMA:
+                event = _CLOSED.decode(record.value)
+            else:
+                event = _EXCEPTION.decode(record.value)
         except msgspec.DecodeError as error:
             self.faults.append((None, f"{record.position} cannot be read: {error}"))
             return
@@ -70,10 +84,18 @@ class Upstream:
                 self.faults.append((event.trade_id, f"status {event.status_id} came again with other content"))
             return
         self.events += 1
+        if isinstance(event, ExceptionClosed):
+            if event.parked_id not in self.open:
+                self.faults.append(
+                    (event.trade_id, f"the end of parked item {event.parked_id} came before its beginning")
+                )
+            self.open.discard(event.parked_id)
+            return
         self.latest.append(event)
         if isinstance(event, StatusEvent):
             self._take_status(event, record)
         else:
+            self.open.add(event.parked_id)
             self.parked[event.trade_id, label(event.code, event.violations)] += 1
             if event.trade_id is not None:
                 self.headlines.setdefault(event.trade_id, set()).add("parked")

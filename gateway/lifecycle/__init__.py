@@ -56,6 +56,7 @@ from gateway.model.transitions import (
     DELIVERY,
     FINISHED,
     NOTHING,
+    ONCE_MOVED,
     OVERTAKEN,
     RANKS,
     REQUEST,
@@ -86,6 +87,7 @@ __all__ = [
     "tell",
     "terms_confirmed",
     "terms_in_force",
+    "terms_to_change",
     "warned",
     "withdraw",
 ]
@@ -206,7 +208,8 @@ def headline(state: State) -> str:
     for name, axis in (state.axes or {}).items():
         rank = ranks.get((name, axis.status.value), best)
         best = min(best, rank)
-    return best[1]
+    word = best[1]
+    return ONCE_MOVED[state.dialogue].get(word, word) if state.parts else word
 
 
 def is_finished(state: State) -> bool:
@@ -225,7 +228,14 @@ def terms_confirmed(state: State, instructed: Terms, fact: SettlementConfirmatio
     terms = terms_in_force(state, instructed)
     if state.dialogue != Dialogue.FINANCING:
         return terms
+    terms, _ = financing.terms_shown(state, terms, fact)
     return financing.terms_of_leg(terms, financing.leg_of(terms, fact))
+
+
+def terms_to_change(state: State, instructed: Terms) -> Terms:
+    """State the terms that a further request begins from; of a financing, with what the counterparty has accepted."""
+    terms = terms_in_force(state, instructed)
+    return financing.terms_accepted(state, terms) if state.dialogue == Dialogue.FINANCING else terms
 
 
 def _request_advice(step: Step, fact: RequestAdvice, _: tuple[Difference, ...]) -> None:

@@ -24,6 +24,7 @@ from gateway.model.transitions import CONFIRMATION, NOTHING, REQUESTS, REVERSAL,
 
 _ZERO: Final = Decimal(0)
 _ANSWERS: Final = {"rejected": "rejected", "pending": "pending", "cancelled": "cancelled", "proprietary": "proprietary"}
+_DEBITED: Final = "settled_on_debtor_account"
 _OPEN_QUERY: Final = ("requested", "accepted")
 _BOOKED: Final = {
     Dialogue.PAYMENT: ("booking", "DBIT", "partially_booked", "booked"),
@@ -62,12 +63,17 @@ def _check_amount(step: Step, stated: Amount | None) -> None:
 
 def _after_booking(step: Step) -> None:
     """Alert once that a payment whose money is out is rejected or cancelled: nothing undoes the entry but a return."""
-    if step.value("booking") not in ("partially_booked", "booked"):
-        return
     before = step.state.axes or {}
+    debited = "processing" in before and before["processing"].status.value == _DEBITED
+    if (
+        step.value("booking") not in ("partially_booked", "booked")
+        and not debited
+        and step.value("processing") != _DEBITED
+    ):
+        return
 
     def stood(axis: str, value: str) -> bool:
-        return "booking" in before and axis in before and before[axis].status.value == value
+        return ("booking" in before or debited) and axis in before and before[axis].status.value == value
 
     if step.value("processing") == "rejected" and not stood("processing", "rejected"):
         step.alert("rejected_after_booking")

@@ -23,6 +23,7 @@ from gateway.model.facts import (
 )
 from gateway.model.transitions import (
     ALERTS,
+    CLOSING,
     EFFECTS,
     NOTHING,
     OPENING,
@@ -74,11 +75,11 @@ def terms_in_force(state: State, instructed: Terms) -> Terms:
     terms = instructed
     for asked in (state.requests or {}).values():
         if asked.terms is not None and asked.status.value == "modified":
-            terms = _modified(terms, asked.before, asked.terms)
+            terms = modified(terms, asked.before, asked.terms)
     return terms
 
 
-def _modified(terms: Terms, before: Terms | None, asked: Terms) -> Terms:
+def modified(terms: Terms, before: Terms | None, asked: Terms) -> Terms:
     """Apply what one modification changed: another one may have been asked for, and done, beside it."""
     if before is None:
         return asked
@@ -345,15 +346,19 @@ def break_order(difference: Difference) -> tuple[str, str]:
 
 
 def crossing_of(axes: Mapping[str, Axis]) -> tuple[str, str] | None:
-    settlement = axes.get("settlement") or axes.get(OPENING)
+    opening = axes.get(OPENING)
+    settlement = axes.get("settlement") or opening
     if settlement is None or settlement.status.value not in SETTLED:
         return None
     processing = axes["processing"].status.value if "processing" in axes else NOTHING
+    cancellation = axes["cancellation"].status.value if "cancellation" in axes else NOTHING
+    given_up = processing in ("rejected", "cancelled") or cancellation == "cancelled"
+    if opening is not None and given_up and (CLOSING not in axes or axes[CLOSING].status.value != "settled"):
+        return "closing_given_up", f"The opening leg is {opening.status.value}."
     if processing == "rejected":
         return "rejection_crossed_settlement", ""
     if settlement.status.value == "partially_settled":  # cancelling the remainder is regular business
         return None
-    cancellation = axes["cancellation"].status.value if "cancellation" in axes else NOTHING
     if processing == "cancelled" or cancellation == "cancelled":
         return "cancellation_crossed_settlement", "The counterparty also says that it is cancelled."
     if cancellation in ("requested", "accepted", "pending", "repair"):

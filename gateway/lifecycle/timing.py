@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.model.facts import Delivery, State
-from gateway.model.transitions import TRANSITIONS
+from gateway.model.transitions import CLOSING, TRANSITIONS
 from gateway.model.transitions.edges import REFUSALS
 
 _NOT_OURS: Final = (Delivery.THEIRS, Delivery.WITHDRAWN)
@@ -39,10 +39,13 @@ def unanswered(state: State) -> tuple[str, ...]:
 
 
 def has_open_modification(state: State) -> bool:
-    """Tell whether the terms may still change by something that we have asked for."""
+    """Tell whether the terms may still change by an answer to something that we have asked for.
+
+    That of a financing ends at accepted; a leg that settles shows the rest.
+    """
+    answered = ("modified", *REFUSALS, *(("accepted",) if (state.dialogue, CLOSING) in TRANSITIONS else ()))
     return any(
-        asked.terms is not None and asked.status.value not in ("modified", *REFUSALS)
-        for asked in (state.requests or {}).values()
+        asked.terms is not None and asked.status.value not in answered for asked in (state.requests or {}).values()
     )
 
 

@@ -130,8 +130,7 @@ class Messages:
             self._check_drops(profile)
             self._judge.prepare(profile)
             for table in mappings if profile.language == "iso20022" else read_fin_mappings():
-                if table.rows:
-                    self._writer(table, profile)
+                self._writer(table, profile)
 
     @property
     def own_bic(self) -> str:
@@ -180,10 +179,6 @@ class Messages:
         the rules that refuse a message.
         """
         table = self._table(event, profile)
-        if table.copies and not table.rows:
-            definition = self.definition_for(event, profile, identity.original_definition)
-            text = fin.cancellation(original or b"", identity.business_message_id)
-            return self._in_fin(profile, definition, identity, Written(text))
         key = event.kind, table.message, id(profile)
         plan = self._plans.get(key) or self._plan(key, table, profile)
         _, definition, writer, opening, closing, correspondents, heading = plan
@@ -192,7 +187,9 @@ class Messages:
         if table.is_fin:
             written = writer.write(event, identity, in_force, asked, correspondents, fin.derived(event))
             if table.copies:
-                written = Written(fin.cancellation(original or b"", identity.business_message_id), written.dropped)
+                definition = self.definition_for(event, profile, identity.original_definition)
+                text = fin.cancellation(original or b"", identity.business_message_id, identity.created_at)
+                written = Written(text, written.dropped)
             return self._in_fin(profile, definition, identity, written)
         document, dropped = writer.write(event, identity, in_force, asked, correspondents)
         if heading is None:
@@ -230,6 +227,8 @@ class Messages:
 
         Raises ``UnreadableMessage`` or ``InvalidMessage``. What rules only warn of is in the reply.
         """
+        if (known := self._reader.quick(content)) is not None:
+            return known
         parsed, warnings = self._accept(content, profile, "incoming")
         reply = self._reader.say(content, parsed)
         return replace(reply, warnings=warnings) if warnings else reply

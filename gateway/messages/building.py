@@ -38,6 +38,7 @@ _SHAPES_SEEN = 10_000  # and counted
 _WORTH_A_FUNCTION = 3  # times seen; to compile one takes as long as to write some ten messages without
 _PIECES_OF_A_SHAPE = 1000  # a larger message is as rare as it is long, and not worth the memory
 _NOTHING = (None, ())
+_YES_NO = {"yes": True, "no": False}  # the words of the tables for a field that is one or the other
 _IDENTITY = 1  # the place of what the gateway gives among the sources, behind the event
 
 _Place = tuple[tuple[int, int, str, str], ...]
@@ -280,12 +281,15 @@ class _Compiler:
         )
 
     def check_elements(self, lines: Sequence[_Line]) -> None:
-        """Raise where two rows claim one element."""
-        claimed: set[tuple[Step, ...]] = set()
+        """Raise where two rows claim one element; a code as text and one of a scheme, in its place, may."""
+        claimed: dict[tuple[Step, ...], str] = {}
         for line in lines:
-            if line.steps and line.steps in claimed:
+            field = line.row.field
+            other = claimed.get(line.steps or (), "")
+            if other and not field.startswith(f"{other}.") and not other.startswith(f"{field}."):
                 raise ConfigError(f"{self._table.name}: two rows claim the element {line.row.elements[0]}")
-            claimed.add(line.steps or ())
+            if line.steps:
+                claimed[line.steps] = field
 
     def _location(self, path: str) -> Location:
         first, _, rest = path.partition(".")
@@ -312,9 +316,11 @@ class _Compiler:
     def _form(self, row: Row, definition: object, type_name: str) -> Form:
         allowed = definition.codes if isinstance(definition, SimpleType) else ()
         if row.codes or (row.conversion == "code" and allowed):
-            codes = row.codes or {code: code for code in allowed}
+            codes: Mapping[Any, str] = row.codes or {code: code for code in allowed}
+            if codes.keys() <= _YES_NO.keys():
+                codes = {_YES_NO[word]: code for word, code in codes.items()}
             return form_of_codes({said: code for said, code in codes.items() if not allowed or code in allowed})
-        return form(self._message.conversion(row.conversion, type_name))
+        return form(self._message.conversion(row.conversion, type_name) if type_name else row.conversion)
 
     def _wrong(self, row: Row, text: str) -> ConfigError:
         return ConfigError(f"{self._table.name}, line {row.line}: {text}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from gateway.errors import UnreadableMessage
 
 if TYPE_CHECKING:
+    from gateway.messages.fin.quick import DecidedBy, Extract, QuickReader
     from gateway.messages.parsing import EnvelopeReferences, ParsedMessage
 
 STANDARD_NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:"
@@ -209,6 +210,10 @@ class FinSource(Protocol):
 
     def envelope_references(self, content: bytes) -> EnvelopeReferences:
         """Say what can be had of a message that cannot be read."""
+        ...
+
+    def quick_reader(self, extract: Extract, decided_by: DecidedBy) -> QuickReader:
+        """Return what reads messages of known shapes."""
         ...
 
 

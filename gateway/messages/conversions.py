@@ -241,7 +241,7 @@ def _reasons(namespace: str, *_: Any) -> Convert:
 
 
 def _fin_reasons(element: _Element) -> tuple[Reason, ...]:
-    """Read the sequence of a reason in FIN: the code in 24B, one of a scheme of its own as proprietary, 70D the text."""
+    """Read the sequence of a reason in FIN: its code is in 24B, its text in 70D; a code of a scheme is proprietary."""
     said = {part.tag[2:5]: {leaf.tag[2:]: leaf.text for leaf in part} for part in element}
     code, text = said.get("24B", {}), said.get("70D", {}).get("narrative")
     own = "data_source_scheme" in code

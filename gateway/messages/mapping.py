@@ -20,7 +20,8 @@ the message that it is about, and has no rows of its own. Then comes one row an 
   left out where a version has no place for it.
 * Conversions: ``text``, ``identifier`` (has no character to escape), ``code`` (checked against the codes of the
   version), ``date``, ``instant`` (with Z), ``offset_instant`` (with +00:00), ``number``, ``decimal``, ``amount``,
-  ``yes_no``, ``digits 4``, ``always TEXT`` (the text itself, wherever the field is given), ``this=THAT, other=ELSE``,
+  ``yes_no``, ``digits 4``, ``always TEXT`` (the text itself, wherever the field is given), ``this=THAT, other=ELSE``
+  (``yes=Y, no=N`` of a field that is one or the other),
   and ``group NAME``, which applies the rows of ``[NAME]`` below the element and the field; there, ``itself`` is the
   field, and where it may be text or an object, the text.
 * ``-`` instead of a path: no version has an element for the field, and an event that gives it is refused; with the

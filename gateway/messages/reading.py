@@ -3,9 +3,11 @@
 A table says, for one message family, which element fills which field of which fact; it is compiled against the schema
 dictionary for each version that arrives. A table is lines of plain text, ``#`` begins a comment::
 
-    messages  sese.024                      the family (or one variant: sese.024.002) that the table reads
+    messages  sese.024                      the family (or one variant: sese.024.002) that the table reads, or several
+                                            with commas between them
     when      PATH = TEXT                   only messages with this text at a path, or with anything there (``when
-                                            PATH``); of several tables for one family the first that fits reads it
+                                            PATH``); of several tables for one family, the one that fits and has the
+                                            most of these lines reads it
     fact      StatusAdvice                  a class of gateway.model.facts
     each      Ntry                          one fact for each of these elements; of a message that has none, and of one
     each      Ntry/TxDtls                   without this line, one for the message. Several lines nest: an element is a
@@ -33,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import ConfigError, InvalidMessage, UnreadableMessage
 from gateway.messages.conversions import CONVERSIONS
@@ -44,6 +46,7 @@ from gateway.messages.extraction import (
     RELATED,
     CompiledTable,
 )
+from gateway.messages.fin.parsing import is_fin
 from gateway.messages.parsing import ParsedMessage, unreadable
 from gateway.messages.shapes import Shapes
 from gateway.model import facts
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
     from gateway.messages.catalogue import Catalogue
+    from gateway.messages.fin.quick import QuickReader
     from gateway.messages.validation import Validator
 
 HEADER: Final = "head.001"
@@ -100,11 +104,19 @@ class ReadingTable:
         return all(_says(message, path.split("/"), text) for path, text in self.cases)
 
 
+def _along(element: _Element, path: Sequence[str]) -> Iterator[_Element]:
+    """Yield the elements at a path."""
+    if not path:
+        yield element
+        return
+    for child in element:
+        if child.tag.rpartition("}")[2] == path[0]:
+            yield from _along(child, path[1:])
+
+
 def _says(element: _Element, path: Sequence[str], text: str) -> bool:
     """Tell whether there is an element at a path, with this text where one is asked for."""
-    if not path:
-        return not text or element.text == text
-    return any(_says(child, path[1:], text) for child in element if child.tag.rpartition("}")[2] == path[0])
+    return any(not text or one.text == text for one in _along(element, path))
 
 
 def parse_table(text: str, name: str) -> ReadingTable:
@@ -188,11 +200,14 @@ class Reader:
         self._validator = validator
         self._catalogue = catalogue
         self._tables: dict[str, list[ReadingTable]] = {}
-        for table in tables:
-            self._tables.setdefault(table.family, []).append(table)
+        for table in sorted(tables, key=lambda table: -len(table.cases)):
+            for family in table.family.split(","):
+                self._tables.setdefault(family, []).append(table)
         self._compiled: dict[tuple[str, str], CompiledTable] = {}
         self._compiled_later: dict[tuple[str, str], CompiledTable] = {}
         self._shapes = Shapes(self._extract)
+        self._fin = catalogue.fin
+        self._quick: QuickReader | None = None
 
     def reads(self, definition_id: str) -> bool:
         """Say whether there is a table for a message definition."""
@@ -200,10 +215,10 @@ class Reader:
 
     def families(self) -> Iterator[tuple[str, type, str | None]]:
         """Yield what is read: the message family, the kind of fact, and the request it answers where it answers one."""
-        for table in (table for of_family in self._tables.values() for table in of_family):
+        for family, table in ((family, table) for family, of_it in self._tables.items() for table in of_it):
             if table.fact is not None:
                 request = table.constants.get("request")
-                yield table.family, getattr(facts, table.fact), None if request is None else str(request)
+                yield family, getattr(facts, table.fact), None if request is None else str(request)
 
     def read(self, content: bytes) -> Reply:
         """Parse, validate and extract one message.
@@ -221,6 +236,21 @@ class Reader:
         if parsed.header_definition == FIN_HEADER:
             return self._extract(parsed)
         return self._shapes.read(content, parsed)
+
+    def quick(self, content: bytes) -> Reply | None:
+        """Return what a valid FIN message of a known shape says; None for any other message."""
+        if self._fin is None or not is_fin(content):
+            return None
+        if self._quick is None:
+            self._quick = self._fin.quick_reader(self._extract, self._deciding)
+        return self._quick.read(content)
+
+    def _deciding(self, definition_id: str, document: Any) -> Iterator[Any]:
+        """Yield the elements whose text decides which table reads a message."""
+        for table in self._tables_for(definition_id):
+            for path, text in table.cases:
+                if text:
+                    yield from _along(document[0], path.split("/"))
 
     def extract(self, parsed: ParsedMessage) -> Reply:
         """Return what a valid message says. Raises ``UnreadableMessage`` where there is no way to say it."""

@@ -23,6 +23,7 @@ from gateway.calendar import Calendars
 from gateway.errors import ConfigError, GatewayError
 from gateway.messages.catalogue import Catalogue, ComplexType, ElementDefinition, MessageDefinition
 from gateway.messages.data_files import data_directory, read_tables
+from gateway.messages.fin.acknowledgements import NetworkWords
 from gateway.messages.fin.source import FinMessages
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_text import (
@@ -58,6 +59,12 @@ def load_fin_definitions() -> Definitions:
 
     messages = {name.removesuffix(".txt"): text for name, text in read_tables("fin/messages", ".txt").items()}
     return Definitions(read_tables("fin", ".txt"), messages, read_tables("fin", _RULES))
+
+
+def load_network_words() -> NetworkWords:
+    """Open the tables of FIN's error codes and of the names of its system messages."""
+    tables = read_tables("fin", ".txt")
+    return NetworkWords(tables["error_codes.txt"], tables["service_messages.txt"])
 
 
 def default_user_directory() -> Path:

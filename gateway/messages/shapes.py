@@ -80,8 +80,8 @@ class Shapes:
 
 
 _Outline = tuple[str | None, int, int]  # the definition, how many elements the message has, and its header
-_Recipe = Callable[[tuple[str, ...]], "Reply"]
-_Shape = tuple[Callable[[str], "re.Match[str] | None"], _Recipe]
+Recipe = Callable[[tuple[str, ...]], "Reply"]
+_Shape = tuple[Callable[[str], "re.Match[str] | None"], Recipe]
 
 
 def _plain(content: bytes) -> str | None:
@@ -107,8 +107,8 @@ def _made(shape: _Shape, text: str) -> Reply | None:
         return None
 
 
-class _Text(str):
-    """A text of a message, with its place among them."""
+class Gap(str):
+    """A text of a message that varies within its shape, with its place among them."""
 
     place: int
 
@@ -116,7 +116,7 @@ class _Text(str):
 class _Node(list["_Node"]):
     """A copy of an element, as far as readers look at one."""
 
-    def __init__(self, element: Any, text: _Text | None) -> None:
+    def __init__(self, element: Any, text: Gap | None) -> None:
         super().__init__()
         self.tag: str = element.tag
         self.get = dict(element.attrib).get
@@ -140,7 +140,7 @@ def _shape(text: str, parsed: ParsedMessage, extract: Extract) -> _Shape | None:
     nodes: dict[Any, _Node] = {}
     for place, element in zip(openings, elements, strict=True):
         tag, following = tags[place]
-        its_text = _Text("" if tag.endswith("/") else following)
+        its_text = Gap("" if tag.endswith("/") else following)
         its_text.place = place
         if (element.text or "") != its_text:
             return None  # the tag goes on after its first >
@@ -154,14 +154,14 @@ def _shape(text: str, parsed: ParsedMessage, extract: Extract) -> _Shape | None:
     header, document = nodes.get(parsed.header), nodes.get(parsed.document)
     copy = replace(parsed, header=header, document=document, parts=())  # type: ignore[arg-type]  # read like elements
     reply = extract(copy, True)
-    leaves = list(_texts(reply))
+    leaves = list(gaps_in(reply))
     if None in leaves:
         return None
     wanted = sorted({leaf.place for leaf in leaves})
     for place in wanted:
         gaps[place] = "([^<]++)"
     pattern = "".join(f"<{re.escape(tag)}>{gap}" for (tag, _), gap in zip(tags, gaps, strict=True))
-    return re.compile(pattern).fullmatch, _recipe(reply, {place: number for number, place in enumerate(wanted)})
+    return re.compile(pattern).fullmatch, recipe(reply, {place: number for number, place in enumerate(wanted)})
 
 
 def _parts(value: Any) -> list[Any]:
@@ -173,18 +173,18 @@ def _is_made(value: Any) -> bool:
     return isinstance(value, tuple) or (is_dataclass(value) and not isinstance(value, Later))
 
 
-def _texts(value: Any) -> Iterator[_Text]:
+def gaps_in(value: Any) -> Iterator[Gap]:
     """Give the texts of a message that a value is made from."""
     if isinstance(value, Later):
         yield value.element.text
-    elif isinstance(value, _Text):
+    elif isinstance(value, Gap):
         yield value
     elif _is_made(value):
         for part in _parts(value):
-            yield from _texts(part)
+            yield from gaps_in(part)
 
 
-def _recipe(value: Any, numbers: dict[int, int]) -> _Recipe:
+def recipe(value: Any, numbers: dict[int, int]) -> Recipe:
     """Return a function that makes a value like this one from other texts, ``numbers`` saying which text is which.
 
     It works on one list: the texts, what is the same in all messages of the shape, what is converted, what is made.
@@ -195,12 +195,12 @@ def _recipe(value: Any, numbers: dict[int, int]) -> _Recipe:
 
     def place(part: Any) -> tuple[list[Any] | None, int]:
         """Return where a value will be: in which of the lists (None: the texts), at which place."""
-        if isinstance(part, _Text):
+        if isinstance(part, Gap):
             return None, numbers[part.place]
         if isinstance(part, Later):
             conversions.append((part.convert, numbers[part.element.text.place]))
             return conversions, len(conversions) - 1
-        if _is_made(part) and any(True for _ in _texts(part)):
+        if _is_made(part) and any(True for _ in gaps_in(part)):
             make = _tuple if isinstance(part, tuple) else _twin(cast("Hashable", type(part)))
             steps.append((make, tuple([place(one) for one in _parts(part)])))
             return steps, len(steps) - 1

@@ -113,7 +113,7 @@ class Form:
     """How a value is written: an expression with ``{}`` for it, or the texts of the codes that there are."""
 
     expression: str
-    codes: Mapping[str, str] | None = None
+    codes: Mapping[Any, str] | None = None
     render: Callable[[Any], str] = str
 
 
@@ -137,7 +137,7 @@ DROPPED = Form("''", render=lambda _: "")
 """Of a value that is left out; it decides the shape of the message all the same."""
 
 
-def form_of_codes(texts: Mapping[str, str]) -> Form:
+def form_of_codes(texts: Mapping[Any, str]) -> Form:
     """Return the form of a code that is checked and translated; ``KeyError`` says that there is no such code."""
     return Form("{}[{}]", texts, texts.__getitem__)
 

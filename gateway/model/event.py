@@ -69,6 +69,10 @@ class Event(Strict):
         """State what the instruction goes with: nothing else."""
         return ()
 
+    def rejects(self) -> str | None:
+        """Name the message of theirs that it rejects, by its business message identifier: none."""
+        return None
+
     def asks(self) -> str:
         """Name what a request asks for."""
         return self.role

@@ -120,7 +120,7 @@ class Profile(_Strict):
         description="affirm a trade confirmation of theirs that agrees with ours without asking an operator",
     )
     receipt_codes: dict[str, ReceiptMeaning] = Field(
-        default={"TS01": "received", "TS04": "rejected"},
+        default={"TS01": "received", "TA01": "rejected"},
         description="what the codes of its receipt acknowledgements (admi.007) mean; any other is shown to operators",
     )
     refuses_repeated_transaction: bool = Field(

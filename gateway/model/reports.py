@@ -16,6 +16,7 @@ from gateway.model.facts import Alert, Amount, Change, Difference, Quantity, Rea
 
 STATUS_SCHEMA = "settlement_status/1"
 EXCEPTION_SCHEMA = "exception/1"
+EXCEPTION_CLOSED_SCHEMA = "exception_closed/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,28 @@ class ExceptionEvent:
     occurred_at: datetime
     origin: str
     violations: tuple[Violation, ...]
+    source: str | None = None
+    trade_id: str | None = None
+    instruction_number: int | None = None
+    counterparty: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionClosed:
+    """How a parked item that was told ended: ``released``, ``repaired``, ``discarded`` or ``cancelled``, by whom, why.
+
+    It follows the exception with the same ``parked_id``, under the same key. What is parked again is a new exception.
+    """
+
+    schema: str
+    status_id: str
+    parked_id: int
+    stage: str
+    code: str
+    outcome: str
+    occurred_at: datetime
+    closed_by: str
+    reason: str
     source: str | None = None
     trade_id: str | None = None
     instruction_number: int | None = None

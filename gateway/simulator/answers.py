@@ -31,6 +31,19 @@ _NO_VERSION = "99"
 LISTED = "listed"
 """The term of an arrival under which the transactions that its answers list are kept, as JSON."""
 
+_NAMES = frozenset(
+    {
+        "original_message_id",
+        "original_definition",
+        "uetr",
+        "end_to_end_id",
+        "related_business_message_id",
+        "related_definition",
+        "related_created_at",
+    }
+)
+"""What else names a transaction, or the message that brought it."""
+
 _QUERY = "status_query"  # whose answers tell where a settlement stands
 
 
@@ -267,7 +280,9 @@ class Writer:
                     "related_created_at": related,
                 }
         if row.get("unknown"):
-            values["transaction_id"] = self.identifier("nobody", answer.business_message_id)
+            nobody = self.identifier("nobody", answer.business_message_id)
+            values = {name: text for name, text in values.items() if name not in _NAMES}
+            values |= {"transaction_id": nobody, "request_reference": nobody}
         values |= {name: text for name, text in answer.values.items() if name not in self._coded}
         if self.dialogues[answer.dialogue].lists:
             values |= self._listed(described, arrival, row.get("omits", 0))

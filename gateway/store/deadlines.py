@@ -10,6 +10,7 @@ from sqlalchemy import and_, func, insert, or_, select, true, update
 
 from gateway.calendar.deadlines import Cutoff
 from gateway.model.reports import encode
+from gateway.model.transitions import Dialogue
 from gateway.store import tables, timing
 from gateway.store.pending import Pending
 from gateway.store.rows import CutoffChange, WatchRow
@@ -134,10 +135,11 @@ class Deadlines(Pending):
         a time, so that no transaction is long.
         """
         deadline, instruction = tables.deadline, tables.instruction
+        two_currencies = instruction.c.dialogue == Dialogue.FOREIGN_EXCHANGE  # its row has the bought one
         scopes = [
             and_(
                 true(),
-                *(() if one.currency is None else (instruction.c.currency == one.currency,)),
+                *(() if one.currency is None else (or_(instruction.c.currency == one.currency, two_currencies),)),
                 *(() if one.on is None else (instruction.c.settlement_date == one.on,)),
                 *(() if one.counterparty is None else (instruction.c.counterparty.startswith(one.counterparty[:8]),)),
             )

@@ -125,7 +125,10 @@ class Instructions(Pending):
         return None if found is None else (found[0], found[1], found[2])
 
     def around(self, counterparty: str, dialogues: Iterable[str], earliest: date, latest: date) -> list[InstructionRow]:
-        """Return instructions with a counterparty that settle between two dates, unlocked: to compare, not to move."""
+        """Return instructions with a counterparty that settle between two dates, unlocked: to compare, not to move.
+
+        Ones that this unit has moved come as moved.
+        """
         table = tables.instruction
         query = (
             select(*INSTRUCTION_COLUMNS)
@@ -133,7 +136,8 @@ class Instructions(Pending):
             .where(table.c.dialogue.in_(set(dialogues)))
             .order_by(table.c.id)
         )
-        return [instruction_row(row) for row in self.connection.execute(query)]
+        found = self.connection.execute(query)
+        return [self._moved[row[0]].row if row[0] in self._moved else instruction_row(row) for row in found]
 
     def open_allegements(self, counterparties: Iterable[str]) -> list[Alleged]:
         """Return what these counterparties alleged or confirmed and nobody has answered, in short."""

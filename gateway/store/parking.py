@@ -12,7 +12,9 @@ from sqlalchemy import bindparam, select, update
 from gateway.errors import Violation
 from gateway.model.references import trade_key
 from gateway.model.reports import (
+    EXCEPTION_CLOSED_SCHEMA,
     EXCEPTION_SCHEMA,
+    ExceptionClosed,
     ExceptionEvent,
     encode,
 )
@@ -159,20 +161,45 @@ class Parked(Pending):
         )
 
     def close_parked(self, parked_id: int, state: str, actor: str, reason: str, repaired: bytes | None = None) -> None:
-        """Close a parked item: released, discarded or cancelled. The original stays where it is."""
+        """Close a parked item: released, discarded or cancelled; upstream is told, if it was told of the item.
+
+        The original stays where it is. One that is closed already is left as it is.
+        """
+        table = tables.parked
+        row = self.connection.execute(select(table).where(table.c.id == parked_id).with_for_update()).mappings().first()
+        if row is None or row["state"] not in ("open", "waiting"):
+            return
         values: dict[str, Any] = {"state": state, "closed_at": self.now, "closed_by": actor, "reason": reason}
         if repaired is not None:
             values["repaired"] = repaired
-        self.connection.execute(update(tables.parked).where(tables.parked.c.id == parked_id).values(values))
+        self.connection.execute(update(table).where(table.c.id == parked_id).values(values))
+        if row["state"] == "waiting":
+            return
+        status_id = f"parked-{parked_id}-closed"
+        report = ExceptionClosed(
+            schema=EXCEPTION_CLOSED_SCHEMA,
+            status_id=status_id,
+            parked_id=parked_id,
+            stage=row["stage"],
+            code=row["code"],
+            outcome=state if repaired is None else "repaired",
+            occurred_at=self.now,
+            closed_by=actor,
+            reason=reason,
+            source=row["source"],
+            trade_id=row["trade_id"],
+            instruction_number=row["instruction_number"],
+            counterparty=row["counterparty"],
+        )
+        key = row["trade_id"] or row["origin"]
+        self._publish("exceptions", key, status_id, row["instruction_id"], encode(report))
 
     def close_parked_documents(self, document_ids: Sequence[int], state: str, actor: str, reason: str) -> None:
         """Close the open parked sends of documents."""
         table = tables.parked
-        self.connection.execute(
-            update(table)
-            .where(table.c.document_id.in_(document_ids), table.c.state == "open")
-            .values(state=state, closed_at=self.now, closed_by=actor, reason=reason)
-        )
+        query = select(table.c.id).where(table.c.document_id.in_(document_ids), table.c.state == "open")
+        for parked_id in self.connection.execute(query.order_by(table.c.id)).scalars().all():
+            self.close_parked(parked_id, state, actor, reason)
 
     def lock_parked(self, parked_id: int) -> ParkedRow | None:
         """Lock a parked item and return it."""

@@ -14,6 +14,8 @@ from gateway.store.rows import (
     WaitingReply,
 )
 
+UNKNOWN_HERE = ("reply_unknown_transaction", "reply_partly_unknown")  # codes of replies that what comes may explain
+
 _KNOWN = select(tables.archive.c.digest, tables.archive.c.id).where(
     tables.archive.c.channel == bindparam("channel"),
     tables.archive.c.digest.in_(bindparam("digests", expanding=True)),
@@ -96,6 +98,34 @@ class Archive(Pending):
             .where(table.c.state == ArchiveState.APPLIED, table.c.instruction_id.is_not(None))
         )
         return {row[0]: row[1] for row in found}
+
+    def unknown_replies(self, channel: str, limit: int) -> list[tuple[int, WaitingReply]]:
+        """Return the newest open parked replies of a channel that name no transaction here: (parked item, reply)."""
+        table, parked = tables.archive, tables.parked
+        query = (
+            select(parked.c.id, table.c.id, table.c.content, table.c.repaired, table.c.carrier_key)
+            .join(table, table.c.id == parked.c.archive_id)
+            .where(text("parked.state = 'open'"), parked.c.stage == "reply", parked.c.counterparty == channel)
+            .where(parked.c.code.in_(UNKNOWN_HERE))
+            .order_by(parked.c.id.desc())
+            .limit(limit)
+        )
+        return [
+            (r[0], WaitingReply(r[1], bytes(r[3] if r[3] is not None else r[2]), r[4]))
+            for r in self.connection.execute(query)
+        ]
+
+    def parked_message(self, channel: str, business_message_id: str) -> list[tuple[int, int]]:
+        """Return where a message of a channel is parked and open: (parked item, archive number)."""
+        table, parked = tables.archive, tables.parked
+        query = (
+            select(parked.c.id, table.c.id)
+            .join(table, table.c.id == parked.c.archive_id)
+            .where(text("parked.state = 'open'"), parked.c.stage == "reply", parked.c.counterparty == channel)
+            .where(table.c.business_message_id == business_message_id)
+            .order_by(parked.c.id)
+        )
+        return [(row[0], row[1]) for row in self.connection.execute(query)]
 
     def set_archive(
         self,

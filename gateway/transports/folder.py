@@ -9,7 +9,7 @@ import os
 import stat
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -43,6 +43,7 @@ _Facts = tuple[int, int, int]  # inode, size, time of change: the same name with
 class FolderTransport:
     """A folder pair. A sent file is named ``<time>-<business message id>[-pde].xml``; names sort in sending order.
 
+    They do also behind files of before that are still there, when the clock was set back or another machine took over.
     Sent means: written under a temporary name, synced, renamed, and the folder synced. Received files move to the
     archive when acknowledged; what can never be read (no plain file, too large, not permitted) moves to quarantine.
     """
@@ -106,6 +107,7 @@ class FolderTransport:
         except OSError as error:
             failure = _not_sent(error, self._outbound)
             present = {}
+        self._last_name_time = max(self._last_name_time, *map(_named_at, present.values()), 0)
         for item in batch:
             if failure is not None:
                 outcomes.append(failure)  # in order: what follows a failed write waits with it
@@ -179,7 +181,10 @@ class FolderTransport:
     # --- in -----------------------------------------------------------------------------------------------------------
 
     async def receive(self, limit: int) -> list[Incoming]:
-        """Wait for finished files, sorted by name. A file is finished when two looks see the same size and time."""
+        """Wait for finished files, sorted by name. A file is finished when two looks see the same size and time.
+
+        What sorts behind an unfinished one waits for it: a look may list a file and miss one that was there before it.
+        """
         while True:
             try:
                 found = await asyncio.to_thread(self._look, limit)
@@ -201,13 +206,17 @@ class FolderTransport:
         names = sorted(name for name in os.listdir(self._inbound) if self._is_candidate(name))
         before, self._seen = self._seen, {}
         found: list[tuple[Incoming, _Facts]] = []
+        behind = False
         for name in names:
             try:
                 status = os.lstat(self._inbound / name)
             except FileNotFoundError:
                 continue
             facts = self._seen[name] = (status.st_ino, status.st_size, status.st_mtime_ns)
-            if before.get(name) != facts or self._taken.get(name) == facts or len(found) >= limit:
+            if self._taken.get(name) == facts:
+                continue
+            behind = behind or before.get(name) != facts
+            if behind or len(found) >= limit:
                 continue
             content = self._read(name, status)
             if content is not None:
@@ -302,6 +311,15 @@ class FolderTransport:
 
 def _ending(item: Outgoing) -> str:
     return f"{quote(item.business_message_id, safe='')}{'-pde' if item.possible_duplicate else ''}.xml"
+
+
+def _named_at(name: str) -> int:
+    """Return the time in a file's name in microseconds; 0 for a name that this carrier did not give."""
+    try:
+        created = datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%S%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        return 0
+    return (created - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
 
 
 def _suffix(name: str) -> str:

@@ -4,15 +4,7 @@
 field means.
 """
 
-from gateway.messages.fin.acknowledgements import (
-    Acknowledgement,
-    NetworkError,
-    acknowledgements,
-    error_codes,
-    is_system_message,
-    name,
-    read_acknowledgement,
-)
+from gateway.messages.fin.acknowledgements import Acknowledgement, NetworkError, NetworkWords, is_system_message
 from gateway.messages.fin.addresses import ANY_TERMINAL, OWN_TERMINAL, bic_of, logical_terminal
 from gateway.messages.fin.files import FileKind, FinFile, join, split
 from gateway.messages.fin.message import (
@@ -44,23 +36,20 @@ __all__ = [
     "Layout",
     "MessageReference",
     "NetworkError",
+    "NetworkWords",
     "OutputHeader",
     "PossibleDuplicate",
     "TagBlock",
-    "acknowledgements",
     "bic_of",
     "cancellation",
     "derived",
     "envelope",
-    "error_codes",
     "is_fin",
     "is_system_message",
     "join",
     "logical_terminal",
     "mark_possible_duplicate",
-    "name",
     "parse",
-    "read_acknowledgement",
     "split",
     "tag_blocks",
     "with_trailer",

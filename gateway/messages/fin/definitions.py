@@ -39,7 +39,7 @@ _FIELD: Final = re.compile(rf"(\d\d)(\S*)  {_MULTIPLICITY}  (\S.*)")
 _SEQUENCE: Final = re.compile(rf"([A-Z]\w*)  (\S+)  {_MULTIPLICITY}  (\S.*)")
 _ROW: Final = re.compile(rf"(\S.*?)  {_MULTIPLICITY}(  likely)?(?:  x(\d+))?")
 _ANY: Final = re.compile(r"any  \[0\.\.\*\]  \S.*")
-_CODES: Final = re.compile(r"(\d\d[A-Z]?) (\w{4}|-)  (\S.*)")
+_CODES: Final = re.compile(r"(\d\d[A-Z]?) (\S+(?: \S+)*)  (\S.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,11 @@ class SequenceDefinition:
         return _index((number, item, _opening(item)) for number, item in enumerate(self.items))
 
     @cached_property
+    def blocks(self) -> frozenset[str]:
+        """Return the names of all blocks in it, at any depth."""
+        return frozenset(item.block for item in self.walk() if isinstance(item, SequenceDefinition) and item.block)
+
+    @cached_property
     def inside(self) -> dict[str, tuple[int, ...]]:
         """Return the sequences known by their fields that have a tag anywhere."""
         groups = ((number, item) for number, item in enumerate(self.items) if _is_group(item))
@@ -169,11 +174,18 @@ class Definitions:
         self._compiled: dict[str, MessageDefinition] = {}
         self.formats = dict(_formats(texts["fields.txt"]))
         self.names = dict(_names(texts["qualifiers.txt"]))
-        self.codes = dict(_codes(texts["codes.txt"]))
+        self._codes = dict(_codes(texts["codes.txt"]))
 
     def message_types(self) -> list[str]:
         """Return the message types there are, in order."""
         return sorted(self._messages, key=lambda name: (name[2:5], name))
+
+    def __contains__(self, message_type: object) -> bool:
+        return message_type in self._messages
+
+    def codes(self, tag: str, qualifier: str, message_type: str) -> frozenset[str] | None:
+        """Return the codes that a field has, or None where no list is known."""
+        return self._codes.get((tag, qualifier or message_type)) or self._codes.get((tag, "*"))
 
     def message(self, message_type: str) -> MessageDefinition:
         """Return the definition of a message type (``MT541``). Raises ``KeyError`` for one that is not there."""
@@ -282,5 +294,6 @@ def _codes(text: str) -> Iterator[tuple[tuple[str, str], frozenset[str]]]:
     for number, line in _said(text):
         found = _CODES.fullmatch(line)
         if found is None:
-            raise _mistaken("codes.txt", number, "`22F SETR  CODE CODE`: tag, qualifier or -, codes")
-        yield (found[1], found[2]), frozenset(found[3].split())
+            raise _mistaken("codes.txt", number, "`22F SETR  CODE CODE`: tag, qualifiers or message types or *, codes")
+        for place in found[2].split():
+            yield (found[1], place), frozenset(found[3].split())

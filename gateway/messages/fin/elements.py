@@ -1,14 +1,14 @@
-"""FIN messages as the catalogue sees messages: elements in elements, so that one kind of table serves both syntaxes.
+"""FIN messages as the catalogue sees messages: elements in elements, one kind of table for both syntaxes.
 
-A sequence, a field and a component are elements; ``SETDET/SETPRTY_DEAG/95P/bic`` is the BIC of field 95P in the sequence
-SETPRTY that is about DEAG. Names are:
+A sequence, a field and a component are elements; ``SETDET/SETPRTY_DEAG/95P/bic`` is the BIC of field 95P in the
+sequence SETPRTY that is about DEAG. Names are:
 
-* of a sequence its block (``GENL``), or its letter where it has no block (``B1``); of the sequences in ``KNOWN_BY``,
-  which repeat and say by the qualifier of one field what they are about, block and qualifier (``LINK_RELA``);
-* of a field tag and qualifier (``98A_SETT``), the tag alone where there is no qualifier or it is in the sequence's name;
+* of a sequence its block (``GENL``), or its letter where it has no block (``B1``); of those in ``KNOWN_BY``, which
+  repeat and say by the qualifier of one field what they are about, block and qualifier (``LINK_RELA``);
+* of a field tag and qualifier (``98A_SETT``), the tag alone where it has none or the sequence's name says it;
 * of a component the name that ``fields.txt`` gives it. A currency before a number is the number's attribute, a minus
   sign is in the number; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``, ``DIGI``). A date with a time is
-  ``moment`` besides.
+  ``moment`` besides. The first element of a message is ``message_type``.
 
 Texts are in the form of XML Schema: dates with hyphens, numbers with a point; so reading tables need no second kind of
 conversion. What begins and ends an element (``tags``) is FIN's own: a message is written by the same writer.
@@ -16,7 +16,7 @@ conversion. What begins and ends an element (``tags``) is FIN's own: a message i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,9 +75,10 @@ CURRENCY: Final = "Ccy"  # the attribute, as in ISO 20022
 
 @dataclass(frozen=True, slots=True)
 class FinDefinition(MessageDefinition):
-    """A message type as the catalogue's definitions are; ``marks`` begin and end an element, by type around it and name.
+    """A message type as the catalogue's definitions are; ``marks`` begin and end an element.
 
-    Texts of the marks end their lines with a line feed; two in a row are one, since FIN has no empty lines.
+    They are found by the type around it and its name. Texts of the marks end their lines with a line feed; two in a row
+    are one, since FIN has no empty lines.
     """
 
     marks: Mapping[tuple[str, str], tuple[str, str]]
@@ -129,6 +130,11 @@ class _Maker:
     def make(self, message_type: str) -> FinDefinition:
         found = self._definitions.message(message_type)
         self._sequence(found.root, message_type, "")
+        whole = self._types[message_type]
+        assert isinstance(whole, ComplexType)
+        items = (ElementDefinition(MESSAGE_TYPE, MESSAGE_TYPE, 0), *whole.content.items)
+        self._types[message_type] = ComplexType(message_type, Group("sequence", items))
+        self._types[MESSAGE_TYPE] = SimpleType(MESSAGE_TYPE, "xs:string")
         document = ElementDefinition(message_type, message_type)
         self._types["Document"] = ComplexType("Document", Group("sequence", (document,)))
         return FinDefinition(message_type, "", "Document", "Document", self._types, self._marks)
@@ -158,9 +164,13 @@ class _Maker:
     def _fields(
         self, item: FieldDefinition, sequence: SequenceDefinition, type_name: str, about: str
     ) -> Iterator[ElementDefinition]:
-        known = KNOWN_BY.get(sequence.block) == item.number and about
-        qualifiers = [about] if known else _qualifiers(item, self._definitions) or [""]
+        deciding = KNOWN_BY.get(sequence.block) == item.number and about
+        qualifiers = _qualifiers(item, self._definitions) or [""]
+        if deciding:  # the others that say what such a sequence is about are in sequences of their own
+            beside = [name for row in item.rows if not row.minimum for name in row.qualifiers if name != about]
+            qualifiers = [about, *beside]
         for qualifier in qualifiers:
+            known = deciding and qualifier == about
             for tag in _tags_of(item, qualifier):
                 name = tag if known else _joined(tag, qualifier)
                 opening, closing = self._field(self._definitions.formats[tag])
@@ -203,6 +213,7 @@ def _before(part: Component, format_: FieldFormat) -> Component:
 
 
 MOMENT: Final = "moment"
+MESSAGE_TYPE: Final = "message_type"
 _QUANTITY_TYPE = "quantity_type_code"
 
 
@@ -230,7 +241,10 @@ def qualifiers_of_sequence(sequence: SequenceDefinition, definitions: Definition
     if number is None or sequence.maximum == 1:
         return []
     item = next((item for item in sequence.items if isinstance(item, FieldDefinition) and item.number == number), None)
-    return [] if item is None else _qualifiers(item, definitions)
+    if item is None:
+        return []
+    deciding = [name for row in item.rows if row.minimum for name in row.qualifiers]
+    return deciding if deciding and all(row.qualifiers for row in item.rows) else _qualifiers(item, definitions)
 
 
 def _qualifiers(item: FieldDefinition, definitions: Definitions) -> list[str]:
@@ -246,7 +260,10 @@ def _values(format_: FieldFormat) -> Iterator[tuple[Component, SimpleType | Simp
     """Yield the components that are elements, their types, and the quantity type that one is named by."""
     parts = format_.components
     for number, part in enumerate(parts):
-        if part.type in ("qualifier", "minus") or part.name == _QUANTITY_TYPE:
+        if part.type == "qualifier" or part.name == _QUANTITY_TYPE:
+            continue
+        if part.type == "minus":  # to be written; read, it is in the number
+            yield part, SimpleType("fin minus", "xs:string"), ""
             continue
         following = parts[number + 1] if number + 1 < len(parts) else None
         if part.type == "currency" and following is not None and following.type in _NUMBERS:
@@ -279,22 +296,84 @@ class Element(list["Element"]):
         return self.values.get(name)
 
 
-def elements_of(root: Sequence, message_type: str, definitions: Definitions) -> Element:
+TextsOf = Callable[[Field, FieldFormat], Mapping[str, str]]
+"""Takes a field apart: its components as texts, by name."""
+
+
+class Derive:
+    """How the text of an element comes of those of components. What varies within a shape is derived later."""
+
+    def __call__(self, function: Callable[..., str], *texts: str) -> str:
+        """Return what a function makes of texts."""
+        return function(*texts)
+
+    def pin(self, text: str) -> str:
+        """Return a text that decides what an element is called."""
+        return text
+
+
+_NOW: Final = Derive()
+
+
+def _texts(field: Field, format_: FieldFormat) -> Mapping[str, str]:
+    return format_.texts(field.value) or {}
+
+
+def elements_of(
+    root: Sequence, message_type: str, definitions: Definitions, texts_of: TextsOf = _texts, derive: Derive = _NOW
+) -> Element:
     """Return the document of a message: an element with the message in it, everything that its fields say below."""
     document = Element("Document", "", root.line)
-    document.append(_sequence_element(root, message_type, "", definitions))
+    message = _Reading(definitions, texts_of, derive).sequence(root, message_type, "")
+    message.insert(0, Element(MESSAGE_TYPE, "", root.line, message_type))
+    document.append(message)
     return document
 
 
-def _sequence_element(sequence: Sequence, name: str, about: str, definitions: Definitions) -> Element:
-    element = Element(name, sequence.path, sequence.line)
-    number = KNOWN_BY.get(sequence.block, "") if about else ""
-    for field in sequence.fields:
-        element.append(_field_element(field, sequence.path, known=field.tag[:2] == number, definitions=definitions))
-    for inner in sequence.sequences:
-        said = _about(inner)
-        element.append(_sequence_element(inner, _joined(inner.block or inner.id, said), said, definitions))
-    return element
+class _Reading:
+    def __init__(self, definitions: Definitions, texts_of: TextsOf, derive: Derive) -> None:
+        self._formats, self._texts_of, self._derive = definitions.formats, texts_of, derive
+
+    def sequence(self, sequence: Sequence, name: str, about: str) -> Element:
+        element = Element(name, sequence.path, sequence.line)
+        number = KNOWN_BY.get(sequence.block, "") if about else ""
+        for field in sequence.fields:
+            known = field.tag[:2] == number and qualifier_of(field) == about
+            element.append(self._field(field, sequence.path, known=known))
+        for inner in sequence.sequences:
+            said = _about(inner)
+            element.append(self.sequence(inner, _joined(inner.block or inner.id, said), said))
+        return element
+
+    def _field(self, field: Field, around: str, *, known: bool) -> Element:
+        qualifier = qualifier_of(field)
+        path = "/".join(part for part in (around, field.tag, qualifier) if part)
+        element = Element(field.tag if known else _joined(field.tag, qualifier), path, field.line)
+        format_ = self._formats[field.tag]
+        texts = self._texts_of(field, format_)
+        negative = any(part.type == "minus" and part.name in texts for part in format_.components)
+        currency: str | None = None
+        kind = ""
+        moment: dict[str, str] = {}
+        for part in format_.components:
+            text = texts.get(part.name)
+            if text is None or part.type in ("qualifier", "minus"):
+                continue
+            if part.name == _QUANTITY_TYPE:
+                kind = self._derive.pin(text)
+                continue
+            number = part.type in _NUMBERS
+            if (say := _SAY.get(part.type)) is not None:
+                text = self._derive(_negative if number and negative else say, text)
+                moment[part.type] = text
+            name = kind if kind and number else part.name
+            element.append(Element(name, f"{path}/{part.name}", field.line, text, currency if number else None))
+            currency = text if part.type == "currency" else None
+        if "date" in moment and "time" in moment:
+            offset = (moment["offset"],) if "offset" in moment else ()
+            said = self._derive(_moment_west if negative else _moment, moment["date"], moment["time"], *offset)
+            element.append(Element(MOMENT, path, field.line, said))
+        return element
 
 
 def _about(sequence: Sequence) -> str:
@@ -303,45 +382,44 @@ def _about(sequence: Sequence) -> str:
     return next((qualifier_of(field) for field in fields if field.tag[:2] == number), "")
 
 
-def _field_element(field: Field, around: str, *, known: bool, definitions: Definitions) -> Element:
-    qualifier = qualifier_of(field)
-    path = "/".join(part for part in (around, field.tag, qualifier) if part)
-    element = Element(field.tag if known else _joined(field.tag, qualifier), path, field.line)
-    format_ = definitions.formats[field.tag]
-    texts = format_.texts(field.value) or {}
-    sign = "-" if any(part.type == "minus" and part.name in texts for part in format_.components) else ""
-    currency: str | None = None
-    kind = ""
-    moment: dict[str, str] = {}
-    for part in format_.components:
-        text = texts.get(part.name)
-        if text is None or part.type in ("qualifier", "minus"):
-            continue
-        if part.name == _QUANTITY_TYPE:
-            kind = text
-            continue
-        if part.type in ("date", "date2"):
-            text = iso_date(text)
-            moment["date"] = text
-        elif part.type in _NUMBERS:
-            text = sign + text.replace(",", ".").rstrip(".")
-        elif part.type in ("time", "hour_minute"):
-            text = ":".join((text[:2], text[2:4], text[4:6] or "00"))
-            moment["time"] = text
-        elif part.type == "offset":
-            moment["offset"] = f"{'-' if sign else '+'}{text[:2]}:{text[2:] or '00'}"
-        name = kind if kind and part.type in _NUMBERS else part.name
-        of_money = currency if part.type in _NUMBERS else None
-        element.append(Element(name, f"{path}/{part.name}", field.line, text, of_money))
-        currency = text if part.type == "currency" else None
-    if "date" in moment and "time" in moment:
-        said = f"{moment['date']}T{moment['time']}{moment.get('offset', 'Z')}"
-        element.append(Element(MOMENT, path, field.line, said))
-    return element
-
-
 def iso_date(text: str) -> str:
     """Return YYYYMMDD or YYMMDD with hyphens and its century."""
     if len(text) == len("YYMMDD"):
         text = f"{'19' if text >= '80' else '20'}{text}"
     return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+
+
+def _iso_time(text: str) -> str:
+    return f"{text[:2]}:{text[2:4]}:{text[4:6] or '00'}"
+
+
+def _point(text: str) -> str:
+    return text.replace(",", ".").rstrip(".")
+
+
+def _negative(text: str) -> str:
+    return f"-{_point(text)}"
+
+
+def _offset(text: str) -> str:
+    return f"{text[:2]}:{text[2:] or '00'}"
+
+
+def _moment(day: str, time: str, offset: str = "") -> str:
+    return f"{day}T{time}{f'+{offset}' if offset else 'Z'}"
+
+
+def _moment_west(day: str, time: str, offset: str) -> str:
+    return f"{day}T{time}-{offset}"
+
+
+_SAY: Final[Mapping[str, Callable[[str], str]]] = {
+    "date": iso_date,
+    "date2": iso_date,
+    "decimal": _point,
+    "amount": _point,
+    "time": _iso_time,
+    "hour_minute": _iso_time,
+    "offset": _offset,
+}
+"""How a component is written in the form of XML Schema, by its type."""

@@ -41,14 +41,14 @@ _IN_WORDS: Final = {
 }
 _LINES_FROM: Final = 1000  # characters of a run that may go over lines
 _NEXT_LINE: Final = r"\n(?![:\-])"  # a line that begins so is a field, or the end
-_LINE_ENDS: Final = r"(?:\n|(?=\n[:\-]|\Z))"  # an optional first line may be all of the field
+_LINE_ENDS: Final = rf"(?:{_NEXT_LINE}|(?=\n[:\-]|\Z))"  # an optional first line may be all of the field
 _BIC: Final = re.compile(BIC_PATTERN)
 _CENTURY: Final = 80  # years of two digits: 80 to 99 are 19xx
 
 # A token of the notation; what is written in several tokens and is one component comes first.
 _TOKEN: Final = re.compile(
     r"(?P<bic>4!a2!a2!c\[3!c\])|(?P<lei>18!c2!n)|(?P<minus>\[N\])|(?P<offset>2!n\[2!n\])"
-    r"|(?P<group>\d+\*\([^)]*\))|(?P<space>\d+!e)|(?P<run>(?:\d+\*)?\d+!?[nachxzd])|(?P<open>\[)|(?P<close>\])|(?P<end>\$)|(?P<text>.)"
+    r"|(?P<group>\d+\*\([^)]*\))|(?P<choice>\([A-Z|]+\))|(?P<space>\d+!e)|(?P<run>(?:\d+\*)?\d+!?[nachxzd])|(?P<open>\[)|(?P<close>\])|(?P<end>\$)|(?P<text>.)"
 )
 _COMPOSITE: Final = {
     "bic": "[A-Z]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?",
@@ -124,22 +124,22 @@ CHECKS: Final[dict[str, Check]] = {
     "offset": Check(_offset_holds, "T39", "an offset from UTC, HH[MM]"),
     "currency": Check(DECIMALS.__contains__, "T52", "a currency of ISO 4217"),
     "country": Check(COUNTRIES.__contains__, "T73", "a country of ISO 3166"),
-    "bic": Check(_bic_holds, "T27", "a BIC: four letters, a country of ISO 3166, two or five letters or digits"),
-    "description": Check(lambda text: not text.startswith("ISIN "), "", "the word ISIN, a space and twelve characters"),
     "reference": Check(_reference_holds, "T26", "no slash at the beginning or the end, and no two together"),
 }
 """What components are asked by their type."""
 
 DIGITS: Final[dict[str, Check]] = {
+    "bic": Check(_bic_holds, "T27", "a BIC: four letters, a country of ISO 3166, two or five letters or digits"),
+    "description": Check(lambda text: not text.startswith("ISIN "), "", "the word ISIN, a space and twelve characters"),
     "isin": Check(isin_holds, "", "an ISIN with its check digit"),
     "lei": Check(lei_holds, "", "an LEI with its check digits"),
 }
-"""Check digits, which the network does not look at: warned of."""
+"""What is warned of: check digits, which the network does not look at, and what came through it all the same."""
 
 QUALIFIER: Final = "\0"
 """Stands for the qualifier in the marks of a field."""
 
-_TYPES: Final = {*CHECKS, *DIGITS, "qualifier", "decimal", "amount", "number", "minus", "text"}
+_TYPES: Final = {*CHECKS, *DIGITS, "block", "qualifier", "decimal", "amount", "number", "minus", "text"}
 
 
 def number_of(text: str) -> Decimal:
@@ -301,14 +301,14 @@ class FieldFormat:
         texts = self.texts(value)
         if texts is None:
             rule, shown = self._misfit(value)
-            text = f"{path}: {shown!r} is not {rule}"
-            yield Violation("fin_format_invalid", path, f"{self.notation}: {rule}", shown[:140], text, line)
+            said = f"{path}: {shown!r} is not {rule}"
+            yield Violation("fin_format_invalid", path, f"{self.notation}: {rule}", shown[:140], said, line)
             return
         currency, minus = "", False
         for part in self.components:
-            text = texts.get(part.name)
-            if text is None:
+            if part.name not in texts:
                 continue
+            text = texts[part.name]
             at = f"{path}/{part.name}"
             if (check := CHECKS.get(part.type)) is not None and not check.holds(text):
                 error = f" ({check.error})" if check.error else ""
@@ -326,6 +326,8 @@ class FieldFormat:
 
     def _misfit(self, value: str) -> tuple[str, str]:
         """Say in words where a value stops to fit, and what stands there."""
+        if not value and self._nodes:
+            return self._words(self._nodes[0]), "(end of the field)"
         place = 0
         for number in range(1, len(self._nodes) + 1):
             found = re.match(_pattern(self._nodes[:number]), value)
@@ -343,7 +345,7 @@ class FieldFormat:
                 part = self.components[number]
                 return f"{part.name}, {in_words(part.notation)}"
             case _Optional(parts):
-                return self._words(parts[0])
+                return self._words(next((part for part in parts if not isinstance(part, _Text)), parts[0]))
 
 
 def _text(part: Component, value: Value) -> str:
@@ -373,6 +375,8 @@ def _invalid(path: str, rule: str, value: str, line: int, severity: str = "error
 def in_words(notation: str) -> str:
     """Say a format of one component in words."""
     found = re.fullmatch(r"(?:(\d+)\*)?(\d+)(!?)([a-z])", notation)
+    if found is None and "|" in notation:
+        return notation[1:-1].replace("|", " or ")
     if found is None:
         return {"4!a2!a2!c[3!c]": "a BIC", "18!c2!n": "an LEI", "[N]": "N"}.get(notation, notation)
     lines, length, exact, kind = found.groups()
@@ -396,7 +400,11 @@ def _parse(notation: str, notations: list[str]) -> tuple[_Node, ...]:
             case "space":
                 stack[-1].append(_Text(" " * int(text[:-2])))
             case "text":
-                stack[-1].append(_Text(text))
+                before = stack[-1][-1] if stack[-1] else None
+                if isinstance(before, _Text) and before.text != "\n":
+                    stack[-1][-1] = _Text(before.text + text)
+                else:
+                    stack[-1].append(_Text(text))
             case _:
                 part = _Part(len(notations), _component(kind, text))
                 notations.append(text)
@@ -406,9 +414,9 @@ def _parse(notation: str, notations: list[str]) -> tuple[_Node, ...]:
 
 def _bounded(nodes: list[_Node]) -> Iterator[_Node]:
     """Let no text reach over the two slashes that begin the optional part after it."""
-    for node, following in pairwise([*nodes, None]):
+    for node, following in pairwise([*nodes, _Text("")]):
         match node, following:
-            case _Part(number, pattern), _Optional((_Text("/"), _Text("/"), *_)):
+            case _Part(number, pattern), _Optional((_Text("//"), *_)):
                 run, _, times = pattern.rpartition("{")
                 yield _Part(number, f"(?:(?!//){run}){{{times}")
             case _:
@@ -418,6 +426,8 @@ def _bounded(nodes: list[_Node]) -> Iterator[_Node]:
 def _component(kind: str, text: str) -> str:
     if kind in _COMPOSITE:
         return _COMPOSITE[kind]
+    if kind == "choice":
+        return text[1:-1]
     if kind == "group":
         times, _, inner = text.partition("*")
         line = _bare(_parse(inner[1:-1], []))
@@ -439,7 +449,7 @@ def _pattern(nodes: tuple[_Node, ...]) -> str:
     for node in nodes:
         match node:
             case _Text(text):
-                written.append(re.escape(text))
+                written.append(_literal(text))
             case _Part(_, pattern):
                 written.append(f"({pattern})")
             case _Optional((*parts, _Text("\n"))) if parts:
@@ -447,6 +457,10 @@ def _pattern(nodes: tuple[_Node, ...]) -> str:
             case _Optional(parts):
                 written.append(f"(?:{_pattern(parts)})?")
     return "".join(written)
+
+
+def _literal(text: str) -> str:
+    return _NEXT_LINE if text == "\n" else re.escape(text)
 
 
 def _bare(nodes: tuple[_Node, ...]) -> str:
@@ -475,7 +489,7 @@ def _shaped(
     for node in nodes:
         match node:
             case _Text(text):
-                yield re.escape(text)
+                yield _literal(text)
             case _Part(number, pattern):
                 name = components[number].name
                 if name in fixed:

@@ -7,6 +7,7 @@ acknowledgement followed by the message that it is of is such a file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -19,6 +20,8 @@ SECTOR: Final = 512
 _START, _END, _SEPARATOR = b"\x01", b"\x03", b"$"
 _FILLER = b" \r\n\t\x00\x01\x03\x1a$"  # 0x1A: the end of a file under DOS
 _BEGINNING = b"{1:"
+_BRACES = re.compile(rb"[{}]")
+_WHITE_SPACE = re.compile(rb"[ \r\n\t]*")
 
 
 class FileKind(Enum):
@@ -114,10 +117,28 @@ def _beginning(content: bytes, start: int, end: int) -> int:
 
 
 def _end(content: bytes, start: int, end: int) -> int:
-    """Return where a message ends: at its last brace, or, where its braces do not pair, with all that follows it."""
-    if content.count(b"{", start, end) == content.count(b"}", start, end):
-        return content.rfind(b"}", start, end) + 1
-    return start + len(content[start:end].rstrip(_FILLER))
+    """Return where the blocks of a message end; with one that is not closed, all that follows is the message's."""
+    place = start
+    while content.startswith(b"{", place, end):
+        closed = _closed(content, place, end)
+        if closed < 0:
+            return start + len(content[start:end].rstrip(_FILLER))
+        last = closed
+        place = _WHITE_SPACE.match(content, closed, end).end()  # type: ignore[union-attr]  # it matches nothing, too
+    return last
+
+
+def _closed(content: bytes, start: int, end: int) -> int:
+    """Return the place after the brace that closes a block, or -1."""
+    if content.startswith(b"{4:", start, end) and not content.startswith(b"{4:{", start, end):
+        text = content.find(b"\n-}", start, end)  # a brace in a field is the parser's to tell
+        return -1 if text < 0 else text + 3
+    depth = 0
+    for brace in _BRACES.finditer(content, start, end):
+        depth += 1 if brace[0] == b"{" else -1
+        if depth == 0:
+            return brace.end()
+    return -1
 
 
 def _parts(content: bytes, kind: FileKind) -> Iterator[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Items
+from dataclasses import replace
 
 from gateway.errors import Violation
 from gateway.messages.fin.definitions import Definitions
@@ -11,6 +12,7 @@ from gateway.messages.fin.rules import NetworkRule, judge_rules, parse_rules
 from gateway.messages.fin.shapes import Recognised, Shapes
 from gateway.messages.fin.structure import Sequence, read_structure
 
+_MOST = 100  # violations that are told
 _VARIANTS = {"STP": "STP", "REMIT": "REMIT", "COV": "COV"}  # block 3, field 119
 
 
@@ -43,15 +45,18 @@ class Judge:
         ``message_type`` is the name of a definition (``MT541``, ``MT202COV``). Rules are asked of a message whose
         structure holds: what is missing there would be said twice.
         """
-        if message_type not in self.definitions.message_types():
+        if message_type not in self.definitions:
             known = ", ".join(self.definitions.message_types())
             text = f"there is no definition of {message_type}"
-            return Sequence("", ""), [Violation("fin_message_unknown", "", f"one of {known}", message_type, text)]
+            return Sequence("", ""), [Violation("fin_message_unknown", "/2", f"one of {known}", message_type, text)]
         definition = self.definitions.message(message_type)
         root, violations = read_structure(fields, definition, self.definitions)
         if not any(violation.severity == "error" for violation in violations):
             violations += judge_rules(self.rules(message_type), root, self.definitions.formats)
             violations.sort(key=lambda violation: violation.severity != "error")
+        violations = violations[:_MOST]
+        if fields and not fields[-1].line:  # not parsed: there are no lines yet
+            violations = [replace(violation, line=None) for violation in violations]
         return root, violations
 
     def judge(self, fields: Items[Field], message_type: str) -> list[Violation]:
@@ -67,7 +72,5 @@ class Judge:
 
     def learn(self, text: str, fields: Items[Field], message_type: str) -> None:
         """Remember the shape of a message that was judged and is without any violation."""
-        definitions = self.definitions
-        if definitions.message(message_type).open_end:
-            return
-        self._shapes.learn(text, message_type, fields, self.rules(message_type), definitions.formats, definitions.codes)
+        if not self.definitions.message(message_type).open_end:
+            self._shapes.learn(text, message_type, fields, self.rules(message_type), self.definitions)

@@ -97,7 +97,7 @@ class Assertion:
 
 @dataclass(frozen=True, slots=True)
 class NetworkRule:
-    """One rule. ``reads`` are the places whose values it compares: what else it asks is whether fields are there."""
+    """One rule. ``places`` are all that it is about, ``reads`` those whose values it compares."""
 
     error: str
     name: str
@@ -107,6 +107,7 @@ class NetworkRule:
     because: str
     source: str
     likely: bool
+    places: tuple[Place, ...]
     reads: tuple[Place, ...]
 
     @property
@@ -128,7 +129,8 @@ class NetworkRule:
         if found is not None:
             path, line, value = field_path(*found), found[1].line, found[1].value[:140]
         else:
-            path, line, value = "/".join(filter(None, (sequence.path, assertion.place.text))), sequence.line, None
+            around = message.root if assertion.place.root else sequence
+            path, line, value = f"{around.path}/{assertion.place.text.lstrip('/')}", sequence.line, None
         text = f"{path}: {self.because} ({self.error})"
         severity = "warning" if self.likely else "error"
         return Violation(self.code, path, f"{self.error}: {assertion.text}", value, text, line, severity)  # type: ignore[arg-type]  # one of two literals
@@ -219,8 +221,8 @@ def _rule(block: list[tuple[str, str, int]], file: str) -> NetworkRule:
         if keyword in {"require", "forbid"}:
             try:
                 assertions.append(reader.assertion(rest, required=keyword == "require"))
-            except ValueError as error:
-                raise _mistaken(file, number, str(error)) from None
+            except ValueError as mistake:
+                raise _mistaken(file, number, str(mistake)) from None
     error, _, name = said["rule"].partition(" ")
     if missing := [keyword for keyword in ("messages", "because", "source") if keyword not in said]:
         raise _mistaken(file, block[0][2], f"a rule with {', '.join(missing)}")
@@ -238,6 +240,7 @@ def _rule(block: list[tuple[str, str, int]], file: str) -> NetworkRule:
         said["because"],
         source,
         certainty == "likely",
+        tuple(reader.places),
         tuple(reader.reads),
     )
 
@@ -247,9 +250,10 @@ def _mistaken(file: str, line: int, right: str) -> ConfigError:
 
 
 class _Reader:
-    """Read the conditions of one rule, and keep the places whose values they compare."""
+    """Read the conditions of one rule, and keep the places that they are about."""
 
     def __init__(self) -> None:
+        self.places: list[Place] = []
         self.reads: list[Place] = []
         self._first: Place | None = None
 
@@ -312,7 +316,8 @@ class _Reader:
                 found["component"] or "",
                 int(found["start"]) if found["start"] else None,
             )
-        if reads or place.component:
+        self.places.append(place)
+        if reads:
             self.reads.append(place)
         if self._first is None:
             self._first = place

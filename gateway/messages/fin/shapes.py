@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from gateway.messages.fin.definitions import Definitions
 from gateway.messages.fin.fields import CHECKS, DIGITS, FieldFormat, amount_holds
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.rules import NetworkRule
@@ -24,10 +25,11 @@ from gateway.messages.fin.structure import qualifier_of
 # What a sender can make the gateway keep and do: a shape takes some thirty times the bytes of its message, and a
 # hundred times as long to make as to judge one message.
 _LONGEST: Final = 16_000  # characters of block 4
-_ALIKE: Final = 8  # shapes of one message type with as many fields
+_ALIKE: Final = 16  # shapes of one message type with as many fields
 _OUTLINES: Final = 64  # message types and numbers of fields with shapes
 _PATIENCE: Final = 20  # messages that are judged at length before one of them is learned
 _STRANGERS: Final = 1_000  # outlines counted without a shape
+_OF_STRUCTURE: Final = {"block", "qualifier", "minus"}  # types of components that are no values
 
 
 class Part(NamedTuple):
@@ -99,8 +101,7 @@ class Shapes:
         message_type: str,
         fields: Sequence[Field],
         rules: Iterable[NetworkRule],
-        formats: Mapping[str, FieldFormat],
-        codes: Mapping[tuple[str, str], frozenset[str]],
+        definitions: Definitions,
     ) -> None:
         """Count a message without violations, and learn its shape when such messages have come often enough."""
         outline = message_type, text.count("\n:")
@@ -112,7 +113,7 @@ class Shapes:
         del self._strangers[outline]
         if len(text) > _LONGEST:
             return
-        shape = shape_of(fields, rules, formats, codes)
+        shape = shape_of(fields, message_type, rules, definitions)
         if shape.read(text) is None:
             return  # a message with what no shape is made for
         self._known[outline] = [shape, *self._known.pop(outline, ())][:_ALIKE]
@@ -121,10 +122,7 @@ class Shapes:
 
 
 def shape_of(
-    fields: Sequence[Field],
-    rules: Iterable[NetworkRule],
-    formats: Mapping[str, FieldFormat],
-    codes: Mapping[tuple[str, str], frozenset[str]],
+    fields: Sequence[Field], message_type: str, rules: Iterable[NetworkRule], definitions: Definitions
 ) -> Shape:
     """Return the shape of a message that is without violations."""
     reads = [place for rule in rules for place in rule.reads]
@@ -134,15 +132,15 @@ def shape_of(
     amounts: list[tuple[int, int | str]] = []
     signed: list[int] = []
     for number, found in enumerate(fields):
-        format_ = formats[found.tag]
+        format_ = definitions.formats[found.tag]
         texts = format_.texts(found.value) or {}
         pinned = {place.component or format_.code for place in reads if place.is_of(found)}
         fixed = {
             part.name: re.escape(texts[part.name])
             for part in format_.components
-            if part.name in texts and (part.name in pinned or part.type in {"qualifier", "minus"})
+            if part.name in texts and (part.name in pinned or part.type in _OF_STRUCTURE)
         }
-        allowed = codes.get((found.tag, qualifier_of(found)))
+        allowed = definitions.codes(found.tag, qualifier_of(found), message_type)
         if allowed is not None and format_.code not in fixed and "data_source_scheme" not in texts:
             fixed[format_.code] = "|".join(map(re.escape, sorted(allowed)))
         said, names = format_.shape(texts, fixed)

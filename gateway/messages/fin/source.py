@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.errors import UnreadableMessage, Violation
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.fin.addresses import bic_of
-from gateway.messages.fin.elements import HEADER, Element, definition_of, elements_of, header_definition
+from gateway.messages.fin.elements import HEADER, MOMENT, Element, definition_of, elements_of, header_definition
 from gateway.messages.fin.judging import Judge, definition_name
-from gateway.messages.fin.message import Field, FinMessage
+from gateway.messages.fin.message import FinMessage
 from gateway.messages.fin.parsing import parse
+from gateway.messages.fin.quick import DecidedBy, Extract, QuickReader, usual_blocks
 from gateway.messages.parsing import EnvelopeReferences, ParsedMessage
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _VALIDATION_FLAG: Final = "119"
 _USER_REFERENCE, _UETR = "108", "121"
-_PREPARED: Final = ":PREP//"
 
 
 class FinMessages:
@@ -60,15 +60,23 @@ class FinMessages:
             known = ", ".join(self.judge.definitions.message_types())
             raise _unreadable("fin_message_unknown", f"there is no definition of {name}", f"one of {known}", name)
         root, violations = self.judge.read(message.fields, name)
+        found = (*message.warnings, *violations)
+        if not found and (blocks := usual_blocks(content)) is not None:
+            self.judge.learn(blocks.text, message.fields, name)
         document = elements_of(root, name, self.judge.definitions)
-        return ParsedMessage(
-            name,
-            HEADER,
-            cast("Any", _header(message, name)),
-            cast("Any", document),
-            (),
-            found=(*message.warnings, *violations),
-        )
+        values = {
+            "sender": _bic(message.sender),
+            "receiver": _bic(message.receiver),
+            "user_reference": message.user_value(_USER_REFERENCE),
+            "uetr": message.user_value(_UETR),
+            "possible_duplicate": "true" if message.possible_duplicate is not None else None,
+        }
+        header = header_of(name, values, document)
+        return ParsedMessage(name, HEADER, cast("Any", header), cast("Any", document), (), found=found)
+
+    def quick_reader(self, extract: Extract, decided_by: DecidedBy) -> QuickReader:
+        """Return what reads messages of known shapes."""
+        return QuickReader(self.judge, extract, header_of, decided_by)
 
     def envelope_references(self, content: bytes) -> EnvelopeReferences:
         """Say what can be had of a message that cannot be read; empty where it is no message."""
@@ -98,28 +106,26 @@ def _reference(message: FinMessage) -> str | None:
     return None
 
 
-def _prepared(fields: tuple[Field, ...]) -> str | None:
-    """Return when the message was made, where it states date and time."""
-    for field in fields:
-        if field.tag == "98C" and field.value.startswith(_PREPARED):
-            said = field.value.removeprefix(_PREPARED)
-            return f"{said[:4]}-{said[4:6]}-{said[6:8]}T{said[8:10]}:{said[10:12]}:{said[12:14]}Z"
-    return None
-
-
-def _header(message: FinMessage, name: str) -> Element:
-    values = {
-        "message_type": name,
-        "sender": _bic(message.sender),
-        "receiver": _bic(message.receiver),
-        "reference": _reference(message),
-        "user_reference": message.user_value(_USER_REFERENCE),
-        "uetr": message.user_value(_UETR),
-        "possible_duplicate": "true" if message.possible_duplicate is not None else None,
-        "created_at": _prepared(message.fields),
+def header_of(definition: str, values: Mapping[str, str | None], document: Element) -> Element:
+    """Make the header of a message: what its blocks say, and of its text the reference and when it was prepared."""
+    said = {
+        "message_type": definition,
+        "reference": _text_below(document, "20C_SEME") or _text_below(document, "20"),
+        "created_at": _text_below(document, "98C_PREP", MOMENT),
+        **values,
     }
     header = Element("header", "", 1)
-    for tag, text in values.items():
+    for tag, text in said.items():
         if text is not None:
             header.append(Element(tag, tag, 1, text))
     return header
+
+
+def _text_below(element: Element, tag: str, name: str | None = None) -> str | None:
+    """Return the text of the first field of a tag: of its component of a name, or its first one."""
+    for child in element:
+        if child.tag == f"{{}}{tag}":
+            return next((part.text for part in child if name is None or part.tag == f"{{}}{name}"), None)
+        if (text := _text_below(child, tag, name)) is not None:
+            return text
+    return None

@@ -24,19 +24,21 @@ from gateway.messages.fin.definitions import (
 from gateway.messages.fin.fields import FieldFormat
 from gateway.messages.fin.message import Field
 
+ROOT: Final = "/4"  # the path of block 4
+_DEEPEST: Final = 16  # sequences in each other; no definition has more than seven
 COPY: Final = "COPY"  # the sequence of another message's fields, where they are copied at the end
 
 
 @dataclass(slots=True)
 class Sequence:
-    """A sequence of a message: its letter and block, where it is (``E/E1[2]``), its fields and the sequences in it.
+    """A sequence of a message: its letter and block, where it is (``/4/E/E1[2]``), its fields and the sequences in it.
 
     The message itself is one without letter. ``line`` is that of its first field.
     """
 
     id: str
     block: str
-    path: str = ""
+    path: str = ROOT
     line: int = 1
     fields: list[Field] = field(default_factory=list)
     sequences: list[Sequence] = field(default_factory=list)
@@ -94,7 +96,7 @@ class _Reader:
         self._message = message
         self._definitions = definitions
         self._violations: list[Violation] = []
-        self._stack = [_Open(message.root, Sequence("", ""))]
+        self._stack = [_Open(message.root, Sequence("", "", ROOT))]
         self._copied = False  # the fields of another message have begun
         self._last_line = 1
 
@@ -142,6 +144,8 @@ class _Reader:
             return
         if top.definition is not None:
             self._say("fin_sequence_unexpected", top, found.value, self._expected(top, blocks=True), found)
+        if len(self._stack) >= _DEEPEST:
+            return
         sequence = Sequence("", found.value, _below(top.sequence.path, found.value), found.line)
         top.sequence.sequences.append(sequence)
         self._stack.append(_Open(None, sequence))
@@ -156,7 +160,7 @@ class _Reader:
         while len(self._stack) > 1 and not self._stack[-1].sequence.block:
             self._leave()
         top = self._stack[-1]
-        if len(self._stack) == 1:
+        if len(self._stack) == 1 or found.value in self._message.root.blocks:
             self._say("fin_sequence_unopened", top, found.value, "a 16R of this name before", found)
             return
         block = top.sequence.block
@@ -202,15 +206,19 @@ class _Reader:
         if top.definition is None:  # said when its block began
             top.sequence.fields.append(found)
             return
+        if self._message.open_end and len(self._stack) == 1 and self._is_complete(top):
+            self._copied = True
+            top.sequence.sequences.append(Sequence(COPY, "", f"{ROOT}/{COPY}", found.line, [found]))
+            return
         if not self._misplaced(top, found):
-            if self._message.open_end and len(self._stack) == 1:
-                self._copied = True
-                top.sequence.sequences.append(Sequence(COPY, "", COPY, found.line, [found]))
-                return
-            else:
-                self._say("fin_field_unexpected", top, found.tag, self._expected(top, blocks=False), found)
+            self._say("fin_field_unexpected", top, found.tag, self._expected(top, blocks=False), found)
         if top is self._stack[-1]:
             top.sequence.fields.append(found)
+            self._judge_value(top, found)
+
+    def _is_complete(self, top: _Open) -> bool:
+        assert top.definition is not None
+        return all(top.counts.get(number) for number, item in enumerate(top.definition.items) if item.minimum)
 
     def _misplaced(self, top: _Open, found: Field) -> bool:
         """Say where a field of this sequence should have been; False where the sequence does not have it."""
@@ -252,10 +260,17 @@ class _Reader:
         top.sequence.fields.append(found)
         if item.rows:
             top.found.setdefault(number, []).append(found)
-        format_ = self._definitions.formats[found.tag]
-        path = field_path(top.sequence, found)
+        self._judge_value(top, found)
+
+    def _judge_value(self, at: _Open, found: Field) -> None:
+        format_ = self._definitions.formats.get(found.tag)
+        if format_ is None:  # a tag that no message here has: said where it stands
+            return
+        path = field_path(at.sequence, found)
         self._violations += format_.violations(found.value, path, found.line)
-        self._violations += _unknown_code(found, format_, path, self._definitions.codes, self._message.message_type)
+        allowed = self._definitions.codes(found.tag, qualifier_of(found), self._message.message_type)
+        if allowed is not None:
+            self._violations += _unknown_code(found, format_, path, allowed)
 
     # --- what is checked of a sequence when it ends
 
@@ -290,7 +305,7 @@ class _Reader:
 
 
 def _below(path: str, step: str) -> str:
-    return f"{path}/{step}" if path else step
+    return f"{path}/{step}"
 
 
 def _name(item: FieldDefinition | SequenceDefinition) -> str:
@@ -298,18 +313,15 @@ def _name(item: FieldDefinition | SequenceDefinition) -> str:
 
 
 def field_path(sequence: Sequence, found: Field) -> str:
-    """Return where a field is: ``E/E1[2]/95P/PSET``."""
+    """Return where a field is: ``/4/E/E1[2]/95P/PSET``."""
     path = _below(sequence.path, found.tag)
     return f"{path}/{qualifier}" if (qualifier := qualifier_of(found)) else path
 
 
-def _unknown_code(
-    found: Field, format_: FieldFormat, path: str, codes: Mapping[tuple[str, str], frozenset[str]], message_type: str
-) -> Iterator[Violation]:
-    """Warn of a code that no list has, where there is one and no data source scheme."""
-    qualifier = qualifier_of(found)
-    allowed = codes.get((found.tag, qualifier or message_type[2:].ljust(4, "-")))
-    if allowed is None or not (texts := format_.texts(found.value)) or "data_source_scheme" in texts:
+def _unknown_code(found: Field, format_: FieldFormat, path: str, allowed: frozenset[str]) -> Iterator[Violation]:
+    """Warn of a code that its list does not have, where no data source scheme is given."""
+    texts = format_.texts(found.value)
+    if not texts or "data_source_scheme" in texts:
         return
     code = texts.get(format_.code, "")
     if code not in allowed:

@@ -66,6 +66,10 @@ class RejectMessage(Event):
     reason: Literal["NALO", "REFE"]
     text: Text350 | None = None
 
+    def rejects(self) -> str | None:
+        """Name the message of theirs that it rejects."""
+        return self.trade_id
+
 
 KINDS: Final[dict[str, EventKind]] = {
     "withdraw_settlement_message/1": EventKind(

@@ -47,17 +47,40 @@ def _names_no_clearing_system(event: Any) -> bool:
     return bool(event.settlement_method == "clearing" and event.clearing_system is None)
 
 
+def _names_a_clearing_system_in_vain(event: Any) -> bool:
+    return bool(event.settlement_method != "clearing" and event.clearing_system is not None)
+
+
+def _names_an_account_in_vain(event: Any) -> bool:
+    return bool(event.settlement_method in ("clearing", "cover") and event.settlement_account is not None)
+
+
 def _rate_does_not_fit(event: Any) -> bool:
     instructed = event.instructed_amount
     exchanged = instructed is not None and instructed.currency != event.settlement_amount.currency
     return bool(exchanged != (event.exchange_rate is not None))
 
 
-_CLEARING: Final = Rule(
-    "clearing_system",
-    ("settlement_method", "clearing_system"),
-    "the clearing system, since the payment settles through one",
-    _names_no_clearing_system,
+# ISO 20022, settlement information: what goes with each settlement method.
+_SETTLEMENT: Final = (
+    Rule(
+        "clearing_system",
+        ("settlement_method", "clearing_system"),
+        "the clearing system, since the payment settles through one",
+        _names_no_clearing_system,
+    ),
+    Rule(
+        "clearing_system",
+        ("settlement_method", "clearing_system"),
+        "no clearing system, since the payment does not settle through one",
+        _names_a_clearing_system_in_vain,
+    ),
+    Rule(
+        "settlement_account",
+        ("settlement_method", "settlement_account"),
+        "no settlement account, since neither instructing nor instructed agent settles the payment",
+        _names_an_account_in_vain,
+    ),
 )
 
 
@@ -73,7 +96,7 @@ class _Transfer(Event):
 
     settlement_amount: Amount
     settlement_date: date
-    settlement_method: Literal["instructed_agent", "instructing_agent", "cover", "clearing"]
+    settlement_method: Literal["instructed_agent", "instructing_agent", "clearing"]
     settlement_account: PaymentAccount | None = None
     clearing_system: ExternalCode | None = None
     settlement_priority: Literal["urgent", "high", "normal"] | None = None
@@ -113,15 +136,7 @@ class TransferBetweenInstitutions(_Transfer):
     ultimate_creditor: Institution | None = None
     underlying: UnderlyingTransfer | None = None
 
-    rules = (
-        _CLEARING,
-        Rule(
-            "settlement_method",
-            ("settlement_method",),
-            "instructed_agent, instructing_agent or clearing, since a transfer between institutions has no cover",
-            lambda event: event.settlement_method == "cover",
-        ),
-    )
+    rules = _SETTLEMENT
 
     def terms(self) -> facts.Terms:
         """State what is paid, when, and from which account."""
@@ -132,6 +147,7 @@ class TransferForCustomer(_Transfer):
     """Pay for a customer, whose bank need not be the next one."""
 
     event_schema: Literal["transfer_for_customer/1"] = Field(alias="schema")
+    settlement_method: Literal["instructed_agent", "instructing_agent", "cover", "clearing"]  # type: ignore[assignment]  # or by a cover
     charge_bearer: Literal["debtor", "creditor", "shared", "service_level"]
     debtor: AccountHolder
     debtor_agent: Agent
@@ -151,7 +167,7 @@ class TransferForCustomer(_Transfer):
     structured_remittance: Some[StructuredRemittance] = ()
 
     rules = (
-        _CLEARING,
+        *_SETTLEMENT,
         Rule(
             "instructing_reimbursement_agent",
             ("settlement_method", "instructing_reimbursement_agent", "instructed_reimbursement_agent"),
@@ -273,7 +289,7 @@ KINDS: Final[dict[str, EventKind]] = {
         TransferForCustomer,
         examples.TRANSFER_FOR_CUSTOMER,
         examples.TRANSFER_FOR_CUSTOMER_MINIMAL,
-        others=(examples.TRANSFER_FOR_PERSON,),
+        others=(examples.TRANSFER_FOR_PERSON, examples.TRANSFER_THROUGH_CLEARING),
     ),
     "cancel_payment/1": EventKind(CancelPayment, examples.CANCEL_PAYMENT, examples.CANCEL_PAYMENT_MINIMAL),
     "query_payment_status/1": EventKind(

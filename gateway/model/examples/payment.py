@@ -31,9 +31,18 @@ _OTHER_ACCOUNT = {
 }
 _OWN_SCHEME_ACCOUNT = {"other": {"identification": "VOSTRO 7", "scheme": {"proprietary": "Vostro"}}}
 _BANK = {"bic": "AGNTDEFFXXX", "lei": "529900T8BM49AURSDO55", "branch": "0001", "account": _IBAN}
-_MEMBER = {"clearing_member": {"system": "USABA", "member": "021000089"}, "name": "Example Bank & Co"}
+_MEMBER = {
+    "clearing_member": {"system": "USABA", "member": "021000089"},
+    "name": "Example Bank & Co",
+    "address": {"street": "Broad Street", "town": "New York", "country": "US"},
+}
 _NAMED = {"name": "Example Trust", "address": _UNSTRUCTURED, "account": _OTHER_ACCOUNT}
-_NUMBERED = {"other": {"identification": "4711", "scheme": "BANK", "issuer": "CSDX"}, "account": _OWN_SCHEME_ACCOUNT}
+_NUMBERED = {
+    "name": "Example Depository",
+    "address": {"town": "Paris", "country": "FR"},
+    "other": {"identification": "4711", "scheme": "BANK", "issuer": "CSDX"},
+    "account": _OWN_SCHEME_ACCOUNT,
+}
 _INSTITUTION = {"bic": "BRKRGB2LXXX"}
 _INVESTOR = {
     "name": "Example Asset Management",
@@ -100,8 +109,6 @@ TRANSFER_BETWEEN_INSTITUTIONS_MINIMAL: dict[str, Any] = HEAD | {
 }
 
 _TRANSFER: dict[str, Any] = {
-    "settlement_account": _IBAN,
-    "clearing_system": "TGT",
     "settlement_priority": "urgent",
     "settlement_times": {
         "cls": "11:00:00+01:00",
@@ -122,14 +129,16 @@ _TRANSFER: dict[str, Any] = {
     "instructions_for_creditor_agent": _INSTRUCTIONS,
     "instructions_for_next_agent": _NEXT_AGENT,
     "purpose": "SECU",
-    "remittance": ["/SETTLEMENT/ of T-2026-000123", "second line"],
     "settlement_of": _SETTLED,
 }
+_REMITTANCE = ["/SETTLEMENT/ of T-2026-000123", "second line"]
 
 TRANSFER_BETWEEN_INSTITUTIONS: dict[str, Any] = (
     TRANSFER_BETWEEN_INSTITUTIONS_MINIMAL
     | _TRANSFER
     | {
+        "settlement_account": _IBAN,
+        "remittance": _REMITTANCE,
         "debtor": _BANK,
         "creditor": _NUMBERED,
         "ultimate_debtor": _MEMBER,
@@ -216,7 +225,14 @@ TRANSFER_FOR_CUSTOMER: dict[str, Any] = (
 TRANSFER_FOR_PERSON: dict[str, Any] = TRANSFER_FOR_CUSTOMER_MINIMAL | {
     "charge_bearer": "debtor",
     "debtor": _PERSON,
+    "settlement_account": _IBAN,
+    "remittance": _REMITTANCE,
     "regulatory_reporting": [{"side": "both"}],
+}
+
+TRANSFER_THROUGH_CLEARING: dict[str, Any] = TRANSFER_FOR_CUSTOMER_MINIMAL | {
+    "settlement_method": "clearing",
+    "clearing_system": "TGT",
 }
 
 CANCEL_PAYMENT_MINIMAL: dict[str, Any] = HEAD | {"schema": "cancel_payment/1", "reason": "DUPL"}

@@ -25,7 +25,12 @@ from gateway.model.facts.payment import (
     PaymentStatus,
     RequestReceipt,
 )
-from gateway.model.facts.settlement import RequestAdvice, SettlementConfirmation, StatusAdvice
+from gateway.model.facts.settlement import (
+    RequestAdvice,
+    SettlementConfirmation,
+    SettlementInstruction,
+    StatusAdvice,
+)
 from gateway.model.facts.state import Alert, Asked, Axis, Change, Delivery, Part, State
 from gateway.model.facts.statement import (
     CashBalance,
@@ -82,6 +87,7 @@ __all__ = [
     "RequestAdvice",
     "RequestReceipt",
     "SettlementConfirmation",
+    "SettlementInstruction",
     "State",
     "Statement",
     "StatementDifference",
@@ -116,6 +122,7 @@ Fact = (
     | StatementProgress
     | MessageWithdrawal
     | FinancingStatus
+    | SettlementInstruction
 )
 
 

@@ -60,3 +60,31 @@ class SettlementConfirmation:
     pre_confirmation: str | None = None
     balance_from: str | None = None
     balance_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementInstruction:
+    """An instruction to settle as its own message states it (sese.023, MT540 to 543); it is no reply to anything.
+
+    The terms are those of its sender. Agents are the participants of the depository, by BIC. A cancellation
+    in FIN is the instruction again, whose ``standing`` is cancelled.
+    """
+
+    reference: str
+    movement: str | None = None  # deliver | receive
+    payment: str | None = None  # against | free
+    standing: str = "instructed"  # instructed | held | cancelled
+    isin: str | None = None
+    quantity: Quantity | None = None
+    amount: Amount | None = None
+    price: Amount | None = None
+    trade_date: date | None = None
+    settlement_date: date | None = None
+    safekeeping_account: str | None = None
+    place_of_settlement: str | None = None
+    delivering_agent: str | None = None
+    receiving_agent: str | None = None
+    transaction_type: str | None = None
+    common_reference: str | None = None
+    trade_id: str | None = None
+    security_description: str | None = None

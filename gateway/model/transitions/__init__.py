@@ -51,6 +51,7 @@ __all__ = [
     "GIVEN_UP",
     "HEADLINES",
     "NOTHING",
+    "ONCE_MOVED",
     "OPENING",
     "OVERTAKEN",
     "PROVABLE",
@@ -90,6 +91,9 @@ TRANSITIONS: Final[Mapping[tuple[str, str], tuple[Edges, ...]]] = {
 }
 HEADLINES: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     dialogue: table.headlines for dialogue, table in DIALOGUES.items()
+}
+ONCE_MOVED: Final[Mapping[str, Mapping[str, str]]] = {
+    dialogue: table.once_moved for dialogue, table in DIALOGUES.items()
 }
 EFFECTS: Final[Mapping[tuple[str, str, str, str], tuple[str, str]]] = {
     (dialogue, *key): effect for dialogue, table in DIALOGUES.items() for key, effect in table.effects.items()

@@ -51,13 +51,15 @@ class DialogueTable:
 
     ``axes`` say which ways each axis may move. ``headlines`` are (axis, value, word): the first row that holds gives
     the word for the whole; the delivery's own words come behind them. ``finished`` are the headlines after which
-    nothing more is expected, ``alerts`` what its codes mean. ``effects`` say what an answered request does elsewhere:
-    (axis of the request, value, what was asked) -> (axis, value).
+    nothing more is expected, ``once_moved`` gives some words another one where something has settled and stands,
+    ``alerts`` say what its codes mean. ``effects`` say what an answered request does elsewhere: (axis of the request,
+    value, what was asked) -> (axis, value).
     """
 
     axes: Mapping[str, tuple[Edges, ...]]
     headlines: tuple[tuple[str, str, str], ...]
     finished: frozenset[str]
+    once_moved: Mapping[str, str] = field(default_factory=dict)
     alerts: Mapping[str, str] = field(default_factory=dict)
     effects: Mapping[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.model.transitions import settlement
-from gateway.model.transitions.edges import CONFIRMATION, NOTHING, STATUS, UNANSWERED, DialogueTable, Edges
+from gateway.model.transitions.edges import CONFIRMATION, NOTHING, REQUEST, STATUS, UNANSWERED, DialogueTable, Edges
 
 OPENING: Final = "opening"
 CLOSING: Final = "closing"
@@ -27,8 +27,14 @@ AXES: Final = {
     CLOSING: _leg,
     "cancellation": settlement.AXES["cancellation"],
     "condition_modification": settlement.AXES["condition_modification"],
-    # sese.036: there is no advice of its own, a status advice that names the request answers it.
-    "modification": settlement.AXES["modification"],
+    # sese.036: there is no advice of its own, a status advice that names the request answers it. Its last word is that
+    # the request is accepted; the confirmation of a leg shows that it is done.
+    "modification": (
+        *settlement.AXES["modification"],
+        Edges(
+            ("accepted",), ("requested",), REQUEST, "what is accepted may be done long after, and modified before it"
+        ),
+    ),
     "withdrawal": UNANSWERED,
     "hold": settlement.AXES["hold"],
 }
@@ -49,7 +55,6 @@ HEADLINES: Final = (
     ("processing", "cancellation_requested", "cancellation_requested"),
     ("processing", "repair", "repair"),
     ("modification", "requested", "modification_requested"),
-    ("modification", "accepted", "modification_requested"),
     ("modification", "pending", "modification_requested"),
     ("modification", "repair", "modification_requested"),
     (CLOSING, "pending", "closing_pending"),
@@ -72,7 +77,11 @@ TABLE: Final = DialogueTable(
     axes=AXES,
     headlines=HEADLINES,
     finished=frozenset({"closed", "cancelled", "rejected", "withdrawn"}),
+    # Not finished: what the opening leg moved is still with the other side.
+    once_moved={"cancelled": "closing_cancelled", "rejected": "closing_rejected"},
     alerts={
+        "modification_not_done": "A leg of a financing settled as it was before a modification that had been accepted.",
+        "closing_given_up": "A financing is cancelled or rejected, and its opening leg has settled.",
         "closing_before_opening": "The closing leg of a financing is confirmed, and its opening leg has not settled.",
     },
     effects=settlement.EFFECTS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Final
 
-from gateway.model.transitions import ALERTS, DELIVERY, HEADLINES, NOTHING, TRANSITIONS, Dialogue, Edges
+from gateway.model.transitions import ALERTS, DELIVERY, HEADLINES, NOTHING, ONCE_MOVED, TRANSITIONS, Dialogue, Edges
 
 
 def lifecycle_page() -> str:
@@ -22,6 +22,9 @@ def lifecycle_page() -> str:
         )
         parts.extend(f"| {axis} | {value} | **{word}** |" for axis, value, word in HEADLINES[dialogue])
         parts.append("| delivery | any | the delivery itself |\n")
+        moved = [f"**{word}** is **{other}**" for word, other in ONCE_MOVED[dialogue].items()]
+        if moved:
+            parts.append(f"Once something has settled, {', '.join(moved)}.\n")
     parts.append(
         f"## Delivery of our own message\n\n{_DELIVERY_HEAD}\n```mermaid\nstateDiagram-v2\n    [*] --> recorded"
     )

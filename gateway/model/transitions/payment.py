@@ -22,17 +22,20 @@ _OPEN: Final = (
     "technically_valid",
     "customer_profile_accepted",
     "funds_checked",
+    "funds_checked_unconfirmed",  # the payer has yet to confirm
+    "partially_authenticated",
     "partially_accepted",
     "accepted_with_change",
     "accepted_without_posting",
     "settlement_in_process",
+    "settled_on_debtor_account",  # ours is debited; agents further on may still wait, refuse or send it back
     "clearing_processed",
     "cheque_issued",
     "presented",
     "blocked",
     "proprietary",
 )
-_DONE: Final = ("settled", "credited", "cash_picked_up")
+_DONE: Final = ("credited", "cash_picked_up")
 _ANNOUNCED: Final = ("pending", "announced", "proprietary")
 BOOKED: Final = ("partially_booked", "booked")
 RETURNED: Final = ("partially_returned", "returned")
@@ -61,7 +64,7 @@ PAYMENT: Final = DialogueTable(
         "processing": (
             Edges((NOTHING, *_OPEN), _OPEN, STATUS),
             Edges((NOTHING, *_OPEN), (*_DONE, "rejected", "cancelled"), STATUS),
-            Edges(_DONE, _DONE, STATUS, "settled with the agent, then credited to the creditor"),
+            Edges(_DONE, _DONE, STATUS),
         ),
         "booking": _booking("partially_booked", "booked"),
         "return": (
@@ -86,8 +89,8 @@ PAYMENT: Final = DialogueTable(
         # Cases that the counterparty opens (camt.110) or speaks of (camt.111, camt.029 on anything but a cancellation).
         "investigation": (
             Edges(
-                (NOTHING, "opened", "pending", "answered", "closed"),
-                ("opened", "pending", "answered", "closed"),
+                (NOTHING, "opened", "pending", "answered", "closed", "rejected"),
+                ("opened", "pending", "answered", "closed", "rejected"),
                 STATUS,
             ),
         ),
@@ -103,7 +106,6 @@ PAYMENT: Final = DialogueTable(
         ("cancellation", "cancelled", "cancelled"),
         ("processing", "rejected", "rejected"),
         ("booking", "reversed", "reversed"),
-        ("processing", "settled", "settled"),
         ("cancellation", "requested", "cancellation_requested"),
         ("cancellation", "accepted", "cancellation_requested"),
         ("cancellation", "pending", "cancellation_pending"),
@@ -115,7 +117,7 @@ PAYMENT: Final = DialogueTable(
         ("booking", "announced", "pending"),
         ("booking", "proprietary", "proprietary"),
     ),
-    finished=frozenset({"booked", "credited", "settled", "returned", "cancelled", "rejected", "withdrawn"}),
+    finished=frozenset({"booked", "credited", "returned", "cancelled", "rejected", "withdrawn"}),
     alerts={
         "payment_status_unknown": "The counterparty gives a status that is in no table here; it is shown as it came.",
         "payment_break": "What was booked or credited differs from what was instructed or announced.",
@@ -128,8 +130,8 @@ PAYMENT: Final = DialogueTable(
         "returned_beyond_payment": "More was returned than was paid.",
         "return_conflict": "A return came again under its identification with another amount; not counted.",
         "return_currency_differs": "A return is in another currency than the payment; it is not in the sum.",
-        "rejected_after_booking": "A payment that was booked is rejected: its return is to come.",
-        "cancelled_after_booking": "A payment that was booked is cancelled: its return is to come.",
+        "rejected_after_booking": "A payment that was booked or debited is rejected: its return is to come.",
+        "cancelled_after_booking": "A payment that was booked or debited is cancelled: its return is to come.",
         "investigation_opened": "The counterparty asks about the payment.",
     },
 )

@@ -1,0 +1,273 @@
+"""One trade in either language: a story told in FIN and in ISO 20022 ends in the same state, with the same alerts."""
+
+# ruff: noqa: F401, F811  # fixtures are imported by name
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.messages.fin import parse
+from gateway.store import Ledger
+from tests.loops import (
+    ACCEPTED,
+    ACCOUNT,
+    CHANNEL,
+    MATCHED,
+    OWN_BIC,
+    PENDING,
+    REJECTED,
+    UNMATCHED,
+    Loops,
+    cancel,
+    cancellation_advice,
+    envelope,
+    event,
+    instruct,
+    new_sqlite,
+    party,
+    settings_for,
+    settled,
+    status,
+    transaction,
+)
+
+
+def fin(message_type: str, *fields: str) -> bytes:
+    """Return a message of the counterparty as the network delivers it."""
+    address = f"{CHANNEL[:8]}A{CHANNEL[8:]}"
+    own = f"{OWN_BIC[:8]}A{OWN_BIC[8:]}"
+    text = "".join(f":{field}\r\n" for field in fields)
+    headers = f"{{1:F01{own}0000000000}}{{2:O{message_type}1100260302{address}00000000002603021100N}}"
+    return f"{headers}{{4:\r\n{text}-}}".encode()
+
+
+def general(
+    reference: str, function: str, *links: tuple[str, str], status: tuple[str, ...] = (), more: tuple[str, ...] = ()
+) -> list[str]:
+    linked = [f for name, value in links for f in ("16R:LINK", f"20C::{name}//{value}", "16S:LINK")]
+    said = ["16R:STAT", *status, "16S:STAT"] if status else []
+    head = ["16R:GENL", f"20C::SEME//{reference}", f"23G:{function}", "98C::PREP//20260302110000", *more]
+    return [*head, *linked, *said, "16S:GENL"]
+
+
+def advice(reference: str, *said: str, function: str = "INST", about: str | None = None) -> bytes:
+    """Return an MT548 about our instruction, or about another message of ours."""
+    links = [("RELA", about or transaction()), ("ASRF", "SERVICER-1")]
+    return fin("548", *general(reference, function, *links, status=said))
+
+
+def confirmed(
+    quantity: str = "500,",
+    amount: str = "61234,56",
+    *,
+    reference: str = "SETTLED1",
+    partial: str | None = None,
+    account: str = ACCOUNT,
+    left: str | None = None,
+    reverses: str | None = None,
+) -> bytes:
+    """Return an MT547: what was delivered against payment, or the reversal of it."""
+    links = [("RELA", transaction()), ("ASRF", "SERVICER-1"), *([("PREV", reverses)] if reverses else [])]
+    more = (f"22F::PARS//{partial}",) if partial else ()
+    return fin(
+        "547",
+        *general(reference, "RVSL" if reverses else "NEWM", *links, more=more),
+        *("16R:TRADDET", "98A::SETT//20260304", "98A::ESET//20260304", "35B:ISIN DE0007164600", "16S:TRADDET"),
+        *("16R:FIAC", f"36B::ESTT//UNIT/{quantity}", *([f"36B::RSTT//UNIT/{left}"] if left else [])),
+        *(f"97A::SAFE//{account}", "16S:FIAC"),
+        *("16R:SETDET", "22F::SETR//TRAD", "16R:SETPRTY", "95P::PSET//DAKVDEFFXXX", "16S:SETPRTY"),
+        *("16R:SETPRTY", "95P::REAG//AGNTDEFFXXX", "16S:SETPRTY"),
+        *("16R:AMT", f"19A::ESTT//EUR{amount}", "16S:AMT", "16S:SETDET"),
+    )
+
+
+REASON = ("16R:REAS", "24B::NMAT//DMON", "16S:REAS")
+Tell = Callable[[Loops], Awaitable[None]]
+
+
+async def matched_and_settled(loops: Loops) -> None:
+    if speaks_fin(loops):
+        await loops.hear(advice("STATUS1", "25D::MTCH//NMAT", *REASON))
+        await loops.hear(advice("STATUS2", "25D::MTCH//MACH"))
+        await loops.hear(confirmed())
+    else:
+        await loops.hear(status(UNMATCHED, identifier="STATUS1"))
+        await loops.hear(status(MATCHED, identifier="STATUS2"))
+        await loops.hear(settled())
+
+
+async def settled_in_parts(loops: Loops) -> None:
+    if speaks_fin(loops):
+        await loops.hear(confirmed("200,", "24493,82", partial="PAIN", left="300,"))
+        await loops.hear(confirmed("300,", "36740,74", reference="SETTLED2", partial="PARC"))
+    else:
+        await loops.hear(settled("200", "24493.82", partial="PAIN"))
+        await loops.hear(settled("300", "36740.74", identifier="SETTLED2", partial="PARC"))
+
+
+async def reversed_after_settlement(loops: Loops) -> None:
+    if speaks_fin(loops):
+        await loops.hear(confirmed())
+        await loops.hear(confirmed(reference="REVERSED1", reverses="SETTLED1"))
+    else:
+        await loops.hear(settled())
+        await loops.hear(settled(identifier="REVERSED1", reverses="SETTLED1"))
+
+
+async def another_account(loops: Loops) -> None:
+    if speaks_fin(loops):
+        await loops.hear(confirmed(account="OTHER-1"))
+    else:
+        await loops.hear(settled(account="OTHER-1"))
+
+
+async def accepted_and_pending(loops: Loops) -> None:
+    if speaks_fin(loops):
+        await loops.hear(advice("STATUS1", "25D::IPRC//PACK"))
+        await loops.hear(
+            advice("STATUS2", "25D::SETT//PEND", "16R:REAS", "24B::PEND//LACK", "16S:REAS"),
+        )
+    else:
+        await loops.hear(status(ACCEPTED, identifier="STATUS1"))
+        await loops.hear(status(PENDING, identifier="STATUS2"))
+
+
+async def rejected(loops: Loops) -> None:
+    if speaks_fin(loops):
+        await loops.hear(advice("STATUS1", "25D::IPRC//REJT", "16R:REAS", "24B::REJT//SAFE", "16S:REAS"))
+    else:
+        await loops.hear(status(REJECTED, identifier="STATUS1"))
+
+
+async def cancelled(loops: Loops) -> None:
+    await loops.take_in(cancel())
+    await loops.send()
+    request = loops.arrived()[-1].business_message_id
+    if speaks_fin(loops):
+        await loops.hear(advice("CANCEL1", "25D::CPRC//PACK", function="CAST", about=request))
+        await loops.hear(advice("CANCEL2", "25D::IPRC//CAND", function="CAST", about=request))
+    else:
+        await loops.hear(cancellation_advice(request, "AckdAccptd", identifier="CANCEL1"))
+        await loops.hear(cancellation_advice(request, "Canc", identifier="CANCEL2"))
+
+
+async def cancellation_denied(loops: Loops) -> None:
+    await loops.take_in(cancel())
+    await loops.send()
+    request = loops.arrived()[-1].business_message_id
+    if speaks_fin(loops):
+        await loops.hear(advice("CANCEL1", "25D::CPRC//REJT", function="CAST", about=request))
+    else:
+        await loops.hear(cancellation_advice(request, "Rjctd", identifier="CANCEL1"))
+
+
+async def held_and_released(loops: Loops) -> None:
+    for number, hold in enumerate((True, False)):
+        await loops.take_in(event("change_settlement_conditions/1", hold=hold) | {"event_id": f"T1-hold-{number}"})
+        await loops.send()
+        request = loops.arrived()[-1].business_message_id
+        if speaks_fin(loops):
+            await loops.hear(advice(f"HOLD{number}", "25D::TPRC//COMP", about=request))
+        else:
+            root = "SctiesSttlmCondModStsAdvc"
+            said = f"<{root}><ReqRef>{request}</ReqRef><PrcgSts><Cmpltd></Cmpltd></PrcgSts></{root}>"
+            await loops.hear(envelope("sese.031.001.11", said, f"HOLD{number}"))
+
+
+STORIES: list[Tell] = [
+    matched_and_settled,
+    settled_in_parts,
+    reversed_after_settlement,
+    another_account,
+    accepted_and_pending,
+    rejected,
+    cancelled,
+    cancellation_denied,
+    held_and_released,
+]
+
+
+def speaks_fin(loops: Loops) -> bool:
+    profile = loops.settings.profile(CHANNEL)
+    return profile is not None and profile.language == "fin"
+
+
+@pytest.fixture
+async def both(new_sqlite: Path, tmp_path: Path) -> AsyncIterator[tuple[Loops, Loops]]:
+    """Give two gateways: the counterparty of the first speaks FIN, that of the other ISO 20022."""
+    made = []
+    for language in ("fin", "iso20022"):
+        file = tmp_path / f"{language}.db"
+        shutil.copy(new_sqlite, file)
+        url = f"sqlite:///{file}"
+        settings = settings_for(url, counterparties=[party(CHANNEL, language=language)])
+        made.append(Loops(await Ledger.open(url), settings))
+    yield made[0], made[1]
+    for loops in made:
+        await loops.ledger.close()
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+async def test_a_story_ends_alike_in_both_languages(both: tuple[Loops, Loops], story: Tell) -> None:
+    ended = []
+    for loops in both:
+        await loops.take_in(instruct())
+        await loops.send()
+        await story(loops)
+        assert await loops.parked() == [], loops.settings
+        told = await loops.story()
+        axes = {
+            name: (axis.status.value, [reason.code for reason in axis.status.reasons])
+            for name, axis in (told.state.axes or {}).items()
+        }
+        alerts = [alert["code"] for report in await loops.published("status") for alert in report["alerts"]]
+        requests = [asked.status.value for asked in (told.state.requests or {}).values()]
+        parts = [(part.quantity, part.amount, part.reversed) for part in told.state.parts]
+        ended.append((told.instruction.headline, axes, sorted(alerts), requests, parts, told.state.breaks))
+        await loops.prove()
+    assert ended[0] == ended[1]
+
+
+async def test_what_is_sent_is_fin_and_its_repeat_is_marked(both: tuple[Loops, Loops]) -> None:
+    loops, _ = both
+    await loops.take_in(instruct())
+    await loops.send()
+    [sent] = loops.arrived()
+    message = parse(sent.content)
+    assert message.message_type == "543"
+    assert message.user_value("108") == sent.business_message_id
+    marked = loops.messages.mark_possible_duplicate(sent.content)
+    assert parse(marked).possible_duplicate is not None
+    assert parse(marked).fields == message.fields
+
+
+async def test_an_allegement_is_compared_with_ours_and_removed(both: tuple[Loops, Loops]) -> None:
+    loops, _ = both
+    alleged = fin(
+        "578",
+        *general("ALLEGED1", "NEWM"),
+        *("16R:TRADDET", "98A::SETT//20260304", "98A::TRAD//20260302", "35B:ISIN DE0007164600"),
+        *("22H::REDE//DELI", "22H::PAYM//APMT", "16S:TRADDET"),
+        *("16R:FIAC", "36B::SETT//UNIT/500,", f"97A::SAFE//{ACCOUNT}", "16S:FIAC"),
+        *("16R:SETDET", "22F::SETR//TRAD"),
+        *("16R:SETPRTY", "95P::PSET//DAKVDEFFXXX", "16S:SETPRTY"),
+        *("16R:SETPRTY", "95P::REAG//AGNTDEFFXXX", "16S:SETPRTY"),
+        *("16R:AMT", "19A::SETT//EUR61234,56", "16S:AMT", "16S:SETDET"),
+    )
+    await loops.hear(alleged)
+    told = await loops.published("status")
+    assert told[-1]["axes"]["comparison"]["status"] == "unknown"
+    removal = fin("578", *general("REMOVED1", "REMO", ("PREV", "ALLEGED1")), *parse_text(alleged))
+    await loops.hear(removal)
+    assert await loops.parked() == []
+    told = await loops.published("status")
+    assert told[-1]["headline"] == "removed"
+
+
+def parse_text(content: bytes) -> list[str]:
+    """Return the fields of a message behind its first sequence, as they are written here."""
+    fields = [f"{field.tag}:{field.value}" for field in parse(content).fields]
+    return fields[fields.index("16S:GENL") + 1 :]
