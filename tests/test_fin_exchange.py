@@ -298,7 +298,7 @@ async def test_ours_is_confirmed_when_theirs_agrees(loops: Loops) -> None:
     )
     assert alerts(story) == alerts(await ours(loops)) == []
     told = (await loops.published("status"))[-1]
-    assert (told["headline"], told["axes"]["matching"]["value"]) == ("confirmed", "confirmed")
+    assert (told["headline"], told["axes"]["matching"]["status"]["value"]) == ("confirmed", "confirmed")
     await loops.prove()
 
 
