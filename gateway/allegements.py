@@ -159,7 +159,7 @@ class Allegements:
         said = (step.state.axes or {}).get("processing" if dialogue is Dialogue.SETTLEMENT else "allegement")
         if dialogue not in _OURS or said is None or said.archive_id != evidence.archive_id:  # an older one came late
             return row, lifecycle.Advance(step.state, step.changes, alerts)
-        state = step.state if terms == row.terms else replace(step.state, stated=terms)
+        state = replace(step.state, stated=None if terms == row.terms else terms)  # or as it was at first again
         compared = self._compare(unit, row, state, evidence)
         return row, lifecycle.Advance(compared.state, (*step.changes, *compared.changes), (*alerts, *compared.alerts))
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BuildError, MessageError
+from gateway.errors import BuildError
 from gateway.messages import Identity, Messages
 from gateway.messages.fin.foreign_exchange import common_reference
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS, parse_event
-from gateway.model.facts import Alleged, AllegementAdvice, Amount, References, StatusValue
+from gateway.model.facts import Alleged, References
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
 from gateway.model.transitions import Dialogue
@@ -298,7 +298,7 @@ async def test_ours_is_confirmed_when_theirs_agrees(loops: Loops) -> None:
     )
     assert alerts(story) == alerts(await ours(loops)) == []
     told = (await loops.published("status"))[-1]
-    assert (told["headline"], told["axes"]["matching"]["status"]["value"]) == ("confirmed", "confirmed")
+    assert (told["headline"], told["axes"]["matching"]["status"]) == ("confirmed", "confirmed")
     await loops.prove()
 
 
