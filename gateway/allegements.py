@@ -21,6 +21,7 @@ from gateway.model.events import TradeEvent, parse_event
 from gateway.model.facts import (
     Alert,
     AllegementAdvice,
+    Counterpart,
     Delivery,
     Fact,
     ForeignExchangeStatus,
@@ -41,6 +42,7 @@ from gateway.store import Alleged, InstructionRow, Origin, Unit
 
 ACTOR: Final = "gateway"
 _NUMBER: Final = 1
+_CONFIRMED: Final = "confirmed"  # the headline of a trade that both sides confirm alike
 _PENDING: Final = {"pending": "under_investigation", "forwarded": "forwarded"}
 _NEAR: Final = timedelta(days=10)  # around their settlement date; beyond it two trades are not the same trade
 _OURS: Final = {
@@ -157,18 +159,23 @@ class Allegements:
         said = (step.state.axes or {}).get("processing" if dialogue is Dialogue.SETTLEMENT else "allegement")
         if dialogue not in _OURS or said is None or said.archive_id != evidence.archive_id:  # an older one came late
             return row, lifecycle.Advance(step.state, step.changes, alerts)
-        state = step.state if terms == row.terms else replace(step.state, stated=terms)
+        state = replace(step.state, stated=None if terms == row.terms else terms)  # or as it was at first again
         compared = self._compare(unit, row, state, evidence)
         return row, lifecycle.Advance(compared.state, (*step.changes, *compared.changes), (*alerts, *compared.alerts))
 
     def compare_again(self, unit: Unit, messages: Messages, row: InstructionRow) -> None:
         """Compare what the other side began before ours came or went with what there is now; the row is locked."""
+        exchange = row.dialogue == Dialogue.ALLEGED_EXCHANGE
+        if exchange and (not self._profile.confirms_exchange or row.headline in FINISHED[row.dialogue]):
+            return  # a central system compares and tells
         held = (row.state.axes or {}).get("comparison")
         evidence = lifecycle.Evidence(
             unit.now, held.asserted_at if held else None, held.archive_id if held else 0, "comparison"
         )
         step = self._compare(unit, row, row.state, evidence)
+        before = row.state.counterparts
         if step.state == row.state:
+            self.confirm_ours(unit, row, before, evidence)
             return
         best = step.state.counterparts[0] if step.state.counterparts else None
         # Ours has just come and is on its way: only where it is held or parked does somebody have to act.
@@ -184,6 +191,45 @@ class Allegements:
             alerts=step.alerts if due else (),
         )
         self.answer(unit, messages, row)
+        self.confirm_ours(unit, row, before, evidence)
+
+    def confirm_ours(
+        self, unit: Unit, row: InstructionRow, before: Sequence[Counterpart], evidence: lifecycle.Evidence
+    ) -> tuple[Alert, ...]:
+        """Tell trades of ours what the other side's own confirmation makes of them: no status ever does.
+
+        ``before`` is what it was compared with until now. The nearest of ours is confirmed where it agrees; what it had
+        confirmed and is not like any more, or is withdrawn from, is so no longer. Returns what operators must see.
+        """
+        if row.dialogue != Dialogue.ALLEGED_EXCHANGE or not self._profile.confirms_exchange:
+            return ()
+        allegement = (row.state.axes or {}).get("allegement")
+        stands = allegement is not None and allegement.status.value == "alleged"
+        best = next(iter(row.state.counterparts), None) if stands else None
+        names = {one.identifier for one in (*before, *row.state.counterparts) if one.kind == "instruction"}
+        found = unit.by_transaction(names) if names else {}
+        alerts: list[Alert] = []
+        for ours in unit.lock(sorted(found.values())).values():
+            nearest = best if best is not None and best.identifier == ours.transaction_id else None
+            told_by = lifecycle.confirmed_by(ours.state)
+            if ours.headline in FINISHED[ours.dialogue] and ours.headline != _CONFIRMED:
+                continue
+            if told_by != row.transaction_id and (nearest is None or (told_by is not None and nearest.differences)):
+                continue
+            step = lifecycle.confirm(ours.state, row.transaction_id, nearest, evidence)
+            if step.state != ours.state:
+                unit.move(
+                    ours,
+                    step.state,
+                    lifecycle.headline(step.state),
+                    action="compared",
+                    actor=ACTOR,
+                    cause=Cause("comparison", row.transaction_id),
+                    changes=step.changes,
+                    alerts=step.alerts,
+                )
+                alerts += step.alerts
+        return tuple(alerts)
 
     def _compare(
         self, unit: Unit, row: InstructionRow, state: State, evidence: lifecycle.Evidence
@@ -237,8 +283,7 @@ class Allegements:
                 "instruction", one.transaction_id, _standing(one), lifecycle.terms_in_force(one.state, one.terms)
             )
             for one in unit.around(self._profile.bic, _OURS[dialogue], when - _NEAR, when + _NEAR)
-            if one.id != row.id
-            and (one.headline not in FINISHED[one.dialogue] or (one.headline in _DONE and one.transaction_id in known))
+            if one.id != row.id and (_is_open(one, row) or (one.headline in _DONE and one.transaction_id in known))
         ]
         for parked_id, code, content in unit.parked_events(self._profile.bic):
             terms = _terms_of(content, _OURS[dialogue], when)
@@ -258,18 +303,38 @@ def may_be(alleged: Alleged, terms: Terms) -> bool:
     )
 
 
+def _settling(row: InstructionRow) -> set[date]:
+    """Return when one of ours is to settle, and when it was before it was amended."""
+    dates = {row.terms.settlement_date, lifecycle.terms_in_force(row.state, row.terms).settlement_date}
+    return {day for day in dates if day is not None}
+
+
 def around(unit: Unit, instruction_ids: Iterable[int]) -> list[int]:
     """List what the other side began and nobody has answered, and these instructions are or may be."""
     alleged = unit.allegements_around(instruction_ids)
-    rows = unit.look_up(instruction_ids).values() if alleged else ()
+    rows = unit.look_up(instruction_ids).values()
+    exchanges = [row for row in rows if row.dialogue == Dialogue.FOREIGN_EXCHANGE and row.terms.settlement_date]
     return sorted(
         {
+            theirs.id
+            for row in exchanges
+            for when in _settling(row)
+            for theirs in unit.around(row.counterparty, (Dialogue.ALLEGED_EXCHANGE,), when - _NEAR, when + _NEAR)
+        }
+        | {
             one.instruction_id
             for one in alleged
             for row in rows
             if row.counterparty == one.counterparty and may_be(one, row.terms)
         }
     )
+
+
+def _is_open(ours: InstructionRow, theirs: InstructionRow) -> bool:
+    """Tell whether one of ours may still be what the other side states: what another has confirmed is not."""
+    if ours.headline == _CONFIRMED:
+        return lifecycle.confirmed_by(ours.state) == theirs.transaction_id
+    return ours.headline not in FINISHED[ours.dialogue]
 
 
 def _standing(row: InstructionRow) -> str:

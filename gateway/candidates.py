@@ -11,7 +11,7 @@ from gateway.model.transitions import Dialogue
 from gateway.store import InstructionRow, Unit
 
 # What the other side begins and later names where a reference of ours would be: by its settlement, by its cancellation.
-_NAMED_BY_THEM = (Dialogue.SETTLEMENT, Dialogue.ALLEGED_TRADE)
+_NAMED_BY_THEM = (Dialogue.SETTLEMENT, Dialogue.ALLEGED_TRADE, Dialogue.ALLEGED_EXCHANGE)
 
 
 def find(unit: Unit, replies: Iterable[Reply], channel: str, allegements: Allegements) -> dict[int, matching.Candidate]:
@@ -24,6 +24,8 @@ def find(unit: Unit, replies: Iterable[Reply], channel: str, allegements: Allege
                 continue  # it finds what it is about itself
             if isinstance(fact, Alleged):  # it names nothing of ours, but may have come before
                 theirs.add(allegements.transaction_of(reference(fact, references), fact.about))
+                if references.related_reference:  # what comes in the place of another names that one
+                    values.setdefault(matching.RECEIVED_MESSAGE_ID, set()).add(references.related_reference)
                 continue
             if references.matched_side_reference:
                 theirs.add(allegements.transaction_of(references.matched_side_reference, Dialogue.ALLEGED_EXCHANGE))

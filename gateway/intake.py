@@ -200,6 +200,8 @@ class Intake:
             digest=hashlib.sha256(built.content).digest(),
             channel=profile.bic,
         )
+        if dialogue is Dialogue.FOREIGN_EXCHANGE and profile.confirms_exchange:
+            unit.recheck([row.id])  # the other side may have confirmed it before
         links.state(unit, self._own_bic, row, item.parsed.links(), event.event_id, built.business_message_id)
         if refused := item.parsed.rejects():
             for parked_id, archive_id in unit.parked_message(profile.bic, refused):

@@ -73,6 +73,8 @@ KEY_KINDS: Final = (
     # admi.002 names "the message": most quote its BizMsgIdr, some the transaction identification in it.
     KeyKind("rejected_message", (BUSINESS_MESSAGE_ID, TRANSACTION_ID), strong=True),
     KeyKind("message_reference", (BUSINESS_MESSAGE_ID, TRANSACTION_ID), strong=True),
+    # A confirmation of theirs that changes or withdraws another names the one before, or the first of all.
+    KeyKind("related_reference", (TRANSACTION_ID, RECEIVED_MESSAGE_ID), strong=True, decisive=True),
     # semt.020 names a message of theirs: one that we have, or the transaction it was about.
     KeyKind("withdrawn_message", (RECEIVED_MESSAGE_ID, TRANSACTION_ID), strong=True),
     # A payment is named in several ways, some of them another's: of what is not ours, the UETR may still be known.
@@ -186,6 +188,7 @@ def correlation_keys(references: References, reply: Reply) -> tuple[Key, ...]:
         ("related_business_message_id", references.related_business_message_id),
         ("rejected_message", rejected),
         ("message_reference", references.message_reference),
+        ("related_reference", references.related_reference),
         ("withdrawn_message", withdrawn),
         ("original_transaction_id", references.original_transaction_id),
         ("original_instruction_id", references.original_instruction_id),

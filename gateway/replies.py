@@ -341,16 +341,16 @@ class Replies:
             alerts += self._move(unit, item, reply, row, advance, references)
             if row.id in refused:
                 self._take_back(unit, row, refused[row.id], advance)
+            evidence = self._evidence(unit, item, reply, "instruction", None)
+            alerts += self._allegements.confirm_ours(unit, row, row.state.counterparts, evidence)
         number = found[0][2].candidate.instruction_id
         row = unit.lock([number])[number]
         if unknown:
             parked = self._park(unit, item, unfit.partly_unknown(unknown, len(reply.facts)))
             return replace(parked, instruction=row.transaction_id, headline=row.headline, alerts=tuple(alerts))
         self._finish(unit, item, ArchiveState.APPLIED, row.id)
-        candidate = candidates[row.id]
-        if item.message_id:  # a withdrawal of it may come in the same batch
-            received = candidate.received_message_ids | {item.message_id}
-            candidates[row.id] = replace(candidate, received_message_ids=received)
+        candidate = candidates[row.id]  # a withdrawal of it may come in the same batch
+        candidates[row.id] = replace(candidate, received_message_ids=_received(candidate, item))
         return Applied("applied", item, row.transaction_id, row.headline, alerts=tuple(alerts))
 
     def _begin(self, unit: Unit, item: Read, reply: Reply, candidates: dict[int, matching.Candidate]) -> Applied:
@@ -366,12 +366,25 @@ class Replies:
             evidence = self._evidence(unit, item, reply, "instruction", None)
             named = reference(fact, references) if isinstance(fact, Alleged) else evidence.source_id[:35]
             held = rows.get(self._allegements.transaction_of(named, fact.about))
+            if held is None and references.related_reference:
+                held = next(
+                    (
+                        one
+                        for one in rows.values()
+                        if one.dialogue == fact.about
+                        and references.related_reference in candidates[one.id].received_message_ids
+                    ),
+                    None,
+                )
+            before = () if held is None else held.state.counterparts
             row, advance = self._allegements.record(unit, fact, named, evidence, held)
             rows[row.transaction_id] = row
             alerts += self._move(unit, item, reply, row, advance, references)
             alerts += self._allegements.answer(unit, self._messages, row)
+            alerts += self._allegements.confirm_ours(unit, row, before, evidence)
             # Whatever follows in the same batch may be about it: its removal, or the same again.
-            candidates[row.id] = begun(row)
+            received = _received(candidates.get(row.id), item)
+            candidates[row.id] = replace(begun(row), received_message_ids=received)
             if held is None and isinstance(fact, Alleged):
                 fresh.append(candidates[row.id])
         assert row is not None
@@ -584,3 +597,9 @@ def _cut(item: Incoming) -> list[tuple[str, bytes]]:
     if len(pieces) == 1:
         return [(item.carrier_key, item.content)]
     return [(f"{item.carrier_key}#{number}", piece) for number, piece in enumerate(pieces, 1)]
+
+
+def _received(candidate: matching.Candidate | None, item: Read) -> frozenset[str]:
+    """Return the identifiers of their messages about an instruction, with that of one more."""
+    before = frozenset() if candidate is None else candidate.received_message_ids
+    return before | {item.message_id} if item.message_id else before

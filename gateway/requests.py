@@ -15,6 +15,8 @@ from gateway.model.facts import Alert
 from gateway.model.profile import Profile
 from gateway.model.references import business_message_id
 from gateway.model.reports import Cause
+from gateway.model.transitions import Dialogue
+from gateway.model.transitions.foreign_exchange import UNANSWERED_BY_THE_OTHER_SIDE
 from gateway.store import InstructionRow, Unit
 
 
@@ -38,8 +40,15 @@ def ask(
     message_id = business_message_id(row.transaction_id, event.event_id, definition)
     evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=event.role)
     in_force = lifecycle.terms_to_change(row.state, row.terms)
+    bilateral = row.dialogue == Dialogue.FOREIGN_EXCHANGE and profile.confirms_exchange
     advance = lifecycle.request(
-        row.state, event.role, evidence, asks=event.asks(), terms=event.terms_asked(in_force), before=in_force
+        row.state,
+        event.role,
+        evidence,
+        asks=event.asks(),
+        terms=event.terms_asked(in_force),
+        before=in_force,
+        done=UNANSWERED_BY_THE_OTHER_SIDE.get(event.role) if bilateral else None,
     )
     identity = Identity(
         row.transaction_id,
@@ -72,6 +81,8 @@ def ask(
         digest=hashlib.sha256(built.content).digest(),
         channel=profile.bic,
     )
+    if bilateral:
+        unit.recheck([row.id])
     links.state(unit, messages.own_bic, row, event.links(), event.event_id, message_id)
     return (*alerts, *tell_dropped(unit, row, built, cause=cause, actor=actor))
 

@@ -18,6 +18,7 @@ from typing import Any, Final, get_args
 
 from gateway.lifecycle import allegement, financing, foreign_exchange, payment, settlement
 from gateway.lifecycle.allegement import compared, describe
+from gateway.lifecycle.foreign_exchange import confirm, confirmed_by
 from gateway.lifecycle.statement import received, tell
 from gateway.lifecycle.step import (
     NO_TERMS,
@@ -75,6 +76,8 @@ __all__ = [
     "alert",
     "begin",
     "compared",
+    "confirm",
+    "confirmed_by",
     "describe",
     "headline",
     "is_finished",
@@ -150,12 +153,13 @@ def request(
     asks: str = "",
     terms: Terms | None = None,
     before: Terms | None = None,
+    done: str | None = None,
 ) -> Advance:
     """Record that we ask something about an instruction: to cancel, to hold, to modify it.
 
     ``axis`` is one of ``REQUESTS``, ``asks`` what is asked in a word, ``terms`` those that hold once a modification is
     done, ``before`` those in force now. ``evidence.source_id`` is the business message identifier of the request: the
-    same one again changes nothing.
+    same one again changes nothing. ``done`` is where the request stands at once, where nobody answers it.
     Asking again while a request is open adds one and moves no axis. Raises IllegalTransition when the instruction is
     withdrawn or cancelled, and where the table has no way: a cancellation that was answered and not refused. Asking
     after settlement is allowed and alerted: the counterparty decides.
@@ -170,18 +174,19 @@ def request(
         name in axes and axes[name].status.value == "cancelled" for name in ("processing", "cancellation")
     ):
         raise illegal(state, axis, "cancelled", "requested")
-    if stands != "requested" and (REQUEST, stands, "requested") not in WAYS[state.dialogue, axis]:
-        raise illegal(state, axis, stands, "requested")
-    asked = Asked(axis, asks, REQUESTED, terms=terms, before=None if terms is None else before)
+    status = REQUESTED if done is None else StatusValue(done)
+    if stands != status.value and (REQUEST, stands, status.value) not in WAYS[state.dialogue, axis]:
+        raise illegal(state, axis, stands, status.value)
+    asked = Asked(axis, asks, status, terms=terms, before=None if terms is None else before)
     # The request is ours: it leaves the counterparty's clock, and the last archive number, where they were.
-    moved = Axis(REQUESTED, held.asserted_at if held else None, held.archive_id if held else 0)
+    moved = Axis(status, held.asserted_at if held else None, held.archive_id if held else 0)
     after = replace(state, axes={**axes, axis: moved}, requests={**requests, evidence.source_id: asked})
-    if stands == "requested":
+    if stands == status.value:
         return Advance(after)
     crossing = crossing_of(after.axes or {}) if axis == "cancellation" else None
     return Advance(
         after,
-        (Change(axis, None if held is None else stands, "requested"),),
+        (Change(axis, None if held is None else stands, status.value),),
         (alert(*crossing),) if crossing else (),
     )
 

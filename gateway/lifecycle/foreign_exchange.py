@@ -10,9 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Final
 
-from gateway.lifecycle.step import Step, break_order
-from gateway.model.facts import Alleged, Difference, ForeignExchangeStatus, StatusValue, Terms
-from gateway.model.transitions import Dialogue
+from gateway.lifecycle.step import Advance, Evidence, Step, alert, break_order
+from gateway.model.facts import (
+    Alleged,
+    Axis,
+    Change,
+    Counterpart,
+    Difference,
+    ForeignExchangeStatus,
+    Reason,
+    State,
+    StatusValue,
+    Terms,
+)
+from gateway.model.transitions import COMPARISON, NOTHING, WAYS, Dialogue
 from gateway.model.transitions.foreign_exchange import ENDS_ALLEGEMENT, SAYS
 
 _REFUSED: Final = ("rejected", "invalid")
@@ -104,6 +115,37 @@ def _is_stated(terms: Terms, stated: Terms) -> bool:
 def _alleged(step: Step, fact: Alleged | ForeignExchangeStatus, _: tuple[Difference, ...]) -> None:
     word = "alleged" if fact.status is None else ENDS_ALLEGEMENT.get(fact.status.value, "alleged")
     step.say("allegement", StatusValue(word, () if fact.status is None else fact.status.reasons))
+
+
+def confirm(state: State, theirs: str, counterpart: Counterpart | None, evidence: Evidence) -> Advance:
+    """Record what the other side's own confirmation makes of a trade of ours.
+
+    ``theirs`` is its transaction identification in the ledger, ``counterpart`` how ours compares with it; None where it
+    confirms ours no longer. The reason of the status names it, so that another one confirms another trade.
+    """
+    held = (state.axes or {}).get("matching")
+    before = NOTHING if held is None else held.status.value
+    if counterpart is None:
+        status = StatusValue("unmatched", (Reason(text="the other side confirms it no longer"),))
+    elif counterpart.differences:
+        said = "; ".join(f"{d.field}: ours {d.instructed}, theirs {d.confirmed}" for d in counterpart.differences)
+        status = StatusValue("unmatched", (Reason(proprietary=theirs, text=said),))
+    else:
+        status = StatusValue("confirmed", (Reason(proprietary=theirs, text="the other side confirms the same"),))
+    if held is not None and held.status == status:
+        return Advance(state)
+    word = status.value
+    assert before == word or (COMPARISON, before, word) in WAYS[state.dialogue, "matching"]
+    moved = Axis(status, evidence.asserted_at, evidence.archive_id)
+    changes = () if before == word else (Change("matching", None if held is None else before, word, status.reasons),)
+    alerts = (alert("foreign_exchange_unconfirmed", status.reasons[0].text or ""),) if before == "confirmed" else ()
+    return Advance(replace(state, axes={**(state.axes or {}), "matching": moved}), changes, alerts)
+
+
+def confirmed_by(state: State) -> str | None:
+    """Return the transaction identification of the other side's confirmation that ours was compared with last."""
+    held = (state.axes or {}).get("matching")
+    return held.status.reasons[0].proprietary if held is not None and held.status.reasons else None
 
 
 APPLY: Final[Mapping[tuple[str, type], Callable[[Step, Any, tuple[Difference, ...]], None]]] = {

@@ -249,6 +249,10 @@ def _fin_reasons(element: _Element) -> tuple[Reason, ...]:
     return (Reason(None if own else reason, reason if own else None, text),)
 
 
+def _joined(*_: Any) -> Convert:
+    return lambda element: "".join(part.text or "" for part in element)
+
+
 def _unknown(element: _Element, value: str | None, words: Mapping[str, str]) -> UnreadableMessage:
     return unreadable(
         "code_unknown",
@@ -282,8 +286,11 @@ CONVERSIONS: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "instant": _instant,  # a point in time; without a zone, UTC is assumed
     "yes_no": _yes_no,
     "count": _text,  # how often the element is there
+    "joined": _joined,  # the texts of the elements below one, as FIN writes the components of a field in a row
 }
-COMPOUND: Final = frozenset({"status", "reasons"})  # read an element with elements below; the others read a text
+COMPOUND: Final = frozenset(
+    {"status", "reasons", "joined"}
+)  # read an element with elements below; the others read a text
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,4 +322,5 @@ CONVERSIONS_LATER: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "instant": _later(_usual_instant),
     "yes_no": _later({"true": True, "1": True, "Y": True, "false": False, "0": False, "N": False}.__getitem__),
     "count": _text,
+    "joined": _joined,
 }

@@ -129,6 +129,11 @@ class Profile(_Strict):
         description="the counterparty refuses a repeated transaction identification, so an unmarked repeat is safe",
     )
 
+    @property
+    def confirms_exchange(self) -> bool:
+        """Tell whether it confirms foreign exchange to us itself, as FIN does; else a central system compares."""
+        return self.language == "fin"
+
     def __hash__(self) -> int:
         """Hash by BIC: there is one profile for each."""
         return hash(self.bic)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, case, select, text
 
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.reports import (
@@ -33,6 +33,7 @@ from gateway.store.rows import (
 )
 from gateway.store.tables import microseconds
 
+_RESTATES: Final = "amendment"  # the role of a request whose message states the whole instruction once more
 _STATE = msgspec.json.Decoder(State)
 _TERMS = msgspec.json.Decoder(Terms)
 _ALLEGED = select(
@@ -109,12 +110,15 @@ class Instructions(Pending):
         return {found[0]: found[1] for found in self.connection.execute(query)}
 
     def first_document(self, row: InstructionRow) -> tuple[str, str, bytes, datetime] | None:
-        """Return identifier, definition, bytes and creation time of the message that carried an instruction."""
+        """Return identifier, definition, bytes and creation time of the message that states an instruction.
+
+        It is the one that carried it, or the last amendment, which states all of it once more.
+        """
         table = tables.document
         query = (
             select(table.c.business_message_id, table.c.message_definition, table.c.content, table.c.created_at)
             .where(table.c.instruction_id == row.id)
-            .order_by(table.c.id)
+            .order_by(case((table.c.role == _RESTATES, -table.c.id), else_=table.c.id))
             .limit(1)
         )
         found = self.connection.execute(query).first()

@@ -79,6 +79,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 """The elements of a field that follow from its components, by tag."""
 
 _OF_ONE_CURRENCY: Final = ("MT940", "MT950")
+_NEW_SEQUENCE: Final = "15"
 QUANTITY_TYPES: Final = ("UNIT", "FAMT", "AMOR", "DIGI")
 _NUMBERS: Final = ("decimal", "amount")
 _BASES: Final = {
@@ -199,6 +200,8 @@ class _Maker:
                 items.append(ElementDefinition(name, inner, item.minimum if not qualifier else 0, maximum))
                 if item.block:
                     self._marks[type_name, name] = f":16R:{item.block}\n", f":16S:{item.block}\n"
+                elif (first := _begins(item)) is not None:
+                    self._marks[type_name, name] = f":{first}:\n", ""
         self._types[type_name] = ComplexType(type_name, Group("sequence", tuple(items)))
 
     def _fields(
@@ -238,6 +241,12 @@ class _Maker:
         items += [ElementDefinition(name, "fin part", 0) for name in PARTS.get(format_.tag, ())]
         self._types[format_.tag] = ComplexType(format_.tag, Group("sequence", tuple(items)))
         return opening, closing
+
+
+def _begins(sequence: SequenceDefinition) -> str | None:
+    """Return the field without content that begins a sequence with a letter (15A), where one does."""
+    first = sequence.items[0]
+    return first.tags[0] if isinstance(first, FieldDefinition) and first.number == _NEW_SEQUENCE else None
 
 
 def _of_type(format_: FieldFormat, kind: str) -> str:

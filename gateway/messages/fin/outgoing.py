@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
+from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exchange, exchange
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
 from gateway.messages.fin.payments import Payment, payment
@@ -60,6 +61,7 @@ class Derived:
     investors: tuple[PartyInFin, ...] = ()
     market: str | None = None
     payment: Payment | None = None
+    exchange: Exchange | None = None
 
 
 def derived(event: TradeEvent) -> Derived:
@@ -71,6 +73,7 @@ def derived(event: TradeEvent) -> Derived:
         investors=tuple([party_in_fin(one) for one in said.get("investors", ())]),
         market=None if place is None else place.market or place.description,
         payment=payment(event),
+        exchange=exchange(event),
         **_placed(DELIVERING, said.get("delivering_parties", ())),
         **_placed(RECEIVING, said.get("receiving_parties", ())),
     )
@@ -162,7 +165,10 @@ def cancellation(original: bytes, reference: str, created_at: datetime) -> str:
     A link names the message that is cancelled. Raises ``BuildError`` (``fin_nothing_to_cancel``) where the original is
     no instruction in FIN.
     """
-    fields = parse(original).fields if original else ()
+    message = parse(original) if original else None
+    fields = () if message is None else message.fields
+    if message is not None and message.message_type == "300":
+        return cancellation_of_exchange(fields, reference)
     said: list[Field] = []
     previous = ""
     begins = 0  # where the last linkage does

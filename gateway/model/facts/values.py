@@ -61,6 +61,7 @@ class References:
     originator_reference: str | None = None  # of whoever sent the trade to a central system: ours or the other side's
     matching_reference: str | None = None  # what a matching system calls both sides of a trade
     matched_side_reference: str | None = None  # what it calls the other side's trade, once they match
+    related_reference: str | None = None  # of theirs: the message that this one changes or withdraws (field 21 in FIN)
     message_reference: str | None = None  # names a message of ours (admi.007)
     original_transaction_id: str | None = None  # of a payment: TxId, and InstrId, which carries the same of ours
     original_instruction_id: str | None = None

@@ -1,7 +1,11 @@
-"""Foreign exchange through a central system: fxtr.014 to .016 out, fxtr.008, .013, .017 and .030 in.
+"""Foreign exchange: through a central system (fxtr.014 to .016 out, fxtr.008, .013, .017 and .030 in), or bilateral.
 
 The system gives one status at a time. What each of its words says on the axes is ``SAYS``: a matched trade is accepted
 as well, a settled one is matched.
+
+Where the two sides confirm a trade to each other (MT300 of both), nobody sends a status: ours is confirmed when theirs
+agrees with it, and that is its end, until one of them is amended or withdrawn. What we say of our own confirmation
+holds from then on, without an answer.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from typing import Final
 from gateway.model.transitions.edges import (
     CANCELLATION,
     COMPARED,
+    COMPARISON,
     NOTHING,
     REFUSALS,
     REQUEST,
@@ -24,6 +29,7 @@ from gateway.model.transitions.edges import (
 _OPEN: Final = ("accepted", "invalid", "proprietary")
 _ENDS: Final = ("rejected", "rescinded", "split")
 _MATCHING: Final = ("unmatched", "open_matched", "partially_fixed", "fix_unmatched", "matched")
+_CONFIRMATION: Final = ("unmatched", "confirmed")
 _SETTLEMENT: Final = ("not_selected", "selected", "selected_pending")
 _SETTLED: Final = ("settled", "partially_settled", "netted")
 _ACCEPTED: Final = ("processing", "accepted")
@@ -49,6 +55,7 @@ AXES: Final = {
         Edges(
             (NOTHING, *_MATCHING), _MATCHING, STATUS, "matched may turn unmatched: the other side can amend its trade"
         ),
+        Edges((NOTHING, *_CONFIRMATION), _CONFIRMATION, COMPARISON, "by what the other side confirms to us itself"),
     ),
     "settlement": (
         Edges((NOTHING, *_SETTLEMENT), _SETTLEMENT, STATUS, "what was selected for a session may be left out of it"),
@@ -57,8 +64,12 @@ AXES: Final = {
     "amendment": (
         *request(REFUSALS, ("modified",), refusals=REFUSALS),
         Edges(("modified",), ("requested",), REQUEST, "what was amended may be amended again"),
+        Edges((NOTHING, *REFUSALS), ("modified",), REQUEST, "said to the other side itself, which does not answer"),
     ),
-    "cancellation": CANCELLATION,
+    "cancellation": (
+        *CANCELLATION,
+        Edges((NOTHING, *REFUSALS), ("cancelled",), REQUEST, "said to the other side itself, which does not answer"),
+    ),
 }
 
 HEADLINES: Final = (
@@ -74,6 +85,7 @@ HEADLINES: Final = (
     ("processing", "invalid", "invalid"),
     ("settlement", "selected_pending", "selected_pending"),
     ("settlement", "selected", "selected"),
+    ("matching", "confirmed", "confirmed"),
     *(("matching", value, value) for value in _MATCHING),
     ("processing", "proprietary", "proprietary"),
     ("processing", "accepted", "accepted"),
@@ -82,9 +94,10 @@ HEADLINES: Final = (
 TABLE: Final = DialogueTable(
     axes=AXES,
     headlines=HEADLINES,
-    finished=frozenset({"settled", "netted", "rescinded", "rejected", "cancelled", "withdrawn"}),
+    finished=frozenset({"settled", "netted", "rescinded", "rejected", "cancelled", "withdrawn", "confirmed"}),
     alerts={
         "foreign_exchange_break": "The central system holds the trade with other terms than were instructed.",
+        "foreign_exchange_unconfirmed": "The other side no longer confirms a trade of ours as it is, and had before.",
         "foreign_exchange_split": "The central system speaks of a part of a trade that it has split.",
     },
 )
@@ -124,3 +137,6 @@ ENDS_ALLEGEMENT: Final[Mapping[str, str]] = {
     "netted": "matched",
 }
 """What a status of the system ends an allegement with; every other leaves it alleged."""
+
+UNANSWERED_BY_THE_OTHER_SIDE: Final[Mapping[str, str]] = {"amendment": "modified", "cancellation": "cancelled"}
+"""Where a request of ours stands once it is said to the other side itself: what we confirm is ours to say."""
