@@ -220,7 +220,7 @@ def test_same_answer_is_the_same_bytes() -> None:
 
 
 async def converse(loops: Loops, book: Path, scenario: str, *more: str) -> str:
-    """Let the simulated counterparty answer what the gateway has sent, and the gateway hear it; returns the headline."""
+    """Let the simulated counterparty answer what was sent, and the gateway hear it; returns the headline."""
     settings = SimulatorSettings(
         CHANNEL,
         OWN_BIC,
