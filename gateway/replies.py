@@ -355,7 +355,7 @@ class Replies:
 
     def _begin(self, unit: Unit, item: Read, reply: Reply, candidates: dict[int, matching.Candidate]) -> Applied:
         """Record what the other side begins; every fact of the message is one trade."""
-        if stranger := self._stranger(reply, "begins a trade"):
+        if stranger := unfit.stranger(reply, self._channel, "begins a trade"):
             return self._park(unit, item, stranger)
         rows = {row.transaction_id: row for row in unit.lock(candidates).values()}
         fresh: list[matching.Candidate] = []
@@ -406,7 +406,7 @@ class Replies:
 
     def _receive_statements(self, unit: Unit, item: Read, reply: Reply) -> Applied:
         """Record statements; every fact of the message is a page of one."""
-        if stranger := self._stranger(reply, "is a statement"):
+        if stranger := unfit.stranger(reply, self._channel, "is a statement"):
             return self._park(unit, item, stranger)
         alerts: list[Alert] = []
         statement: InstructionRow | None = None
@@ -457,13 +457,6 @@ class Replies:
                 instruction_id=row.id,
             )
         )
-
-    def _stranger(self, reply: Reply, does: str) -> MessageError | None:
-        """Say that a message which names nothing of ours is not from this channel's counterparty, if so."""
-        if reply.sender_bic is None or matching.same_party(reply.sender_bic, self._channel):
-            return None
-        text = f"the message {does} on the channel of {self._channel}, but its sender is {reply.sender_bic}"
-        return MessageError(text, code="reply_wrong_counterparty")
 
     def _move(
         self,

@@ -38,3 +38,11 @@ def misstated(reply: Reply) -> MessageError:
     )
     violation = Violation("reply_definition_misstated", "/AppHdr/MsgDefIdr", rule, reply.stated_definition, text)
     return MessageError(text, code="reply_definition_misstated", violations=(violation,))
+
+
+def stranger(reply: Reply, channel: str, does: str) -> MessageError | None:
+    """Say that a message which names nothing of ours is not from the channel's counterparty, if so."""
+    if reply.sender_bic is None or matching.same_party(reply.sender_bic, channel):
+        return None
+    text = f"the message {does} on the channel of {channel}, but its sender is {reply.sender_bic}"
+    return MessageError(text, code="reply_wrong_counterparty")
