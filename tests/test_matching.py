@@ -201,6 +201,7 @@ def test_keys_come_by_strength_and_name_what_they_are_looked_up_by() -> None:
         original_message_id="L",
         uetr="M",
         end_to_end_id="N",
+        related_reference="O",
     )
     withdrawn = References(account_owner_transaction_id="Z"), MessageWithdrawal("H")
     reply = Reply("admi.002.001.01", ((references, MessageRejection("G", None)), withdrawn))
