@@ -338,6 +338,15 @@ async def test_theirs_that_differs_within_tolerance_confirms_ours_and_beyond_it_
     assert await words(loops) == ("confirmed", "agrees")
 
 
+def test_however_many_alike_came_before_theirs_is_read_as_it_says() -> None:
+    readers = Messages(CATALOGUE, [PROFILE], OWN_BIC)
+    for number in range(50):
+        common = f"CUSTFF{number:04}OURS2L"
+        [(_, fact)] = readers.read(theirs(common=common)).facts
+        assert isinstance(fact, Alleged)
+        assert fact.common_reference == common
+
+
 async def test_a_common_reference_that_ours_states_is_compared(loops: Loops) -> None:
     await sent(loops, instruct(common_reference="CUSTFF0835OURS2L"))
     await loops.hear(theirs(common="CUSTFF9999OURS2L"))
