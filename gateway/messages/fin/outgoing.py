@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
@@ -27,6 +28,8 @@ _CANCEL: Final = "CANC"
 @dataclass(slots=True)  # not frozen, which takes three times as long to make
 class PartyInFin:
     """A party as FIN states it: name and address are one text of lines, the others as in ``Party``."""
+
+    FOLLOWS = True  # what it gives follows from what the event's party gives, which is checked
 
     bic: str | None = None
     proprietary: ProprietaryIdentification | None = None
@@ -66,16 +69,16 @@ class Derived:
 
 def derived(event: TradeEvent) -> Derived:
     """Return what follows from an event."""
-    said = event.__dict__  # a model's own look-up of attributes takes longer
-    place = said.get("place_of_trade")
-    return Derived(
-        function=_HELD if said.get("hold") else "NEWM",
-        investors=tuple([party_in_fin(one) for one in said.get("investors", ())]),
-        market=None if place is None else place.market or place.description,
-        payment=payment(event),
-        exchange=exchange(event),
-        **_placed(DELIVERING, said.get("delivering_parties", ())),
-        **_placed(RECEIVING, said.get("receiving_parties", ())),
+    look_up = event.__dict__.get  # a model's own look-up of attributes takes longer
+    place, investors = look_up("place_of_trade"), look_up("investors")
+    return Derived(  # the parts of either side stand in its fields in their order
+        _HELD if look_up("hold") else "NEWM",
+        *_placed(look_up("delivering_parties", ())),
+        *_placed(look_up("receiving_parties", ())),
+        tuple([party_in_fin(one) for one in investors]) if investors else (),
+        None if place is None else place.market or place.description,
+        payment(event),
+        exchange(event),
     )
 
 
@@ -95,10 +98,15 @@ RECEIVING: Final = (
 )
 
 
-def _placed(parts: Sequence[str], chain: Sequence[Party]) -> dict[str, PartyInFin]:
-    """Give each party of a chain its part: the first is the agent, the others the last parts that there are."""
-    names = [parts[0], *parts[len(parts) + 1 - len(chain) :]]
-    return {name: party_in_fin(party) for name, party in zip(names, chain, strict=False)}
+_Side = tuple[PartyInFin | None, PartyInFin | None, PartyInFin | None, PartyInFin | None, PartyInFin | None]
+_NOBODY: Final = (None,) * len(DELIVERING)
+
+
+def _placed(chain: Sequence[Party]) -> _Side:
+    """Give each part of a chain its party: the first is the agent, the others have the last parts that there are."""
+    parties: list[PartyInFin | None] = [party_in_fin(party) for party in chain[: len(DELIVERING)]]
+    parties[1:1] = _NOBODY[len(parties) :]
+    return cast("_Side", parties)
 
 
 def party_in_fin(party: Party) -> PartyInFin:
@@ -107,7 +115,7 @@ def party_in_fin(party: Party) -> PartyInFin:
     name, address = said["name"], said["address"]
     if address is not None:
         place = (address.post_code, address.town, address.country)
-        name = "\n".join([name, *address.lines, " ".join(part for part in place if part)])
+        name = "\n".join([name, *address.lines, " ".join([part for part in place if part])])
     return PartyInFin(
         said["bic"],
         said["proprietary"],
@@ -150,13 +158,18 @@ def implied(said: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...],
 def envelope(own_bic: str, receiver_bic: str, definition: str, reference: str, uetr: str | None, text: str) -> bytes:
     """Put the blocks around the text of a message; ``reference`` is also the user's reference of block 3.
 
-    ``text`` is the fields, each ended by a line feed; an empty line in it is left out, since FIN has none.
+    ``text`` is the fields, each ended by a line feed.
     """
-    number, flag = definition[2:5], definition[5:]
+    flag = definition[5:]
     user = f"{{108:{reference}}}{f'{{119:{flag}}}' if flag else ''}{f'{{121:{uetr}}}' if uetr else ''}"
+    body = text.encode().replace(b"\n", b"\r\n")
+    return b"%b{3:%b}{4:\r\n%b-}" % (_headers(own_bic, receiver_bic, definition[2:5]), user.encode(), body)
+
+
+@lru_cache(maxsize=1024)
+def _headers(own_bic: str, receiver_bic: str, number: str) -> bytes:
     sender, receiver = logical_terminal(own_bic, OWN_TERMINAL), logical_terminal(receiver_bic)
-    body = text.replace("\n\n", "\n").replace("\n", "\r\n")
-    return f"{{1:F01{sender}0000000000}}{{2:I{number}{receiver}N}}{{3:{user}}}{{4:\r\n{body}-}}".encode()
+    return f"{{1:F01{sender}0000000000}}{{2:I{number}{receiver}N}}".encode()
 
 
 def cancellation(original: bytes, reference: str, created_at: datetime) -> str:
