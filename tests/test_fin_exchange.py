@@ -437,6 +437,38 @@ async def test_theirs_stands_alone_once_ours_is_cancelled(loops: Loops) -> None:
     assert alerts(await alleged(loops)) == ["foreign_exchange_unknown"]
 
 
+def refused_by_network(message: bytes) -> bytes:
+    """Return what the network says when it does not carry a message of ours."""
+    named = message[message.index(b"{108:") + 5 :].partition(b"}")[0].decode()
+    return f"{{1:F21OURSGB2LAXXX0001000001}}{{4:{{177:2603021200}}{{451:1}}{{405:T50}}{{108:{named}}}}}".encode()
+
+
+async def test_a_cancellation_that_the_network_refuses_was_never_said(loops: Loops) -> None:
+    await sent(loops, instruct())
+    await loops.hear(theirs())
+    *_, message = await sent(loops, cancel())
+    assert await words(loops) == ("cancelled", "alleged")
+    await loops.hear(refused_by_network(message))
+    await loops.work_off()
+    assert alerts(await ours(loops)) == ["network_refused"]
+    assert await words(loops) == ("confirmed", "agrees")
+    *_, again = await sent(loops, cancel() | {"event_id": "T1-cancel-again"})
+    assert b":22A:CANC\r\n" in again
+    assert (await ours(loops)).instruction.headline == "cancelled"
+    await loops.prove()
+
+
+async def test_an_amendment_that_the_network_refuses_is_neither_in_force_nor_cancelled(loops: Loops) -> None:
+    [first] = await sent(loops, instruct())
+    *_, message = await sent(loops, amend())
+    await loops.hear(refused_by_network(message))
+    await loops.hear(theirs())
+    assert await words(loops) == ("confirmed", "agrees")
+    *_, cancelled = await sent(loops, cancel())
+    assert cancelled[cancelled.index(b":22C:") :] == first[first.index(b":22C:") :]
+    await loops.prove()
+
+
 async def test_a_reason_has_no_place_in_a_cancellation(loops: Loops) -> None:
     await sent(loops, instruct())
     [result] = await loops.take_in(cancel(reason="BOOKED TWICE"))
