@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
-from xml.sax.saxutils import escape
 
 from gateway import lifecycle
 from gateway.errors import BuildError, ConfigError, Violation
@@ -196,7 +195,7 @@ class Messages:
         if heading is None:
             service = _business_service(profile, table, event)
             heading = self._heading(profile, definition, service)
-        heading %= escape(identity.business_message_id), _TIMES[profile.header_times](identity.created_at)
+        heading %= identity.business_message_id, _TIMES[profile.header_times](identity.created_at)
         content = header.envelope(heading, opening, document, closing)
         _, warnings = self._accept(content, profile, "outgoing")
         return BuiltMessage(content, definition, identity.business_message_id, dropped, warnings)

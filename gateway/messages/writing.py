@@ -32,6 +32,7 @@ Location = tuple[str | int, ...]
 # --- how values are written -------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)  # all that is made in one transaction is made at one instant
 def instant(moment: datetime) -> str:
     """Write an instant in UTC with milliseconds and ``Z``, the form that every header version accepts."""
     if moment.tzinfo is not UTC:
@@ -59,6 +60,7 @@ def comma(value: Decimal) -> str:
     return text if "," in text else f"{text},"
 
 
+@lru_cache(maxsize=256)
 def moment(value: datetime) -> str:
     """Write an instant in UTC as FIN does, YYYYMMDDHHMMSS."""
     if value.tzinfo is not UTC:
