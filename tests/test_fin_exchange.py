@@ -347,6 +347,17 @@ def test_however_many_alike_came_before_theirs_is_read_as_it_says() -> None:
         assert fact.common_reference == common
 
 
+@pytest.mark.parametrize(
+    ("lines", "bic"), [(f"/ABIC/{CHANNEL}\r\n/NAME/Custodian", CHANNEL), ("/ABIC/UKWN\r\n/NAME/Custodian", None)]
+)
+def test_a_party_in_lines_is_known_by_the_bic_in_them(lines: str, bic: str | None) -> None:
+    said = theirs().replace(f":82A:{CHANNEL}".encode(), f":82J:{lines}".encode())
+    assert said != theirs()
+    [(_, fact)] = Messages(CATALOGUE, [PROFILE], OWN_BIC).read(said).facts
+    assert isinstance(fact, Alleged)
+    assert fact.trading_party == bic
+
+
 async def test_a_common_reference_that_ours_states_is_compared(loops: Loops) -> None:
     await sent(loops, instruct(common_reference="CUSTFF0835OURS2L"))
     await loops.hear(theirs(common="CUSTFF9999OURS2L"))
