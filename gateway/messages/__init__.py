@@ -6,7 +6,7 @@ The rest of the gateway sees trade events, facts and exact bytes.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -40,7 +40,7 @@ _PLANS_KEPT: Final = 1_000
 _IDENTIFIER, _MOMENT = "IDENTIFIER", "MOMENT"  # stand for the values that differ between messages
 
 
-_TIMES: Final = {"zulu": instant, "offset": offset_instant}
+_TIMES: Final[Mapping[str, Callable[[datetime], str]]] = {"zulu": instant, "offset": offset_instant}
 
 
 @dataclass(frozen=True, slots=True)
