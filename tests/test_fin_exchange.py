@@ -415,6 +415,18 @@ async def test_of_two_equal_trades_each_is_confirmed_by_one_of_theirs(loops: Loo
     assert [(await ours(loops, trade)).instruction.headline for trade in ("T1", "T2")] == ["confirmed", "confirmed"]
 
 
+async def test_another_one_of_theirs_confirms_ours_once_the_first_is_withdrawn(loops: Loops) -> None:
+    await sent(loops, instruct())
+    await loops.hear(theirs())
+    await loops.hear(theirs("THEIRS-2", at="1200"))
+    await loops.hear(theirs("THIRD", "CANC", related="THEIRS-1", at="1300"))
+    await loops.work_off()
+    assert await words(loops) == ("confirmed", "withdrawn")
+    assert (await alleged(loops, "THEIRS-2")).instruction.headline == "agrees"
+    assert alerts(await ours(loops)) == ["foreign_exchange_unconfirmed"]
+    await loops.prove()
+
+
 async def test_our_amendment_holds_from_when_it_is_said_and_is_compared_anew(loops: Loops) -> None:
     await sent(loops, instruct())
     await loops.hear(theirs(day="20260305"))
