@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.errors import UnreadableMessage
+from gateway.messages.fin.elements import SCHEME
 from gateway.messages.parsing import element_path, unreadable
 from gateway.model.facts import Amount, Quantity, Reason, StatusValue
 
@@ -35,7 +36,7 @@ def _code(_: str, argument: str, codes: Codes) -> Convert:
     def convert(element: _Element) -> str:
         word = words.get(element.text or "")
         if word is None:
-            raise _unknown(element, element.text, words)
+            raise unknown(element, element.text, words)
         return word
 
     return convert
@@ -214,7 +215,7 @@ def _fin_status(words: Mapping[str, str], *, later: bool = False) -> Convert:
         for part in element:
             if part.tag[2:5] == "25D":
                 said = {leaf.tag[2:]: leaf for leaf in part}
-                code, own = said.get("status_code"), said.get("data_source_scheme")
+                code, own = said.get("status_code"), said.get(SCHEME)
             elif part.tag[2:] == "REAS":
                 reasons += _fin_reasons(part)
         if code is None:
@@ -280,7 +281,7 @@ def _fin_reasons(element: _Element) -> tuple[Reason, ...]:
     """Read the sequence of a reason in FIN: its code is in 24B, its text in 70D; a code of a scheme is proprietary."""
     said = {part.tag[2:5]: {leaf.tag[2:]: leaf.text for leaf in part} for part in element}
     code, text = said.get("24B", {}), said.get("70D", {}).get("narrative")
-    own = "data_source_scheme" in code
+    own = SCHEME in code
     reason = code.get("reason_code")
     return (Reason(None if own else reason, reason if own else None, text),)
 
@@ -289,7 +290,8 @@ def _joined(*_: Any) -> Convert:
     return lambda element: "".join(part.text or "" for part in element)
 
 
-def _unknown(element: _Element, value: str | None, words: Mapping[str, str]) -> UnreadableMessage:
+def unknown(element: _Element, value: str | None, words: Mapping[str, str]) -> UnreadableMessage:
+    """Make the error of a code that a table has no word for."""
     return unreadable(
         "code_unknown",
         f"{_name(element)}: '{value}' has no meaning in the reading table",
