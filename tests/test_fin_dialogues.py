@@ -282,6 +282,7 @@ async def test_a_status_of_a_scheme_of_its_own_is_proprietary(both: tuple[Loops,
         for number in range(times)
     ]
     for reply in said:
-        [(_, fact)] = reply.facts
+        [(references, fact)] = reply.facts
+        assert references.account_servicer_transaction_id == "SERVICER-1"
         assert isinstance(fact, StatusAdvice)
         assert fact.processing == StatusValue("proprietary", (Reason("SAFE"),), "REJT")
