@@ -127,6 +127,10 @@ class CompiledTable:
         assert self._fact_class is not None
         return References(*slots[self._references]), self._fact_class(*slots[self._fact])
 
+    def facts(self, element: _Element) -> list[Fact]:
+        """Return the facts of a message without their references, but for one that says nothing."""
+        return [fact for _, fact in (self.said(slots, ()) for slots in self.walk(element)[1]) if _says_something(fact)]
+
     def reply(self, slots: Slots, values: list[Any] | None = None) -> list[Any]:
         """Return the fields of the reply in their order; ``values`` are those that the header already gave."""
         if values is None:
@@ -287,6 +291,10 @@ class _CompiledList:
         for slot, items_of in inner:
             slots[slot] = items_of.read(element)
         items.append(self._items(*slots[: self._length]))
+
+
+def _says_something(fact: Fact) -> bool:
+    return any(getattr(fact, each.name) != each.default for each in fields(fact))
 
 
 def _fact_class(name: str, table: str) -> Any:
