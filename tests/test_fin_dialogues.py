@@ -178,6 +178,90 @@ async def held_and_released(loops: Loops) -> None:
             await loops.hear(envelope("sese.031.001.11", said, f"HOLD{number}"))
 
 
+async def held(loops: Loops, words: tuple[str, str], *, reason: str = "") -> None:
+    """Ask to hold, and be answered with a status in either language."""
+    await loops.take_in(event("change_settlement_conditions/1", hold=True) | {"event_id": "T1-hold"})
+    await loops.send()
+    request = loops.arrived()[-1].business_message_id
+    if speaks_fin(loops):
+        why = ("16R:REAS", f"24B::{words[0]}//{reason}", "16S:REAS") if reason else ()
+        await loops.hear(advice("HOLD1", f"25D::TPRC//{words[0]}", *why, about=request))
+    else:
+        why_ = f"<Rsn><Cd><Cd>{reason}</Cd></Cd></Rsn>" if reason else "<NoSpcfdRsn>NORE</NoSpcfdRsn>"
+        root = "SctiesSttlmCondModStsAdvc"
+        status_ = f"<{words[1]}>{why_}</{words[1]}>"
+        said = f"<{root}><ReqRef>{request}</ReqRef><PrcgSts>{status_}</PrcgSts></{root}>"
+        await loops.hear(envelope("sese.031.001.11", said, "HOLD1"))
+
+
+async def hold_rejected(loops: Loops) -> None:
+    await held(loops, ("REJT", "Rjctd"), reason="LATE")
+
+
+async def hold_pending(loops: Loops) -> None:
+    await held(loops, ("PEND", "Pdg"))
+
+
+async def hold_denied(loops: Loops) -> None:
+    await held(loops, ("DEND", "Dnd"))
+
+
+async def asked(loops: Loops) -> str:
+    """Ask for the status; returns the identifier of the query."""
+    await loops.take_in(event("query_settlement_status/1") | {"event_id": "T1-query"})
+    await loops.send()
+    return loops.arrived()[-1].business_message_id
+
+
+async def query_answered(loops: Loops) -> None:
+    request = await asked(loops)
+    assert request
+    if speaks_fin(loops):
+        await loops.hear(advice("STATUS1", "25D::MTCH//MACH"))
+    else:
+        await loops.hear(status(MATCHED, identifier="STATUS1"))
+
+
+async def query_refused(loops: Loops) -> None:
+    request = await asked(loops)
+    if speaks_fin(loops):
+        why = ("16R:REAS", "24B::REJT//REFE", "16S:REAS")
+        await loops.hear(advice("REFUSED1", "25D::SPRC//REJT", *why, about=request))
+    else:
+        root = "SctiesStsOrStmtQryStsAdvc"
+        status_ = "<PrcgSts><Rjctd><Rsn><Cd><Cd>REFE</Cd></Cd></Rsn></Rjctd></PrcgSts>"
+        said = f"<{root}><QryDtls><Ref>{request}</Ref></QryDtls>{status_}</{root}>"
+        await loops.hear(envelope("sese.022.001.06", said, "REFUSED1"))
+
+
+async def cancellation_pending(loops: Loops) -> None:
+    await loops.take_in(cancel())
+    await loops.send()
+    request = loops.arrived()[-1].business_message_id
+    if speaks_fin(loops):
+        await loops.hear(advice("CANCEL1", "25D::CPRC//CANP", function="CAST", about=request))
+    else:
+        await loops.hear(cancellation_advice(request, "PdgCxl", identifier="CANCEL1"))
+
+
+async def failing(loops: Loops) -> None:
+    if speaks_fin(loops):
+        await loops.hear(advice("STATUS1", "25D::SETT//PENF", "16R:REAS", "24B::PENF//CLAC", "16S:REAS"))
+    else:
+        said = "<SttlmSts><Flng><Rsn><Cd><Cd>CLAC</Cd></Cd></Rsn></Flng></SttlmSts>"
+        await loops.hear(status(said, identifier="STATUS1"))
+
+
+async def confirmed_in_error(loops: Loops) -> None:
+    if speaks_fin(loops):
+        await loops.hear(confirmed())
+        withdrawn = confirmed(reference="REVERSED1", reverses="SETTLED1").replace(b"23G:RVSL", b"23G:CANC")
+        await loops.hear(withdrawn)
+    else:
+        await loops.hear(settled())
+        await loops.hear(settled(identifier="REVERSED1", reverses="SETTLED1"))
+
+
 STORIES: list[Tell] = [
     matched_and_settled,
     settled_in_parts,
@@ -188,6 +272,14 @@ STORIES: list[Tell] = [
     cancelled,
     cancellation_denied,
     held_and_released,
+    hold_rejected,
+    hold_pending,
+    hold_denied,
+    query_answered,
+    query_refused,
+    cancellation_pending,
+    failing,
+    confirmed_in_error,
 ]
 
 
@@ -286,3 +378,51 @@ async def test_a_status_of_a_scheme_of_its_own_is_proprietary(both: tuple[Loops,
         assert references.account_servicer_transaction_id == "SERVICER-1"
         assert isinstance(fact, StatusAdvice)
         assert fact.processing == StatusValue("proprietary", (Reason("SAFE"),), "REJT")
+
+
+def standing(said: str, *more: str) -> tuple[str, ...]:
+    """Return a further status of an advice, after the one that it begins with."""
+    return ("16S:STAT", "16R:STAT", f"25D::{said}", *more)
+
+
+async def after(loops: Loops, content: bytes) -> tuple[dict[str, str], list[str], list[str]]:
+    """Return axes, alerts and parked codes after a message of theirs."""
+    await loops.hear(content)
+    told = await loops.story()
+    axes = {name: axis.status.value for name, axis in (told.state.axes or {}).items()}
+    alerts = [alert["code"] for report in await loops.published("status") for alert in report["alerts"]]
+    return axes, alerts, [row.summary.code for row in await loops.parked()]
+
+
+@pytest.mark.parametrize("named", ["the request", "the instruction"])
+async def test_an_answer_and_the_statuses_beside_it_are_all_told(both: tuple[Loops, Loops], named: str) -> None:
+    loops, _ = both
+    await loops.take_in(instruct())
+    await loops.send()
+    await loops.take_in(event("change_settlement_conditions/1", hold=True) | {"event_id": "T1-hold"})
+    await loops.send()
+    about = loops.arrived()[-1].business_message_id if named == "the request" else transaction()
+    said = ("25D::TPRC//COMP", *standing("SETT//PEND", "16R:REAS", "24B::PEND//PREA", "16S:REAS"))
+    axes, alerts, parked = await after(loops, advice("BOTH1", *said, *standing("MTCH//MACH"), about=about))
+    assert (axes["condition_modification"], axes["settlement"], axes["matching"]) == ("completed", "pending", "matched")
+    assert axes["hold"] == "held"
+    assert (alerts, parked) == ([], [])
+
+
+async def test_an_answer_to_a_cancellation_is_read_in_whatever_function(both: tuple[Loops, Loops]) -> None:
+    loops, _ = both
+    await loops.take_in(instruct())
+    await loops.send()
+    await loops.take_in(cancel())
+    await loops.send()
+    axes, alerts, parked = await after(loops, advice("CANCEL1", "25D::CPRC//CANP", *standing("SETT//PENF")))
+    assert (axes["cancellation"], axes["settlement"]) == ("pending", "failing")
+    assert (alerts, parked) == ([], [])
+
+
+async def test_an_answer_to_a_call_that_nobody_made_is_parked(both: tuple[Loops, Loops]) -> None:
+    loops, _ = both
+    await loops.take_in(instruct())
+    await loops.send()
+    axes, _, parked = await after(loops, advice("CALL1", "25D::CALL//CACK", *standing("SETT//PEND")))
+    assert (axes, parked) == ({}, ["reply_not_of_dialogue"])

@@ -12,6 +12,9 @@ from gateway.model.transitions import CONFIRMATION, REVERSAL
 
 def _status_advice(step: Step, fact: StatusAdvice, _: tuple[Difference, ...]) -> None:
     step.prove_delivery()
+    if fact == StatusAdvice():
+        step.alert("status_says_nothing")
+        return
     if step.value("status_query") in ("requested", "accepted"):
         step.answer("status_query", StatusValue("answered"))
     if fact.processing is not None:

@@ -340,8 +340,8 @@ def _first(slots: Slots, places: Iterable[int]) -> Any:
     return None
 
 
-# The tree of the paths of a table. Under _HERE are what to do at an element, and what if it is a code of a scheme of its
-# own; under _EACH that an item begins there.
+# The tree of the paths of a table. Under _HERE are what to do at an element, and what where it is a code of a scheme of
+# its own; under _EACH that an item begins there.
 _Tree = dict[str, Any]
 _HERE: Final = " here"
 _EACH: Final = " each"

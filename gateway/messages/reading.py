@@ -7,7 +7,7 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
     when      PATH = TEXT                   only messages with this text at a path, or with anything there (``when
                                             PATH``); of several tables for one family, the one that fits and has the
                                             most of these lines reads it
-    beside                                  where another table reads the message, this one reads what that one leaves: its
+    beside                                  where another table reads the message, this one reads what is left: its
                                             fact, unless it says nothing, comes with the references of the other's
     fact      StatusAdvice                  a class of gateway.model.facts
     each      Ntry                          one fact for each of these elements; of a message that has none, and of one

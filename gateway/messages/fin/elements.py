@@ -9,7 +9,8 @@ sequence SETPRTY that is about DEAG. Names are:
 * of a component the name that ``fields.txt`` gives it; of a coded narrative and of a field of a cash statement also
   its parts (``narratives``, ``statements``). A currency before a number is the number's attribute, a minus
   sign is in the number, where no part says it; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``,
-  ``DIGI``), unless that is of a scheme of its own. A date with a time is ``moment`` besides. The first element of a message is ``message_type``.
+  ``DIGI``), unless that is of a scheme of its own. A date with a time is ``moment`` besides. The first element of a
+  message is ``message_type``.
 
 Texts are in the form of XML Schema: dates with hyphens, numbers with a point; so reading tables need no second kind of
 conversion. What begins and ends an element (``tags``) is FIN's own: a message is written by the same writer.

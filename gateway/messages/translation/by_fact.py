@@ -334,7 +334,7 @@ class FactWriter:
         numbers: dict[int, int],
         result: Written,
     ) -> str:
-        """Write the sequence of a status. What is proprietary is never written as the standard code it is spelt like."""
+        """Write the sequence of a status; never a proprietary one as the standard code that it is spelt like."""
         words = self._table.codes[column.argument]
         around = "/".join(step.tag for step in steps)
         own = value.proprietary
