@@ -7,8 +7,8 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
     when      PATH = TEXT                   only messages with this text at a path, or with anything there (``when
                                             PATH``); of several tables for one family, the one that fits and has the
                                             most of these lines reads it
-    beside                                  where another table reads the message, this one reads what is left: its
-                                            fact, unless it says nothing, comes with the references of the other's
+    beside                                  where another table makes one fact of the message, this one reads what is
+                                            left: its fact, unless it says nothing, has the references of the other
     fact      StatusAdvice                  a class of gateway.model.facts
     each      Ntry                          one fact for each of these elements; of a message that has none, and of one
     each      Ntry/TxDtls                   without this line, one for the message. Several lines nest: an element is a
@@ -327,7 +327,7 @@ class Reader:
         if not tables:
             return []
         first, *others = tables
-        used = [first, *(table for table in others if table.beside)]
+        used = [first, *(table for table in others if table.beside and not first.each)]
         kept = self._compiled_later if later else self._compiled
         key = definition_id, " ".join(table.name for table in used)
         compiled = kept.get(key)

@@ -181,6 +181,7 @@ class Instructions(Pending):
             headline="recorded",
             sequence=0,
             head_hash=GENESIS,
+            created_at=self.now,
         )
         self._rows[tables.reference].extend((kind, value, row.id) for kind, value in references.items())
         self._moved[row.id] = Moved(row, self.now)
@@ -280,6 +281,7 @@ INSTRUCTION_COLUMNS = (
     tables.instruction.c.head_hash,
     tables.instruction.c.account_servicer_transaction_id,
     tables.instruction.c.market_infrastructure_transaction_id,
+    tables.instruction.c.created_at,
 )
 
 
@@ -311,4 +313,5 @@ def instruction_row(row: Any) -> InstructionRow:
         head_hash=bytes(row[11]),
         account_servicer_transaction_id=row[12],
         market_infrastructure_transaction_id=row[13],
+        created_at=row[14],
     )
