@@ -12,6 +12,7 @@ import pytest
 from gateway.messages.fin import parse
 from gateway.model.facts import Reason, StatusAdvice, StatusValue
 from gateway.store import Ledger
+from tests import test_allegements as iso
 from tests.loops import (
     ACCEPTED,
     ACCOUNT,
@@ -337,9 +338,9 @@ async def test_what_is_sent_is_fin_and_its_repeat_is_marked(both: tuple[Loops, L
     assert parse(marked).fields == message.fields
 
 
-async def test_an_allegement_is_compared_with_ours_and_removed(both: tuple[Loops, Loops]) -> None:
-    loops, _ = both
-    alleged = fin(
+def alleged(amount: str = "61234,56") -> bytes:
+    """Return an MT578: what is alleged to be delivered from our account."""
+    return fin(
         "578",
         *general("ALLEGED1", "NEWM"),
         *("16R:TRADDET", "98A::SETT//20260304", "98A::TRAD//20260302", "35B:ISIN DE0007164600"),
@@ -348,16 +349,35 @@ async def test_an_allegement_is_compared_with_ours_and_removed(both: tuple[Loops
         *("16R:SETDET", "22F::SETR//TRAD"),
         *("16R:SETPRTY", "95P::PSET//DAKVDEFFXXX", "16S:SETPRTY"),
         *("16R:SETPRTY", "95P::REAG//AGNTDEFFXXX", "16S:SETPRTY"),
-        *("16R:AMT", "19A::SETT//EUR61234,56", "16S:AMT", "16S:SETDET"),
+        *("16R:AMT", f"19A::SETT//EUR{amount}", "16S:AMT", "16S:SETDET"),
     )
-    await loops.hear(alleged)
-    told = await loops.published("status")
-    assert told[-1]["axes"]["comparison"]["status"] == "unknown"
-    removal = fin("578", *general("REMOVED1", "REMO", ("PREV", "ALLEGED1")), *parse_text(alleged))
-    await loops.hear(removal)
-    assert await loops.parked() == []
-    told = await loops.published("status")
-    assert told[-1]["headline"] == "removed"
+
+
+@pytest.mark.parametrize("ours", [None, "61234.56", "60000.00"], ids=["unknown", "agrees", "differs"])
+async def test_an_allegement_is_compared_and_removed_alike_in_both_languages(
+    both: tuple[Loops, Loops], ours: str | None
+) -> None:
+    ended = []
+    for loops in both:
+        if ours is not None:
+            await loops.take_in(instruct(payment="against", settlement_amount={"value": ours, "currency": "EUR"}))
+            await loops.send()
+        told = []
+        removal = fin("578", *general("REMOVED1", "REMO", ("PREV", "ALLEGED1")), *parse_text(alleged()))
+        for message in (alleged(), removal) if speaks_fin(loops) else (iso.alleged(), iso.removal()):
+            await loops.hear(message)
+            report = (await loops.published("status"))[-1]
+            axes = {name: axis["status"] for name, axis in report["axes"].items()}
+            told.append((report["dialogue"], report["headline"], axes, [one["code"] for one in report["alerts"]]))
+        assert await loops.parked() == []
+        ended.append(told)
+    assert ended[0] == ended[1]
+    (_, headline, axes, alerts), (_, after, *_) = ended[0]
+    expected = {None: ("unknown", ["allegement_unknown"]), "61234.56": ("agrees", []), "60000.00": ("differs", None)}
+    comparison, alerted = expected[ours]
+    assert (axes["comparison"], after) == (comparison, "removed")
+    assert headline == ("alleged" if ours is None else comparison)
+    assert alerted is None or alerts == alerted
 
 
 def parse_text(content: bytes) -> list[str]:
