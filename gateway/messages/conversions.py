@@ -15,7 +15,6 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from gateway.errors import UnreadableMessage
-from gateway.messages.fin.elements import SCHEME
 from gateway.messages.parsing import element_path, unreadable
 from gateway.model.facts import Amount, Quantity, Reason, StatusValue
 
@@ -215,7 +214,7 @@ def _fin_status(words: Mapping[str, str], *, later: bool = False) -> Convert:
         for part in element:
             if part.tag[2:5] == "25D":
                 said = {leaf.tag[2:]: leaf for leaf in part}
-                code, own = said.get("status_code"), said.get(SCHEME)
+                code, own = said.get("status_code"), said.get("data_source_scheme")
             elif part.tag[2:] == "REAS":
                 reasons += _fin_reasons(part)
         if code is None:
@@ -281,7 +280,7 @@ def _fin_reasons(element: _Element) -> tuple[Reason, ...]:
     """Read the sequence of a reason in FIN: its code is in 24B, its text in 70D; a code of a scheme is proprietary."""
     said = {part.tag[2:5]: {leaf.tag[2:]: leaf.text for leaf in part} for part in element}
     code, text = said.get("24B", {}), said.get("70D", {}).get("narrative")
-    own = SCHEME in code
+    own = "data_source_scheme" in code
     reason = code.get("reason_code")
     return (Reason(None if own else reason, reason if own else None, text),)
 
