@@ -155,6 +155,21 @@ async def test_of_several_penalties_the_one_of_an_unknown_transaction_is_parked_
     assert (item.summary.stage, item.summary.code) == ("reply", "reply_partly_unknown")
 
 
+async def test_a_penalty_of_the_depository_alone_finds_its_transaction_by_the_infrastructures_identification(
+    fin_loops: Loops,
+) -> None:
+    await fin_loops.take_in(instruct())
+    await fin_loops.send()
+    said = status(MATCHED + LACKING).replace(
+        b"</AcctSvcrTxId>", b"</AcctSvcrTxId><MktInfrstrctrTxId>2603041610000001</MktInfrstrctrTxId>"
+    )
+    await fin_loops.hear(said)
+    await fin_loops.hear(statement(penalty("NEUR6,13", about="NONREF")))
+    assert await fin_loops.parked() == []
+    [kept] = (await fin_loops.story()).state.penalties
+    assert kept.report.reference == "N260305000000001"
+
+
 async def test_a_statement_of_penalties_says_nothing_of_what_is_pending(fin_loops: Loops) -> None:
     await failing(fin_loops)
     before = (await fin_loops.story()).state

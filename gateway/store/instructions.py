@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, case, select, text
+from sqlalchemy import Column, bindparam, case, select, text
 
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.reports import (
@@ -81,12 +81,14 @@ class Instructions(Pending):
 
     def by_servicer(self, references: Iterable[str]) -> dict[str, list[int]]:
         """Return instruction numbers by the account servicer's transaction identification."""
-        table = tables.instruction
-        found = self.connection.execute(
-            select(table.c.account_servicer_transaction_id, table.c.id).where(
-                table.c.account_servicer_transaction_id.in_(set(references))
-            )
-        )
+        return self._by_name(tables.instruction.c.account_servicer_transaction_id, references)
+
+    def by_infrastructure(self, references: Iterable[str]) -> dict[str, list[int]]:
+        """Return instruction numbers by the market infrastructure's transaction identification."""
+        return self._by_name(tables.instruction.c.market_infrastructure_transaction_id, references)
+
+    def _by_name(self, column: Column[Any], references: Iterable[str]) -> dict[str, list[int]]:
+        found = self.connection.execute(select(column, tables.instruction.c.id).where(column.in_(set(references))))
         result: dict[str, list[int]] = defaultdict(list)
         for row in found:
             result[row[0]].append(row[1])
