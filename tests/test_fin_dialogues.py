@@ -440,6 +440,19 @@ async def test_an_answer_to_a_cancellation_is_read_in_whatever_function(both: tu
     assert (alerts, parked) == ([], [])
 
 
+async def test_the_status_of_a_cancellation_goes_before_that_of_the_instruction(both: tuple[Loops, Loops]) -> None:
+    loops, _ = both
+    await loops.take_in(instruct())
+    await loops.send()
+    await loops.take_in(cancel())
+    await loops.send()
+    about = loops.arrived()[-1].business_message_id
+    said = advice("CANCEL1", "25D::CPRC//PACK", *standing("IPRC//CANP"), function="CAST", about=about)
+    axes, alerts, parked = await after(loops, said)
+    assert (axes["cancellation"], axes["processing"]) == ("accepted", "cancellation_pending")
+    assert (alerts, parked) == ([], [])
+
+
 async def test_an_answer_to_a_call_that_nobody_made_is_parked(both: tuple[Loops, Loops]) -> None:
     loops, _ = both
     await loops.take_in(instruct())
