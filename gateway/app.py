@@ -30,7 +30,7 @@ from gateway.dispatch import Dispatch, LeaseLost, LeaseView
 from gateway.errors import BusUnavailable, GatewayError, StoreUnavailable
 from gateway.intake import Intake, IntakeLoop
 from gateway.messages import Messages
-from gateway.messages.schema_files import load_calendars, load_catalogue, load_rulebook
+from gateway.messages.schema_files import load_calendars, load_catalogue, load_penalty_rates, load_rulebook
 from gateway.model.profile import Profile
 from gateway.pace import Backoff, Clock, Signals, system_clock
 from gateway.publication import LEASE as PUBLICATION
@@ -241,10 +241,13 @@ class Gateway:
         self, ledger: Ledger, bus: Bus, messages: Messages, profile: Profile
     ) -> Callable[[LeaseView], Awaitable[None]]:
         loops, signals, clock = self._settings.loops, self._signals, self._clock
+        estimator = self._settings.penalties.estimator(
+            load_penalty_rates(), load_calendars(self._settings.own_calendars())
+        )
 
         async def serve(lease: LeaseView) -> None:
             dispatch = Dispatch(ledger, messages, profile, loops, signals, clock)
-            replies = Replies(ledger, messages, profile, loops, signals, clock)
+            replies = Replies(ledger, messages, profile, estimator, loops, signals, clock)
             async with open_transport(profile, bus) as transport, asyncio.TaskGroup() as group:
                 group.create_task(dispatch.run(transport, lease))
                 group.create_task(replies.receive(transport))

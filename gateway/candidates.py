@@ -43,12 +43,14 @@ def find(unit: Unit, replies: Iterable[Reply], channel: str, allegements: Allege
     messages = unit.by_message(message_ids) if message_ids else {}
     servicer_ids = values.get(matching.ACCOUNT_SERVICER_TRANSACTION_ID, set())
     servicers = unit.by_servicer(servicer_ids) if servicer_ids else {}
+    infrastructure_ids = values.get(matching.MARKET_INFRASTRUCTURE_TRANSACTION_ID, set())
+    infrastructures = unit.by_infrastructure(infrastructure_ids) if infrastructure_ids else {}
     received_ids = values.get(matching.RECEIVED_MESSAGE_ID, set())
     received: dict[int, set[str]] = {}
     for message_id, number in (unit.instructions_replied_to(channel, received_ids) if received_ids else {}).items():
         received.setdefault(number, set()).add(message_id)
     numbers = set(transactions.values()) | {number for number, _ in messages.values()} | received.keys()
-    numbers.update(number for found in servicers.values() for number in found)
+    numbers.update(number for found in (*servicers.values(), *infrastructures.values()) for number in found)
     named_by: dict[str, dict[int, str]] = {}
     for kind in (matching.UETR, matching.END_TO_END_ID):
         if kind in values:
@@ -64,6 +66,7 @@ def find(unit: Unit, replies: Iterable[Reply], channel: str, allegements: Allege
             transaction_id=called(row),
             counterparty=row.counterparty,
             account_servicer_transaction_id=row.account_servicer_transaction_id,
+            market_infrastructure_transaction_id=row.market_infrastructure_transaction_id,
             business_message_ids=sent.get(number, {}),
             theirs=row.state.delivery is Delivery.THEIRS,
             received_message_ids=frozenset(received.get(number, ())),
@@ -76,7 +79,14 @@ def find(unit: Unit, replies: Iterable[Reply], channel: str, allegements: Allege
 
 def begun(row: InstructionRow) -> matching.Candidate:
     """Make a candidate of what the other side has just begun: what follows in the same batch may be about it."""
-    return matching.Candidate(row.id, called(row), row.counterparty, row.account_servicer_transaction_id, theirs=True)
+    return matching.Candidate(
+        row.id,
+        called(row),
+        row.counterparty,
+        row.account_servicer_transaction_id,
+        theirs=True,
+        market_infrastructure_transaction_id=row.market_infrastructure_transaction_id,
+    )
 
 
 def reference(fact: Alleged, references: References) -> str:

@@ -21,12 +21,12 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
-from gateway.calendar import calendar_named
+from gateway.calendar import Calendars, calendar_named
 from gateway.calendar.deadlines import Cutoff, checked_zone
 from gateway.errors import ConfigError, Violation
 from gateway.model.connections import KafkaSettings
 from gateway.model.profile import Profile
-from gateway.penalties import Instrument, InstrumentClass, Rate, Rates
+from gateway.penalties import Estimator, Instrument, InstrumentClass, Rate, Rates
 
 _PREFIX = "GATEWAY_"
 _NESTED = "__"
@@ -150,6 +150,13 @@ class PenaltySettings(_Section):
     instruments: tuple[InstrumentSettings, ...] = ()
     discount_rates: tuple[DiscountRate, ...] = ()
     security_rates: tuple[SecurityRate, ...] = ()
+    tolerance_percent: Decimal = Field(
+        default=Decimal(5), ge=0, description="by which a reported penalty may differ from the estimate; a cent always"
+    )
+
+    def estimator(self, table: str, calendars: Calendars) -> Estimator:
+        """Return what estimates penalties and compares reported ones; ``table`` as of ``rates``."""
+        return Estimator(self.rates(table), calendars, self.tolerance_percent)
 
     def rates(self, table: str) -> Rates:
         """Return the rates and instruments; ``table`` is the text of those that are shipped."""

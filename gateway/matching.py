@@ -33,6 +33,7 @@ from gateway.model.profile import Tolerances
 TRANSACTION_ID: Final = "transaction_id"
 BUSINESS_MESSAGE_ID: Final = "business_message_id"
 ACCOUNT_SERVICER_TRANSACTION_ID: Final = "account_servicer_transaction_id"
+MARKET_INFRASTRUCTURE_TRANSACTION_ID: Final = "market_infrastructure_transaction_id"
 COMMON_ID: Final = "common_id"
 RECEIVED_MESSAGE_ID: Final = "received_message_id"
 UETR: Final = "uetr"
@@ -83,6 +84,8 @@ KEY_KINDS: Final = (
     KeyKind("original_message_id", (BUSINESS_MESSAGE_ID,), strong=True),
     KeyKind("uetr", (UETR,), strong=True),
     KeyKind("account_servicer_transaction_id", (ACCOUNT_SERVICER_TRANSACTION_ID,), strong=False),
+    # A depository reports what is not pending any more (penalties) by its own identification alone.
+    KeyKind("market_infrastructure_transaction_id", (MARKET_INFRASTRUCTURE_TRANSACTION_ID,), strong=False),
     KeyKind("common_id", (COMMON_ID,), strong=False),
     KeyKind("end_to_end_id", (END_TO_END_ID,), strong=False),
 )
@@ -120,6 +123,7 @@ class Candidate:
     received_message_ids: frozenset[str] = frozenset()
     uetr: str | None = None
     end_to_end_id: str | None = None
+    market_infrastructure_transaction_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +199,7 @@ def correlation_keys(references: References, reply: Reply) -> tuple[Key, ...]:
         ("original_message_id", references.original_message_id),
         ("uetr", references.uetr),
         ("account_servicer_transaction_id", references.account_servicer_transaction_id),
+        ("market_infrastructure_transaction_id", references.market_infrastructure_transaction_id),
         ("common_id", references.common_id),
         ("end_to_end_id", references.end_to_end_id),
     )
@@ -256,6 +261,8 @@ def _hits(key: Key, candidates: Sequence[Candidate]) -> list[Candidate]:
             hits = [candidate for candidate in candidates if value in candidate.received_message_ids]
         elif name == ACCOUNT_SERVICER_TRANSACTION_ID:
             hits = [candidate for candidate in candidates if candidate.account_servicer_transaction_id == value]
+        elif name == MARKET_INFRASTRUCTURE_TRANSACTION_ID:
+            hits = [candidate for candidate in candidates if candidate.market_infrastructure_transaction_id == value]
         elif name == UETR:
             hits = [candidate for candidate in candidates if candidate.uetr == value]
         elif name == END_TO_END_ID:

@@ -16,9 +16,9 @@ from datetime import date
 from decimal import ROUND_CEILING, Decimal
 from typing import Final, Literal, NamedTuple
 
-from gateway.calendar import Calendar
+from gateway.calendar import Calendar, Calendars
 from gateway.errors import ConfigError
-from gateway.model.facts import State, Terms
+from gateway.model.facts import Difference, PenaltyReport, ReportedPenalty, State, Terms
 
 InstrumentClass = Literal["liquid_share", "illiquid_share", "sme", "sovereign", "debt", "sme_debt", "other"]
 CLASSES: Final = ("liquid_share", "illiquid_share", "sme", "sovereign", "debt", "sme_debt", "other")
@@ -41,6 +41,7 @@ _FAILS: Final[Mapping[str, Side]] = {
 # The states of the European Economic Area, by the country of the depository's BIC.
 _COUNTRIES: Final = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
 _EEA: Final = frozenset(_COUNTRIES.split())
+_NOT_DUE: Final = ("REMO", "NCOM")  # removed, not computed
 _OTHER: Final[Mapping[Side, Side]] = {"us": "counterparty", "counterparty": "us"}
 
 
@@ -70,7 +71,8 @@ class Fail:
     """An instruction that did not settle on its date, as far as penalties depend on it.
 
     ``matched_on`` is the day on which it matched, None while it has not. ``failing`` are the sides that the reasons
-    name. ``ended_on`` is the day on which it settled or was cancelled.
+    name. ``ended_on`` is the day on which it settled or was cancelled. ``reported`` are the penalties that the
+    depository has reported of it.
     """
 
     transaction_id: str
@@ -90,6 +92,7 @@ class Fail:
     ended_on: date | None = None
     matching_stated: bool = True
     place_of_settlement: str | None = None
+    reported: tuple[ReportedPenalty, ...] = ()
 
     @property
     def in_scope(self) -> bool:
@@ -246,6 +249,7 @@ def fail_of(transaction_id: str, terms: Terms, state: State, instructed_on: date
         ended_on=ended_on,
         matching_stated=stated,
         place_of_settlement=terms.place_of_settlement,
+        reported=state.penalties,
     )
 
 
@@ -329,3 +333,70 @@ def totals(penalties: Iterable[Penalty]) -> dict[tuple[Side, str], Decimal]:
             key = (one.failing, one.currency or "")
             sums[key] = sums.get(key, Decimal(0)) + one.amount
     return sums
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoned:
+    """A reported penalty beside our estimate of it: what we are to receive, or with a minus sign to pay.
+
+    ``estimated`` is None where there is no estimate to compare with: without its days or amount, for one that is
+    removed or was not computed, where an input is missing, or in another currency.
+    """
+
+    report: PenaltyReport
+    reported: Decimal | None
+    estimated: Decimal | None
+    currency: str | None
+    differs: bool = False
+
+    @property
+    def difference(self) -> Decimal | None:
+        """Return how much more was reported than estimated."""
+        return None if self.reported is None or self.estimated is None else self.reported - self.estimated
+
+
+class Estimator:
+    """Estimate penalties by the calendar of each depository, and compare with them what is reported."""
+
+    def __init__(self, rates: Rates, calendars: Calendars, tolerance_percent: Decimal) -> None:
+        self._rates, self._calendars, self._tolerance = rates, calendars, tolerance_percent * _PERCENT
+
+    def calendar(self, fail: Fail) -> Calendar:
+        """Return the business days of a fail."""
+        currency = fail.currency if fail.payment == "against" else None
+        return self._calendars.of(place=fail.place_of_settlement, currency=currency)
+
+    def estimate(self, fail: Fail, until: date) -> tuple[Penalty, ...]:
+        """Estimate the penalties of a fail for each business day up to and including ``until``, in order."""
+        return estimate(fail, until, self.calendar(fail), self._rates)
+
+    def reckon(self, fail: Fail, report: PenaltyReport) -> Reckoned:
+        """Put a reported penalty beside the estimate for the same days."""
+        if report.amount is None:
+            return Reckoned(report, None, None, None)
+        currency = report.amount.currency
+        reported = _signed(report.amount.value, ours=report.credit_debit == "debit")
+        expected = self._expected(fail, report, currency)
+        differs = expected is not None and abs(reported - expected) > max(_CENT, abs(reported) * self._tolerance)
+        return Reckoned(report, reported, expected, currency, differs)
+
+    def differences(self, fail: Fail | None, report: PenaltyReport) -> tuple[Difference, ...]:
+        """Tell where a reported penalty is not what we expect."""
+        found = None if fail is None else self.reckon(fail, report)
+        if found is None or not found.differs:
+            return ()
+        said = (f"{amount} {found.currency}" for amount in (found.estimated, found.reported))
+        return (Difference("penalty", *said),)
+
+    def _expected(self, fail: Fail, report: PenaltyReport, currency: str) -> Decimal | None:
+        days = {one.day for one in report.days}
+        if not days or report.status in _NOT_DUE:
+            return None
+        alike = [one for one in self.estimate(fail, max(days)) if one.kind == report.kind and one.day in days]
+        if any(one.amount is None or one.currency != currency for one in alike):
+            return None
+        return sum((_signed(one.amount or Decimal(0), ours=one.failing == "us") for one in alike), Decimal(0))
+
+
+def _signed(amount: Decimal, *, ours: bool) -> Decimal:
+    return -amount if ours else amount

@@ -39,6 +39,7 @@ from gateway.model.facts import (
     Fact,
     ForeignExchangeStatus,
     MessageRejection,
+    PenaltyReport,
     Receipt,
     References,
     Reply,
@@ -51,6 +52,7 @@ from gateway.model.facts import (
 from gateway.model.reports import Cause
 from gateway.model.transitions import Dialogue
 from gateway.pace import Backoff, Clock, Signals
+from gateway.penalties import Estimator, fail_of
 from gateway.statements import Statements
 from gateway.store import ArchiveState, InstructionRow, Ledger, OutboxState, Parking, Unit, WaitingReply
 from gateway.transports import Incoming, Transport
@@ -107,6 +109,7 @@ class Replies:
         ledger: Ledger,
         messages: Messages,
         profile: Profile,
+        estimator: Estimator,
         loops: LoopSettings,
         signals: Signals,
         clock: Clock,
@@ -115,6 +118,7 @@ class Replies:
         self._messages = messages
         self._channel, self._profile = profile.bic, profile
         self._receipt_codes = profile.receipt_codes
+        self._estimator = estimator
         self._allegements = Allegements(messages.own_bic, profile)
         self._statements = Statements(messages.own_bic, profile)
         self._loops = loops
@@ -530,6 +534,12 @@ class Replies:
                 differences = matching.compare_trade(lifecycle.terms_in_force(state, row.terms), fact.terms())
             elif isinstance(fact, AccountEntry):
                 differences = matching.compare_entry(row.terms, fact)
+            elif isinstance(fact, PenaltyReport):
+                instructed_on = (row.created_at or unit.now).date()
+                terms = lifecycle.terms_in_force(state, row.terms)
+                settles = lifecycle.timing.settles(state)
+                fail = fail_of(row.transaction_id, terms, state, instructed_on) if settles else None
+                differences = self._estimator.differences(fail, fact)
             evidence = self._evidence(unit, item, reply, correlated.about or "instruction", correlated.names)
             advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
             states[number] = advance.state

@@ -29,7 +29,7 @@ from gateway.dispatch import Dispatch, LeaseView
 from gateway.errors import InDoubt, NotSent, Refused
 from gateway.intake import Intake, Recorded, report
 from gateway.messages import Messages
-from gateway.messages.schema_files import load_catalogue
+from gateway.messages.schema_files import load_calendars, load_catalogue, load_penalty_rates
 from gateway.model.events import EVENT_KINDS
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
@@ -248,6 +248,7 @@ class Loops:
         self.settings = settings
         self.time = time or Time()
         self.messages = _messages(*(profile.model_dump_json() for profile in settings.counterparties))
+        self.estimator = settings.penalties.estimator(load_penalty_rates(), load_calendars(settings.own_calendars()))
         self.wires = {profile.bic: Wire() for profile in settings.counterparties}
         self.intake = Intake(ledger, self.messages, settings, self.time)
         self.commands = Commands(
@@ -315,7 +316,7 @@ class Loops:
         wire, pacing, profile = self.wires[channel], Pacing(self.time), self._profile(channel)
         for content in contents:
             wire.put(wire.inbound, Outgoing("", "", content))
-        replies = Replies(self.ledger, self.messages, profile, self.settings.loops, pacing, self.time)
+        replies = Replies(self.ledger, self.messages, profile, self.estimator, self.settings.loops, pacing, self.time)
         wire.when_read = pacing.stop
         async with asyncio.timeout(30):
             await replies.receive(Counterparty(wire, profile))
@@ -323,7 +324,9 @@ class Loops:
     async def apply(self, channel: str = CHANNEL) -> int:
         """Apply what waits in the archive; returns how many replies waited."""
         profile = self._profile(channel)
-        replies = Replies(self.ledger, self.messages, profile, self.settings.loops, Pacing(self.time), self.time)
+        replies = Replies(
+            self.ledger, self.messages, profile, self.estimator, self.settings.loops, Pacing(self.time), self.time
+        )
         count = 0
         while waiting := await replies.apply_waiting():
             count += waiting

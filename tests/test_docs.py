@@ -29,7 +29,7 @@ from gateway.errors import GatewayError
 from gateway.intake import Intake
 from gateway.messages import Messages
 from gateway.messages.rules.rule_files import parse_pack
-from gateway.messages.schema_files import load_catalogue, load_rulebook
+from gateway.messages.schema_files import load_calendars, load_catalogue, load_penalty_rates, load_rulebook
 from gateway.model.events import EVENT_KINDS, parse_event
 from gateway.model.reports import (
     EXCEPTION_CLOSED_SCHEMA,
@@ -248,7 +248,9 @@ async def _fill(settings: Settings) -> None:
         row = ("in/1", content, hashlib.sha256(content).digest())
         await ledger.write(system_clock(), lambda unit: unit.archive(profile.bic, [row]))
         messages = Messages(load_catalogue(), [profile], settings.gateway.bic)
-        await Replies(ledger, messages, profile, settings.loops, Signals(), system_clock).apply_waiting()
+        estimator = settings.penalties.estimator(load_penalty_rates(), load_calendars())
+        replies = Replies(ledger, messages, profile, estimator, settings.loops, Signals(), system_clock)
+        await replies.apply_waiting()
     finally:
         await ledger.close()
 

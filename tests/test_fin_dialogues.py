@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.messages.fin import parse
+from gateway.model.facts import Reason, StatusAdvice, StatusValue
 from gateway.store import Ledger
+from tests import test_allegements as iso
 from tests.loops import (
     ACCEPTED,
     ACCOUNT,
@@ -177,6 +179,90 @@ async def held_and_released(loops: Loops) -> None:
             await loops.hear(envelope("sese.031.001.11", said, f"HOLD{number}"))
 
 
+async def held(loops: Loops, words: tuple[str, str], *, reason: str = "") -> None:
+    """Ask to hold, and be answered with a status in either language."""
+    await loops.take_in(event("change_settlement_conditions/1", hold=True) | {"event_id": "T1-hold"})
+    await loops.send()
+    request = loops.arrived()[-1].business_message_id
+    if speaks_fin(loops):
+        why = ("16R:REAS", f"24B::{words[0]}//{reason}", "16S:REAS") if reason else ()
+        await loops.hear(advice("HOLD1", f"25D::TPRC//{words[0]}", *why, about=request))
+    else:
+        why_ = f"<Rsn><Cd><Cd>{reason}</Cd></Cd></Rsn>" if reason else "<NoSpcfdRsn>NORE</NoSpcfdRsn>"
+        root = "SctiesSttlmCondModStsAdvc"
+        status_ = f"<{words[1]}>{why_}</{words[1]}>"
+        said = f"<{root}><ReqRef>{request}</ReqRef><PrcgSts>{status_}</PrcgSts></{root}>"
+        await loops.hear(envelope("sese.031.001.11", said, "HOLD1"))
+
+
+async def hold_rejected(loops: Loops) -> None:
+    await held(loops, ("REJT", "Rjctd"), reason="LATE")
+
+
+async def hold_pending(loops: Loops) -> None:
+    await held(loops, ("PEND", "Pdg"))
+
+
+async def hold_denied(loops: Loops) -> None:
+    await held(loops, ("DEND", "Dnd"))
+
+
+async def asked(loops: Loops) -> str:
+    """Ask for the status; returns the identifier of the query."""
+    await loops.take_in(event("query_settlement_status/1") | {"event_id": "T1-query"})
+    await loops.send()
+    return loops.arrived()[-1].business_message_id
+
+
+async def query_answered(loops: Loops) -> None:
+    request = await asked(loops)
+    assert request
+    if speaks_fin(loops):
+        await loops.hear(advice("STATUS1", "25D::MTCH//MACH"))
+    else:
+        await loops.hear(status(MATCHED, identifier="STATUS1"))
+
+
+async def query_refused(loops: Loops) -> None:
+    request = await asked(loops)
+    if speaks_fin(loops):
+        why = ("16R:REAS", "24B::REJT//REFE", "16S:REAS")
+        await loops.hear(advice("REFUSED1", "25D::SPRC//REJT", *why, about=request))
+    else:
+        root = "SctiesStsOrStmtQryStsAdvc"
+        status_ = "<PrcgSts><Rjctd><Rsn><Cd><Cd>REFE</Cd></Cd></Rsn></Rjctd></PrcgSts>"
+        said = f"<{root}><QryDtls><Ref>{request}</Ref></QryDtls>{status_}</{root}>"
+        await loops.hear(envelope("sese.022.001.06", said, "REFUSED1"))
+
+
+async def cancellation_pending(loops: Loops) -> None:
+    await loops.take_in(cancel())
+    await loops.send()
+    request = loops.arrived()[-1].business_message_id
+    if speaks_fin(loops):
+        await loops.hear(advice("CANCEL1", "25D::CPRC//CANP", function="CAST", about=request))
+    else:
+        await loops.hear(cancellation_advice(request, "PdgCxl", identifier="CANCEL1"))
+
+
+async def failing(loops: Loops) -> None:
+    if speaks_fin(loops):
+        await loops.hear(advice("STATUS1", "25D::SETT//PENF", "16R:REAS", "24B::PENF//CLAC", "16S:REAS"))
+    else:
+        said = "<SttlmSts><Flng><Rsn><Cd><Cd>CLAC</Cd></Cd></Rsn></Flng></SttlmSts>"
+        await loops.hear(status(said, identifier="STATUS1"))
+
+
+async def confirmed_in_error(loops: Loops) -> None:
+    if speaks_fin(loops):
+        await loops.hear(confirmed())
+        withdrawn = confirmed(reference="REVERSED1", reverses="SETTLED1").replace(b"23G:RVSL", b"23G:CANC")
+        await loops.hear(withdrawn)
+    else:
+        await loops.hear(settled())
+        await loops.hear(settled(identifier="REVERSED1", reverses="SETTLED1"))
+
+
 STORIES: list[Tell] = [
     matched_and_settled,
     settled_in_parts,
@@ -187,6 +273,14 @@ STORIES: list[Tell] = [
     cancelled,
     cancellation_denied,
     held_and_released,
+    hold_rejected,
+    hold_pending,
+    hold_denied,
+    query_answered,
+    query_refused,
+    cancellation_pending,
+    failing,
+    confirmed_in_error,
 ]
 
 
@@ -244,9 +338,9 @@ async def test_what_is_sent_is_fin_and_its_repeat_is_marked(both: tuple[Loops, L
     assert parse(marked).fields == message.fields
 
 
-async def test_an_allegement_is_compared_with_ours_and_removed(both: tuple[Loops, Loops]) -> None:
-    loops, _ = both
-    alleged = fin(
+def alleged(amount: str = "61234,56") -> bytes:
+    """Return an MT578: what is alleged to be delivered from our account."""
+    return fin(
         "578",
         *general("ALLEGED1", "NEWM"),
         *("16R:TRADDET", "98A::SETT//20260304", "98A::TRAD//20260302", "35B:ISIN DE0007164600"),
@@ -255,19 +349,113 @@ async def test_an_allegement_is_compared_with_ours_and_removed(both: tuple[Loops
         *("16R:SETDET", "22F::SETR//TRAD"),
         *("16R:SETPRTY", "95P::PSET//DAKVDEFFXXX", "16S:SETPRTY"),
         *("16R:SETPRTY", "95P::REAG//AGNTDEFFXXX", "16S:SETPRTY"),
-        *("16R:AMT", "19A::SETT//EUR61234,56", "16S:AMT", "16S:SETDET"),
+        *("16R:AMT", f"19A::SETT//EUR{amount}", "16S:AMT", "16S:SETDET"),
     )
-    await loops.hear(alleged)
-    told = await loops.published("status")
-    assert told[-1]["axes"]["comparison"]["status"] == "unknown"
-    removal = fin("578", *general("REMOVED1", "REMO", ("PREV", "ALLEGED1")), *parse_text(alleged))
-    await loops.hear(removal)
-    assert await loops.parked() == []
-    told = await loops.published("status")
-    assert told[-1]["headline"] == "removed"
+
+
+@pytest.mark.parametrize("ours", [None, "61234.56", "60000.00"], ids=["unknown", "agrees", "differs"])
+async def test_an_allegement_is_compared_and_removed_alike_in_both_languages(
+    both: tuple[Loops, Loops], ours: str | None
+) -> None:
+    ended = []
+    for loops in both:
+        if ours is not None:
+            await loops.take_in(instruct(payment="against", settlement_amount={"value": ours, "currency": "EUR"}))
+            await loops.send()
+        told = []
+        removal = fin("578", *general("REMOVED1", "REMO", ("PREV", "ALLEGED1")), *parse_text(alleged()))
+        for message in (alleged(), removal) if speaks_fin(loops) else (iso.alleged(), iso.removal()):
+            await loops.hear(message)
+            report = (await loops.published("status"))[-1]
+            axes = {name: axis["status"] for name, axis in report["axes"].items()}
+            told.append((report["dialogue"], report["headline"], axes, [one["code"] for one in report["alerts"]]))
+        assert await loops.parked() == []
+        ended.append(told)
+    assert ended[0] == ended[1]
+    (_, headline, axes, alerts), (_, after, *_) = ended[0]
+    expected = {None: ("unknown", ["allegement_unknown"]), "61234.56": ("agrees", []), "60000.00": ("differs", None)}
+    comparison, alerted = expected[ours]
+    assert (axes["comparison"], after) == (comparison, "removed")
+    assert headline == ("alleged" if ours is None else comparison)
+    assert alerted is None or alerts == alerted
 
 
 def parse_text(content: bytes) -> list[str]:
     """Return the fields of a message behind its first sequence, as they are written here."""
     fields = [f"{field.tag}:{field.value}" for field in parse(content).fields]
     return fields[fields.index("16S:GENL") + 1 :]
+
+
+@pytest.mark.parametrize("times", [1, 100])
+async def test_a_status_of_a_scheme_of_its_own_is_proprietary(both: tuple[Loops, Loops], times: int) -> None:
+    loops, _ = both
+    said = [
+        loops.messages.read(advice(f"S{number}", "25D::IPRC/HOUSE/REJT", "16R:REAS", "24B::REJT//SAFE", "16S:REAS"))
+        for number in range(times)
+    ]
+    for reply in said:
+        [(references, fact)] = reply.facts
+        assert references.account_servicer_transaction_id == "SERVICER-1"
+        assert isinstance(fact, StatusAdvice)
+        assert fact.processing == StatusValue("proprietary", (Reason("SAFE"),), "REJT")
+
+
+def standing(said: str, *more: str) -> tuple[str, ...]:
+    """Return a further status of an advice, after the one that it begins with."""
+    return ("16S:STAT", "16R:STAT", f"25D::{said}", *more)
+
+
+async def after(loops: Loops, content: bytes) -> tuple[dict[str, str], list[str], list[str]]:
+    """Return axes, alerts and parked codes after a message of theirs."""
+    await loops.hear(content)
+    told = await loops.story()
+    axes = {name: axis.status.value for name, axis in (told.state.axes or {}).items()}
+    alerts = [alert["code"] for report in await loops.published("status") for alert in report["alerts"]]
+    return axes, alerts, [row.summary.code for row in await loops.parked()]
+
+
+@pytest.mark.parametrize("named", ["the request", "the instruction"])
+async def test_an_answer_and_the_statuses_beside_it_are_all_told(both: tuple[Loops, Loops], named: str) -> None:
+    loops, _ = both
+    await loops.take_in(instruct())
+    await loops.send()
+    await loops.take_in(event("change_settlement_conditions/1", hold=True) | {"event_id": "T1-hold"})
+    await loops.send()
+    about = loops.arrived()[-1].business_message_id if named == "the request" else transaction()
+    said = ("25D::TPRC//COMP", *standing("SETT//PEND", "16R:REAS", "24B::PEND//PREA", "16S:REAS"))
+    axes, alerts, parked = await after(loops, advice("BOTH1", *said, *standing("MTCH//MACH"), about=about))
+    assert (axes["condition_modification"], axes["settlement"], axes["matching"]) == ("completed", "pending", "matched")
+    assert axes["hold"] == "held"
+    assert (alerts, parked) == ([], [])
+
+
+async def test_an_answer_to_a_cancellation_is_read_in_whatever_function(both: tuple[Loops, Loops]) -> None:
+    loops, _ = both
+    await loops.take_in(instruct())
+    await loops.send()
+    await loops.take_in(cancel())
+    await loops.send()
+    axes, alerts, parked = await after(loops, advice("CANCEL1", "25D::CPRC//CANP", *standing("SETT//PENF")))
+    assert (axes["cancellation"], axes["settlement"]) == ("pending", "failing")
+    assert (alerts, parked) == ([], [])
+
+
+async def test_the_status_of_a_cancellation_goes_before_that_of_the_instruction(both: tuple[Loops, Loops]) -> None:
+    loops, _ = both
+    await loops.take_in(instruct())
+    await loops.send()
+    await loops.take_in(cancel())
+    await loops.send()
+    about = loops.arrived()[-1].business_message_id
+    said = advice("CANCEL1", "25D::CPRC//PACK", *standing("IPRC//CANP"), function="CAST", about=about)
+    axes, alerts, parked = await after(loops, said)
+    assert (axes["cancellation"], axes["processing"]) == ("accepted", "cancellation_pending")
+    assert (alerts, parked) == ([], [])
+
+
+async def test_an_answer_to_a_call_that_nobody_made_is_parked(both: tuple[Loops, Loops]) -> None:
+    loops, _ = both
+    await loops.take_in(instruct())
+    await loops.send()
+    axes, _, parked = await after(loops, advice("CALL1", "25D::CALL//CACK", *standing("SETT//PEND")))
+    assert (axes, parked) == ({}, ["reply_not_of_dialogue"])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import MessageError
+from gateway.errors import MessageError, UnreadableMessage
 from gateway.messages.fin import split
 from gateway.messages.fin.statements import parts
 from gateway.model.facts import (
@@ -321,6 +321,21 @@ def test_every_status_of_a_transaction_has_its_axis() -> None:
     assert entry.processing == StatusValue("accepted")
     assert entry.matching == StatusValue("unmatched", (Reason("DQUA"),))
     assert entry.settlement == StatusValue("failing", (Reason("CLAC"),))
+
+
+def test_a_code_of_a_scheme_of_its_own_is_never_the_standard_one() -> None:
+    statuses = (*status("IPRC/HOUSE/CAND"), "16S:STAT", *status("SETT//PEND"), "16S:STAT")
+    found = read(pending("16R:TRANS", *listed("A"), *statuses, "16S:TRANS"))
+    [entry] = found.transactions
+    assert (entry.processing, entry.settlement) == (StatusValue("proprietary", (), "CAND"), StatusValue("pending"))
+    found = read(
+        pending("16R:STAT", "25D::MTCH/HOUSE/MACH", "16R:TRAN", *listed("A"), "16S:TRAN", "16S:STAT", structure="STAT")
+    )
+    assert found.transactions[0].matching == StatusValue("proprietary", (), "MACH")
+    foreign = pending("16R:TRANS", *listed("A"), *statuses, "16S:TRANS").replace(b"CODE//", b"CODE/HOUSE/")
+    with pytest.raises(UnreadableMessage) as refused:
+        read(foreign)
+    assert refused.value.code == "code_unknown"
 
 
 def test_a_posting_report_is_read_with_balances_and_transactions() -> None:

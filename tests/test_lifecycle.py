@@ -122,6 +122,12 @@ def value(state: State, axis: str) -> str | None:
     return state.axes[axis].status.value if state.axes and axis in state.axes else None
 
 
+def test_a_status_advice_without_a_status_is_told_and_answers_nothing() -> None:
+    asked = request(SETTLEMENT, "status_query", evidence(0, source="QUERY1"), asks="query").state
+    step = run(asked, StatusAdvice())
+    assert (codes(step), value(step.state, "status_query")) == (["status_says_nothing"], "requested")
+
+
 # Where confirmations of parts settle, and a status only speaks beside them.
 SETTLED_BY_PARTS = {
     (dialogue, axis)

@@ -190,6 +190,7 @@ def test_keys_come_by_strength_and_name_what_they_are_looked_up_by() -> None:
     references = References(
         account_owner_transaction_id="A",
         account_servicer_transaction_id="B",
+        market_infrastructure_transaction_id="P",
         common_id="C",
         request_reference="D",
         related_business_message_id="E",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -14,8 +15,8 @@ import pytest
 
 from gateway.errors import ConfigError, InvalidMessage, UnreadableMessage
 from gateway.messages.catalogue import Catalogue, ComplexType
-from gateway.messages.data_files import data_directory
-from gateway.messages.reading import Reader, ReadingTable, parse_table
+from gateway.messages.data_files import data_directory, read_tables
+from gateway.messages.reading import ListLines, Reader, ReadingTable, parse_table
 from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model import facts
@@ -314,6 +315,42 @@ def test_every_line_of_every_table_reads_an_element_of_some_version(catalogue: C
                 below = "" if message.root == "AppHdr" else next(root.content.elements()).name + "/"
                 found = found or message.element(below + column.path) is not None
             assert found, f"{table.name}: {column.path}"
+
+
+def paths_of(lines: ListLines, around: str) -> Iterator[str]:
+    for path in (f"{around}{path}" for path in lines.paths):
+        yield path
+        for inner in lines.lists:
+            yield from paths_of(inner, f"{path}/")
+
+
+def columns_of(lines: ListLines, around: tuple[str, ...] = ("",)) -> Iterator[tuple[str, list[str]]]:
+    """Yield the path of each line of a list, and where its element may be: below one of the list's own elements."""
+    places = [f"{above}{path}/" for above in around for path in lines.paths]
+    for column in lines.columns:
+        ups = column.path.count("../")
+        steps = [place.split("/")[:-1] for place in places]
+        kept = [parts[: len(parts) - ups] for parts in steps if len(parts) >= ups]
+        yield column.path, ["/".join((*parts, column.path.removeprefix("../" * ups))) for parts in kept]
+    for inner in lines.lists:
+        yield from columns_of(inner, tuple(places))
+
+
+def test_every_line_of_every_fin_table_has_an_element_in_one_of_its_message_types(catalogue: Catalogue) -> None:
+    for name, text in read_tables("fin/reading", ".read").items():
+        table = parse_table(text, name)
+        types = [catalogue.message(family) for family in table.family.split()]
+        looked_up = [(path, [path]) for path in (*(c.path for c in table.columns), *(path for path, _ in table.cases))]
+        for lines in table.lists:
+            looked_up += [(path, [path]) for path in paths_of(lines, "")]
+            looked_up += columns_of(lines)
+        for path, places in looked_up:
+            found = [
+                message.element(place if message.root != "Document" else f"{message.identifier}/{place}")
+                for message in types
+                for place in places
+            ]
+            assert any(found), f"{name}: {path}"
 
 
 def test_every_status_of_every_version_has_a_word_that_the_lifecycle_knows(catalogue: Catalogue) -> None:

@@ -1029,6 +1029,7 @@ async def test_what_the_loops_ask_again_and_again_is_answered_from_an_index(sqli
         watched.parked_events(CHANNEL)
         watched.by_message(["A"])
         watched.by_servicer(["A"])
+        watched.by_infrastructure(["A"])
         watched.replies_with(CHANNEL, ["A"])
         watched.has_undated()
         watched.documents_seen(None)

@@ -327,6 +327,34 @@ def test_requests_go_by_their_tables_like_instructions(definition: str, message:
 # Answers --------------------------------------------------------------------------------------------------------------
 
 
+def status_in_fin(*fields: str) -> bytes:
+    """Return a status advice in FIN: its last status is still to be ended."""
+    head = [":16R:GENL", ":20C::SEME//STATUS1", ":23G:INST", ":98C::PREP//20260312081530"]
+    link = [":16R:LINK", ":20C::RELA//TX00000000000001", ":16S:LINK", ":16R:STAT"]
+    text = "\r\n".join([*head, *link, *fields, ":16S:STAT", ":16S:GENL"])
+    return f"{{1:F01BRKRGB2LAXXX0000000000}}{{2:I548CSDXDEFFXXXXN}}{{4:\r\n{text}\r\n-}}".encode()
+
+
+def test_a_proprietary_status_is_never_written_as_the_standard_one_of_the_same_letters() -> None:
+    content = (REPLIES[0].parent / "sese.024.002.12_proprietary.xml").read_bytes()
+    assert b":25D::IPRC//HOLD" in translate(content).content
+    with pytest.raises(Untranslatable) as refused:
+        translate(content.replace(b"<Id>HOLD</Id>", b"<Id>REJT</Id>"))
+    assert b":25D::IPRC//REJT" not in str(refused.value.report).encode()
+
+
+def test_a_status_advice_in_fin_is_carried_with_every_field() -> None:
+    made = translate(status_in_fin(":25D::SETT//PEND", ":16R:REAS", ":24B::PEND//LACK", ":16S:REAS"))
+    assert (made.definition, made.report.complete) == ("sese.024.001.14", True)
+
+
+def test_a_message_that_says_several_things_at_once_is_refused_with_what_they_are() -> None:
+    several = status_in_fin(":25D::TPRC//COMP", ":16S:STAT", ":16R:STAT", ":25D::SETT//PEND")
+    with pytest.raises(BuildError, match="RequestAdvice and StatusAdvice at once") as refused:
+        translate(several)
+    assert refused.value.code == "translation_unknown"
+
+
 def facts(content: bytes) -> Reply:
     return messages().read(content)
 

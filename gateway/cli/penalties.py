@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 import typer
 
-from gateway.calendar import Calendars
 from gateway.cli import story
 from gateway.cli.asking import ask, console, print_json
 from gateway.cli.store import AsJson, ConfigFile, StoreUrl, ledger_url
-from gateway.penalties import Fail, Penalty, Rates, estimate
+from gateway.penalties import Estimator, Fail
 from gateway.store import timing
 
 penalties = typer.Typer(
@@ -35,15 +34,19 @@ def list_penalties(
     counterparty: Annotated[str | None, typer.Option("--counterparty", help="BIC, or how it begins.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what was failing on a day: what each has cost so far, and costs on that day, by failing side."""
+    """List what was failing on a day: what each has cost so far, and costs on that day, by failing side.
+
+    Beside it stands what was reported of each, with the difference from the estimate; also of one that has settled
+    since, where the report came on that day or later.
+    """
     until = (on or datetime.now(UTC)).date()
     fails = ask(
         ledger_url(config, url),
         lambda connection: timing.list_fails(connection, until, counterparty=counterparty),
     )
-    rates, calendars = _reference_data(config)
-    rows = [_estimated(row, until, calendars, rates) for row in fails]
-    rows = [row for row in rows if row["penalties"]]
+    estimator = _estimator(config)
+    rows = [_estimated(row, until, estimator) for row in fails]
+    rows = [row for row in rows if row["penalties"] or row["reported"]]
     if as_json:
         print_json(rows)
     else:
@@ -64,8 +67,8 @@ def show_penalties(
     if not fails:
         print(f"gateway: the ledger knows no instruction {identifier} that settles", file=sys.stderr)
         raise typer.Exit(1)
-    rates, calendars = _reference_data(config)
-    rows = [_estimated(row, until, calendars, rates) for row in fails]
+    estimator = _estimator(config)
+    rows = [_estimated(row, until, estimator) for row in fails]
     if as_json:
         print_json(rows)
     else:
@@ -74,31 +77,30 @@ def show_penalties(
                 f"no penalty up to {until}" if row["in_scope"] else "no penalty: the depository is outside the EEA"
             )
             console().print(story.penalty_days(row) if row["penalties"] else nothing)
+            if row["reported"]:
+                console().print(story.reported_penalties(row["reported"]))
 
 
-def _reference_data(config: Any) -> tuple[Rates, Calendars]:
-    """Return rates, instruments and calendars, those of the configuration before those that are shipped."""
+def _estimator(config: Any) -> Estimator:
+    """Return what estimates, by rates, instruments and calendars of the configuration before those that are shipped."""
     from gateway.config import PenaltySettings, load_settings
-    from gateway.messages.data_files import read_tables
-    from gateway.messages.schema_files import load_calendars
+    from gateway.messages.schema_files import load_calendars, load_penalty_rates
 
-    table = read_tables("penalties", ".txt")["rates.txt"]
     if config is None:
-        return PenaltySettings().rates(table), load_calendars()
+        return PenaltySettings().estimator(load_penalty_rates(), load_calendars())
     settings = load_settings(config)
-    return settings.penalties.rates(table), load_calendars(settings.own_calendars())
+    return settings.penalties.estimator(load_penalty_rates(), load_calendars(settings.own_calendars()))
 
 
-def _estimated(row: tuple[str, str, Fail], until: date, calendars: Calendars, rates: Rates) -> dict[str, Any]:
+def _estimated(row: tuple[str, str, Fail], until: date, estimator: Estimator) -> dict[str, Any]:
     trade, counterparty, fail = row
-    currency = fail.currency if fail.payment == "against" else None
-    calendar = calendars.of(place=fail.place_of_settlement, currency=currency)
-    found: tuple[Penalty, ...] = estimate(fail, until, calendar, rates)
+    reckoned = [estimator.reckon(fail, one.report) for one in fail.reported]
     return {
         "trade": trade,
         "counterparty": counterparty,
-        **asdict(fail),
+        **asdict(replace(fail, reported=())),
         "in_scope": fail.in_scope,
-        "calendar": calendar.name,
-        "penalties": found,
+        "calendar": estimator.calendar(fail).name,
+        "penalties": estimator.estimate(fail, until),
+        "reported": [{**asdict(one), "difference": one.difference} for one in reckoned],
     }

@@ -410,7 +410,18 @@ def cutoff_table(rows: Sequence[tuple[Cutoff, CutoffChange | None]]) -> Table:
 
 def penalty_table(rows: Sequence[Mapping[str, Any]], until: date) -> Table:
     """Return the table of fails: what each costs whom, so far and on the last day."""
-    table = _table("transaction", "trade", "counterparty", "settles", "days", "who fails", f"on {until}", "so far")
+    table = _table(
+        "transaction",
+        "trade",
+        "counterparty",
+        "settles",
+        "days",
+        "who fails",
+        f"on {until}",
+        "so far",
+        "reported",
+        "difference",
+    )
     for row in rows:
         last = [one for one in row["penalties"] if one.day == row["penalties"][-1].day]
         table.add_row(
@@ -422,8 +433,30 @@ def penalty_table(rows: Sequence[Mapping[str, Any]], until: date) -> Table:
             ", ".join(sorted({one.failing for one in last})),
             _sums(last),
             _sums(row["penalties"]),
+            ", ".join(_reported(one) for one in row["reported"]),
+            ", ".join(_difference(one) for one in row["reported"]),
         )
     return table
+
+
+def reported_penalties(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the penalties that were reported of one instruction, each with our estimate for the same days."""
+    table = _table("reported", "kind", "status", "days", "amount", "estimated", "difference")
+    for row in rows:
+        report = row["report"]
+        days = ", ".join(str(one["day"]) for one in report["days"]) or _number(report["business_days"])
+        estimated = "not known" if row["estimated"] is None else _number(row["estimated"])
+        names = (report["reference"] or "", report["kind"] or "", report["status"] or "", days)
+        table.add_row(*names, _reported(row), estimated, _difference(row))
+    return table
+
+
+def _reported(row: Mapping[str, Any]) -> str:
+    return "not known" if row["reported"] is None else f"{_number(row['reported'])} {row['currency']}"
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    return "not known" if row["difference"] is None else _number(row["difference"])
 
 
 def penalty_days(row: Mapping[str, Any]) -> RenderableType:

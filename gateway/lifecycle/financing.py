@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from gateway.lifecycle.settlement import add_part
+from gateway.lifecycle.settlement import add_part, penalty_report
 from gateway.lifecycle.step import Step, modified, newer
 from gateway.model.facts import (
     Difference,
     FinancingStatus,
+    PenaltyReport,
     Quantity,
     SettlementConfirmation,
     State,
@@ -183,4 +184,5 @@ def _named(leg: str, differences: tuple[Difference, ...]) -> tuple[Difference, .
 APPLY: Final[Mapping[tuple[str, type], Callable[[Step, Any, tuple[Difference, ...]], None]]] = {
     (Dialogue.FINANCING, FinancingStatus): _status,
     (Dialogue.FINANCING, SettlementConfirmation): _confirmation,
+    (Dialogue.FINANCING, PenaltyReport): penalty_report,
 }

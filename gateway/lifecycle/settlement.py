@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from gateway.lifecycle.step import Step
-from gateway.model.facts import Difference, Part, SettlementConfirmation, StatusAdvice, StatusValue
+from gateway.lifecycle.step import Step, newer
+from gateway.model.facts import (
+    Difference,
+    Part,
+    PenaltyReport,
+    ReportedPenalty,
+    SettlementConfirmation,
+    StatusAdvice,
+    StatusValue,
+)
 from gateway.model.transitions import CONFIRMATION, REVERSAL
 
 
 def _status_advice(step: Step, fact: StatusAdvice, _: tuple[Difference, ...]) -> None:
     step.prove_delivery()
+    if fact == StatusAdvice():
+        step.alert("status_says_nothing")
+        return
     if step.value("status_query") in ("requested", "accepted"):
         step.answer("status_query", StatusValue("answered"))
     if fact.processing is not None:
@@ -89,7 +100,21 @@ def _reverse(step: Step, fact: SettlementConfirmation) -> None:
     step.settle(REVERSAL, sums_moved=undone is not None)
 
 
+def penalty_report(step: Step, fact: PenaltyReport, differences: tuple[Difference, ...]) -> None:
+    """Keep what is reported of a penalty now, and alert what differs from our estimate; it moves no axis."""
+    step.prove_delivery()
+    evidence = step.evidence
+    held = next((one for one in step.penalties if one.report.reference == fact.reference), None)
+    if held is not None and (held.report == fact or not newer(evidence.asserted_at, evidence.archive_id, held)):
+        return
+    others = tuple([one for one in step.penalties if one is not held])
+    step.penalties = (*others, ReportedPenalty(fact, evidence.asserted_at, evidence.archive_id))
+    for one in differences:
+        step.alert("penalty_differs", f"{fact.reference}: estimated {one.instructed}, reported {one.confirmed}.")
+
+
 APPLY: Final[Mapping[type, Callable[[Step, Any, tuple[Difference, ...]], None]]] = {
     StatusAdvice: _status_advice,
     SettlementConfirmation: _settlement_confirmation,
+    PenaltyReport: penalty_report,
 }

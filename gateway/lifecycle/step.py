@@ -17,6 +17,7 @@ from gateway.model.facts import (
     Delivery,
     Difference,
     Part,
+    ReportedPenalty,
     State,
     StatusValue,
     Terms,
@@ -106,7 +107,7 @@ def warned(warnings: Sequence[Violation]) -> tuple[Alert, ...]:
     return (alert("rule_warning", "; ".join(warning.text for warning in warnings)),) if warnings else ()
 
 
-def newer(asserted_at: datetime | None, archive_id: int, held: Axis | Part | Asked) -> bool:
+def newer(asserted_at: datetime | None, archive_id: int, held: Axis | Part | Asked | ReportedPenalty) -> bool:
     if asserted_at is not None and held.asserted_at is not None and asserted_at != held.asserted_at:
         return asserted_at > held.asserted_at
     return archive_id > held.archive_id
@@ -124,6 +125,7 @@ class Step:
         "delivery",
         "evidence",
         "parts",
+        "penalties",
         "requests",
         "returns",
         "state",
@@ -138,6 +140,7 @@ class Step:
         self.advised = state.advised
         self.parts = state.parts
         self.returns = state.returns
+        self.penalties = state.penalties
         self.requests = state.requests
         self.breaks = state.breaks
         self.delivery = state.delivery
@@ -352,6 +355,7 @@ class Step:
             state.counterparts,
             state.stated,
             self.returns,
+            self.penalties,
         )
         return Advance(after, tuple(self.changes), tuple(self.alerts))
 

@@ -19,7 +19,9 @@ from gateway.messages.conversions import (
     STATUS_CODE,
     Convert,
     Unknown,
+    unknown,
 )
+from gateway.messages.fin.elements import CODES, SCHEME
 from gateway.model import facts
 from gateway.model.facts import Fact, Reason, References, Reply, StatusValue
 
@@ -125,6 +127,10 @@ class CompiledTable:
         assert self._fact_class is not None
         return References(*slots[self._references]), self._fact_class(*slots[self._fact])
 
+    def facts(self, element: _Element) -> list[Fact]:
+        """Return the facts of a message without their references, but for one that says nothing."""
+        return [fact for _, fact in (self.said(slots, ()) for slots in self.walk(element)[1]) if _says_something(fact)]
+
     def reply(self, slots: Slots, values: list[Any] | None = None) -> list[Any]:
         """Return the fields of the reply in their order; ``values`` are those that the header already gave."""
         if values is None:
@@ -173,7 +179,8 @@ class _Filling:
                 convert = conversions[conversion](message.namespace, column.argument, table.codes)
                 empty, repeats = template[place], _repeats(message, top, column.path)
                 handler = _handler(place, column.conversion, convert, empty, repeats=repeats)
-                _at(self.tree, column.path.split("/")).setdefault(_HERE, []).append(handler)
+                of_scheme = _refusing(table.codes[column.argument]) if conversion == "code" else _nothing
+                _at(self.tree, column.path.split("/")).setdefault(_HERE, []).append((handler, of_scheme))
 
     def compile(self, lists: Sequence[tuple[int, _CompiledList]] = ()) -> None:
         """Make the walk of what is in the tree now; ``lists`` are those of each item."""
@@ -286,6 +293,10 @@ class _CompiledList:
         items.append(self._items(*slots[: self._length]))
 
 
+def _says_something(fact: Fact) -> bool:
+    return any(getattr(fact, each.name) != each.default for each in fields(fact))
+
+
 def _fact_class(name: str, table: str) -> Any:
     found = getattr(facts, name, None)
     if found is None:
@@ -329,10 +340,12 @@ def _first(slots: Slots, places: Iterable[int]) -> Any:
     return None
 
 
-# The tree of the paths of a table. Under _HERE are what to do at an element, under _EACH that an item begins there.
+# The tree of the paths of a table. Under _HERE are what to do at an element, and what where it is a code of a scheme of
+# its own; under _EACH that an item begins there.
 _Tree = dict[str, Any]
 _HERE: Final = " here"
 _EACH: Final = " each"
+_SCHEME: Final = f"{{}}{SCHEME}"
 
 
 def _at(tree: _Tree, steps: Iterable[str]) -> _Tree:
@@ -353,12 +366,15 @@ def _branch(
     only one of a choice, and at none after the last one that is wanted.
     """
     known: dict[str, Handler] = {}
+    of_scheme: dict[str, Handler] = {}
     final: Handler | None = None
     children = _children(parent)
     for child in children:
         below = tree.get(child.name)
         if below is not None:
-            handlers = list(below.get(_HERE, ()))
+            handlers = [handler for handler, _ in below.get(_HERE, ())]
+            if child.name in CODES:
+                of_scheme[f"{{}}{child.name}"] = _all([refusal for _, refusal in below[_HERE]])
             if len(below) > (_HERE in below):
                 handlers.append(_branch(below, message, message.types.get(child.type), lists))
             final = handlers[0] if len(handlers) == 1 else _all(handlers)
@@ -375,6 +391,15 @@ def _branch(
                 if handler is final:
                     break
 
+    def walk_coded(element: _Element, slots: Slots) -> None:
+        handlers = known
+        for child in element:
+            tag = child.tag
+            if tag == _SCHEME:
+                handlers = {**known, **of_scheme}
+            elif tag in handlers:
+                handlers[tag](child, slots)
+
     def walk_choice(element: _Element, slots: Slots) -> None:
         try:
             child = element[0]
@@ -385,6 +410,8 @@ def _branch(
             handler(child, slots)
 
     chosen = walk_choice if _holds_one(parent) else walk
+    if of_scheme and not message.namespace:
+        chosen = walk_coded
     return _item(chosen, tree[_EACH], lists) if _EACH in tree else chosen
 
 
@@ -406,6 +433,17 @@ def _item(walk: Handler, template: Slots, lists: Sequence[tuple[int, _CompiledLi
             item[slot] = items_of.read(element)
 
     return begin
+
+
+def _nothing(*_: Any) -> None:
+    """Leave a code of a scheme of its own unread: it is not the standard one that it is spelt like."""
+
+
+def _refusing(words: Mapping[str, str]) -> Handler:
+    def refuse(element: _Element, _: Slots) -> None:
+        raise unknown(element, element.text, words)
+
+    return refuse
 
 
 def _all(handlers: Sequence[Handler]) -> Handler:

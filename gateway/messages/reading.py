@@ -7,6 +7,8 @@ dictionary for each version that arrives. A table is lines of plain text, ``#`` 
     when      PATH = TEXT                   only messages with this text at a path, or with anything there (``when
                                             PATH``); of several tables for one family, the one that fits and has the
                                             most of these lines reads it
+    beside                                  where another table makes one fact of the message, this one reads what is
+                                            left: its fact, unless it says nothing, has the references of the other
     fact      StatusAdvice                  a class of gateway.model.facts
     each      Ntry                          one fact for each of these elements; of a message that has none, and of one
     each      Ntry/TxDtls                   without this line, one for the message. Several lines nest: an element is a
@@ -99,6 +101,7 @@ class ReadingTable:
     codes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     lists: tuple[ListLines, ...] = ()
     cases: tuple[tuple[str, str], ...] = ()  # path, text (empty: anything)
+    beside: bool = False
 
     def is_for(self, message: _Element) -> bool:
         """Tell whether a message is of the cases that the table reads."""
@@ -125,6 +128,7 @@ def parse_table(text: str, name: str) -> ReadingTable:
     settings = {"messages": "", "fact": ""}
     each: list[str] = []
     cases: list[tuple[str, str]] = []
+    beside = False
     columns: list[Column] = []
     constants: dict[str, bool | str | None] = {}
     codes: dict[str, dict[str, str]] = {}
@@ -148,6 +152,8 @@ def parse_table(text: str, name: str) -> ReadingTable:
                 cases.append((path, ""))
             case ["when", path, "=", value]:
                 cases.append((path, value))
+            case ["beside"]:
+                beside = True
             case ["each", value]:
                 each.append(value)
             case ["list", name_of_field, items, path]:
@@ -168,7 +174,9 @@ def parse_table(text: str, name: str) -> ReadingTable:
     own = tuple([column for column in columns if _list_of(column, lists) is None])
     kept = _lists_below("", lists, columns)
     fact = settings["fact"] or None
-    return ReadingTable(name, settings["messages"], fact, tuple(each), own, constants, codes, kept, tuple(cases))
+    return ReadingTable(
+        name, settings["messages"], fact, tuple(each), own, constants, codes, kept, tuple(cases), beside
+    )
 
 
 def _list_of(column: Column, lists: Mapping[str, object]) -> str | None:
@@ -211,8 +219,8 @@ class Reader:
         for table in sorted(tables, key=lambda table: -len(table.cases)):
             for family in table.family.split():
                 self._tables.setdefault(family, []).append(table)
-        self._compiled: dict[tuple[str, str], CompiledTable] = {}
-        self._compiled_later: dict[tuple[str, str], CompiledTable] = {}
+        self._compiled: dict[tuple[str, str], list[CompiledTable]] = {}
+        self._compiled_later: dict[tuple[str, str], list[CompiledTable]] = {}
         self._shapes = Shapes(self._extract)
         self._fin = catalogue.fin
         self._quick: QuickReader | None = None
@@ -266,9 +274,10 @@ class Reader:
 
     def _extract(self, parsed: ParsedMessage, later: bool = False) -> Reply:
         definition, document = parsed.message_definition, parsed.document
-        compiled = None if definition is None else self._compile(definition, later, document)
-        if definition is None or compiled is None or document is None:
+        tables = [] if definition is None else self._compile(definition, later, document)
+        if definition is None or not tables or document is None:
             raise self._not_read(definition)
+        compiled, *besides = tables
         shared, items = compiled.walk(document[0])
         header = self._header_table(parsed, later)
         if header is None or parsed.header is None:
@@ -279,7 +288,10 @@ class Reader:
             of_header = [(slot, said_by_header[slot]) for slot in OF_HEADER if said_by_header[slot] is not None]
         reply[MESSAGE_DEFINITION] = definition
         reply[HEADER_DEFINITION] = parsed.header_definition
-        reply[FACTS] = tuple([compiled.said(slots, of_header) for slots in items])
+        said = [compiled.said(slots, of_header) for slots in items]
+        for table in besides:
+            said += [(said[0][0], fact) for fact in table.facts(document[0])]
+        reply[FACTS] = tuple(said)
         return Reply(*reply)
 
     def _not_read(self, definition: str | None) -> UnreadableMessage:
@@ -305,20 +317,28 @@ class Reader:
         if definition is None and parsed.header is not None and len(parsed.header):
             # An envelope's own header that holds the elements of the ISO 20022 one, as on FedNow and RTP.
             definition = self._catalogue.identify(parsed.header[0].tag.rpartition("}")[0][1:])
-        return None if definition is None else self._compile(definition, later)
+        return next(iter([] if definition is None else self._compile(definition, later)), None)
 
-    def _compile(self, definition_id: str, later: bool, document: _Element | None = None) -> CompiledTable | None:
+    def _compile(self, definition_id: str, later: bool, document: _Element | None = None) -> list[CompiledTable]:
+        """Return the table that reads a message, and those that read what it leaves."""
         tables = self._tables_for(definition_id)
         if document is not None and len(document):
             tables = [table for table in tables if not table.cases or table.is_for(document[0])]
         if not tables:
-            return None
+            return []
+        first, *others = tables
+        used = [first, *(table for table in others if table.beside and not first.each)]
         kept = self._compiled_later if later else self._compiled
-        key = definition_id, tables[0].name
+        key = definition_id, " ".join(table.name for table in used)
         compiled = kept.get(key)
         if compiled is None:
             message = self._catalogue.message(definition_id)
-            compiled = kept[key] = CompiledTable(tables[0], message, later=later)
+            read: set[str] = set()
+            compiled = kept[key] = []
+            for table in used:
+                left = [column for column in table.columns if column.path not in read]
+                compiled.append(CompiledTable(replace(table, columns=tuple(left)), message, later=later))
+                read.update(column.path for column in table.columns)
         return compiled
 
 

@@ -48,6 +48,11 @@ _MAXIMUM_ARCHIVE = 512 * 1024 * 1024
 _USER_DIRECTORY = "GATEWAY_SCHEMAS__DIRECTORY"
 
 
+def load_penalty_rates() -> str:
+    """Return the text of the penalty rates that are shipped."""
+    return read_tables("penalties", ".txt")["rates.txt"]
+
+
 def load_calendars(own: Mapping[str, tuple[str, frozenset[date]]] | None = None) -> Calendars:
     """Open the calendars of currencies, markets and places of settlement, with a bank's own before them."""
     return Calendars(read_tables("calendars", ".txt")["calendars.txt"], own)

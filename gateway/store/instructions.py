@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import bindparam, case, select, text
+from sqlalchemy import Column, bindparam, case, select, text
 
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.reports import (
@@ -82,12 +82,14 @@ class Instructions(Pending):
 
     def by_servicer(self, references: Iterable[str]) -> dict[str, list[int]]:
         """Return instruction numbers by the account servicer's transaction identification."""
-        table = tables.instruction
-        found = self.connection.execute(
-            select(table.c.account_servicer_transaction_id, table.c.id).where(
-                table.c.account_servicer_transaction_id.in_(set(references))
-            )
-        )
+        return self._by_name(tables.instruction.c.account_servicer_transaction_id, references)
+
+    def by_infrastructure(self, references: Iterable[str]) -> dict[str, list[int]]:
+        """Return instruction numbers by the market infrastructure's transaction identification."""
+        return self._by_name(tables.instruction.c.market_infrastructure_transaction_id, references)
+
+    def _by_name(self, column: Column[Any], references: Iterable[str]) -> dict[str, list[int]]:
+        found = self.connection.execute(select(column, tables.instruction.c.id).where(column.in_(set(references))))
         result: dict[str, list[int]] = defaultdict(list)
         for row in found:
             result[row[0]].append(row[1])
@@ -183,6 +185,7 @@ class Instructions(Pending):
             headline="recorded",
             sequence=0,
             head_hash=GENESIS,
+            created_at=self.now,
         )
         self._rows[tables.reference].extend((kind, value, row.id) for kind, value in references.items())
         self._moved[row.id] = Moved(row, self.now)
@@ -282,6 +285,7 @@ INSTRUCTION_COLUMNS = (
     tables.instruction.c.head_hash,
     tables.instruction.c.account_servicer_transaction_id,
     tables.instruction.c.market_infrastructure_transaction_id,
+    tables.instruction.c.created_at,
 )
 
 
@@ -313,4 +317,5 @@ def instruction_row(row: Any) -> InstructionRow:
         head_hash=bytes(row[11]),
         account_servicer_transaction_id=row[12],
         market_infrastructure_transaction_id=row[13],
+        created_at=row[14],
     )

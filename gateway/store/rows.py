@@ -82,6 +82,7 @@ class InstructionRow:
     head_hash: bytes
     account_servicer_transaction_id: str | None = None
     market_infrastructure_transaction_id: str | None = None
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

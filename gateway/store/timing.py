@@ -78,8 +78,9 @@ def list_fails(
 ) -> list[tuple[str, str, Fail]]:
     """Return what was failing on a day: (trade, counterparty, fail), the oldest intended date first.
 
-    That is what is open still and whose date has come, and what settled or was cancelled later than that day; or,
-    failing or not, the one with a transaction identification. Reads every instruction, so not for every second.
+    That is what is open still and whose date has come, and what settled or was cancelled later than that day, or had a
+    penalty reported on that day or later; or, failing or not, the one with a transaction identification. Reads every
+    instruction, so not for every second.
     """
     table = tables.instruction
     query = select(table).order_by(table.c.settlement_date, table.c.id)
@@ -102,6 +103,7 @@ def list_fails(
         if fail is None:
             continue
         over = row["headline"] in FINISHED[row["dialogue"]] and (fail.ended_on is None or fail.ended_on <= until)
+        over = over and not any(one.asserted_at and one.asserted_at.date() >= until for one in fail.reported)
         if identifier is not None or not over:
             found.append((f"{row['source']}/{row['trade_id']}", row["counterparty"], fail))
     return found

@@ -9,7 +9,8 @@ sequence SETPRTY that is about DEAG. Names are:
 * of a component the name that ``fields.txt`` gives it; of a coded narrative and of a field of a cash statement also
   its parts (``narratives``, ``statements``). A currency before a number is the number's attribute, a minus
   sign is in the number, where no part says it; a quantity is named by its type (``UNIT``, ``FAMT``, ``AMOR``,
-  ``DIGI``). A date with a time is ``moment`` besides. The first element of a message is ``message_type``.
+  ``DIGI``), unless that is of a scheme of its own. A date with a time is ``moment`` besides. The first element of a
+  message is ``message_type``.
 
 Texts are in the form of XML Schema: dates with hyphens, numbers with a point; so reading tables need no second kind of
 conversion. What begins and ends an element (``tags``) is FIN's own: a message is written by the same writer.
@@ -82,6 +83,11 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 _OF_ONE_CURRENCY: Final = ("MT940", "MT950")
 _NEW_SEQUENCE: Final = "15"
 QUANTITY_TYPES: Final = ("UNIT", "FAMT", "AMOR", "DIGI")
+SCHEME: Final = "data_source_scheme"
+CODES: Final = frozenset(
+    {"indicator", "status_code", "reason_code", "sub_balance_type", "place_code", "date_code", "instrument_type_code"}
+)
+"""The components that are standard codes unless a scheme stands before them: then they are its own codes."""
 _NUMBERS: Final = ("decimal", "amount")
 _BASES: Final = {
     "date": "xs:date",
@@ -419,7 +425,7 @@ class _Reading:
             if text is None or part.type in ("qualifier", "minus"):
                 continue
             if part.name == _QUANTITY_TYPE:
-                kind = self._derive.pin(text)
+                kind = "" if SCHEME in texts else self._derive.pin(text)
                 continue
             number = part.type in _NUMBERS
             if (say := _SAY.get(part.type)) is not None:

@@ -4,7 +4,7 @@ Balances of cash (60 to 65) say their ISO 20022 type and, at the end of a page, 
 whether it undoes another, its status, its whole transaction code, and the date of its entry with a year; information to
 the owner (86) the references behind code words. Of securities, a page (28E) says whether it is the last, a statement's
 number (13A, 13J) whether it is one, an amount (19A) its direction, a balance (93) its type and side, a status (25D) its
-axis.
+axis, as ``own_processing`` where the code is of a scheme of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "13A": ("ordinal",),
     "13J": ("ordinal",),
     "19A": ("absolute", "direction"),
-    "25D": tuple(_AXES.values()),
+    "25D": (*_AXES.values(), *(f"own_{axis}" for axis in _AXES.values())),
     **dict.fromkeys(("93B", "93C", "93E", "93F"), ("type", "side")),
 }
 """The parts of each field, in the order in which they come.
@@ -73,8 +73,8 @@ def _of_securities(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, st
         yield "absolute", texts.get("amount", "").replace(",", ".").rstrip(".")
         yield "direction", "debit" if "sign" in texts else "credit"
     elif tag == "25D":
-        if qualifier in _AXES and "data_source_scheme" not in texts:
-            yield _AXES[qualifier], texts.get("status_code", "")
+        if (axis := _AXES.get(qualifier)) is not None:
+            yield f"own_{axis}" if "data_source_scheme" in texts else axis, texts.get("status_code", "")
     else:
         yield "type", qualifier
         yield "side", "short" if "sign" in texts else "long"

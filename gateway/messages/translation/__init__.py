@@ -330,6 +330,10 @@ class Translator:
         if not targets or table is None:
             return
         reply = self._reader.extract(source.parsed)
+        kinds = sorted({type(fact).__name__ for _, fact in reply.facts})
+        if len(kinds) > 1:
+            text = f"{source.definition} says {' and '.join(kinds)} at once, as no message of the other language does"
+            raise BuildError(text, code="translation_unknown")
         for family, target in targets:
             if not by_fact.says(target, family, reply):
                 continue

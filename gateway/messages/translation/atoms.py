@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ Atom = tuple[str, str]
 """A field (``references.common_id``, ``processing.reasons``) and what it says, as a text."""
 
 NO_REASON: Final = ("NORE",)
+_STATUS_CODE: Final = "status_code"  # in FIN
 _SCHEME: Final = ("Issr", "SchmeNm")  # who gives a proprietary code: facts do not keep it
 
 
@@ -73,7 +74,8 @@ def said_by(table: ReadingTable, leaf: Leaf, reply: Reply) -> list[Atom]:
             continue
         if column.conversion in COMPOUND:
             if leaf.tags[: len(path)] == path and leaf.tags[-1] not in _SCHEME:
-                found += _within(name.removesuffix(".reasons"), leaf, reply)
+                words = table.codes.get(column.argument, {})
+                found += _within(name.removesuffix(".reasons"), leaf, words, reply)
         elif leaf.tags == path:
             found += _converted(table, column, name, leaf)
     for said, text in table.cases:
@@ -98,12 +100,14 @@ def _converted(table: ReadingTable, column: Column, name: str, leaf: Leaf) -> It
     yield from atoms(plain, value)
 
 
-def _within(name: str, leaf: Leaf, reply: Reply) -> Iterator[Atom]:
-    """Yield what a status says by an element inside it: its text, or that there is no reason, or that it is there."""
+def _within(name: str, leaf: Leaf, words: Mapping[str, str], reply: Reply) -> Iterator[Atom]:
+    """Yield what a status says by an element inside it: its text or code, that there is no reason, that it is there."""
     told = [atom for atom in told_by(reply) if atom[0] in (f"{name}.value", f"{name}.reasons", name)]
     same = [atom for atom in told if atom[1] == leaf.text]
     if same:
         yield same[0]
+    elif leaf.tags[-1] == _STATUS_CODE:
+        yield from (atom for atom in told if atom == (f"{name}.value", words.get(leaf.text)))
     elif leaf.text in ("", *NO_REASON):
         yield from (atom for atom in told if atom[0] == f"{name}.value")
 

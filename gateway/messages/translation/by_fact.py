@@ -263,11 +263,8 @@ class FactWriter:
         """Write a status with its reasons, or reasons; None where the line is for neither, else why not or nothing."""
         plain = name.removesuffix(".reasons")
         if column.conversion == "status" and isinstance(value, StatusValue):
-            return self._status(plain, column, steps, value, numbers, result)
-        if column.conversion == "reasons" and not self._message.namespace:
-            for number, reason in enumerate(value.reasons if isinstance(value, StatusValue) else value):
-                self._fin_reason(plain, steps, reason, _inner(steps, numbers, number), result)
-            return ""
+            write = self._status if self._message.namespace else self._fin_status
+            return write(plain, column, steps, value, numbers, result)
         return None if column.conversion not in COMPOUND else f"{column.path} is no place for it"
 
     def _status(
@@ -328,21 +325,37 @@ class FactWriter:
                 why = f"{self._message.identifier} has no place for it in {path}"
                 result.why.setdefault((f"{name}.reasons", text), why)
 
-    def _fin_reason(
-        self, name: str, steps: Sequence[Step], reason: Reason, numbers: dict[int, int], result: Written
-    ) -> None:
-        """Write the sequence of a reason: its qualifier is the status that it is the reason of."""
+    def _fin_status(
+        self,
+        name: str,
+        column: Column,
+        steps: Sequence[Step],
+        value: StatusValue,
+        numbers: dict[int, int],
+        result: Written,
+    ) -> str:
+        """Write the sequence of a status; never a proprietary one as the standard code that it is spelt like."""
+        words = self._table.codes[column.argument]
         around = "/".join(step.tag for step in steps)
-        stated = next(
-            (
-                each.text
-                for each in result.placed
-                if each.path.endswith("25D/status_code") and _beside(each.path, around)
-            ),
-            None,
-        )
+        own = value.proprietary
+        code = next((code for code, word in words.items() if word == value.value), None) if own is None else own
+        if own in words:
+            return f"{own} is a code of its own, and {self._message.identifier} would take it for the standard one"
+        status = code and self._text(f"{around}/25D/status_code", code, numbers, result)
+        if not status:
+            return f"{self._message.identifier} has no status {own or value.value} in {around}"
+        result.said.setdefault((f"{name}.value", own or value.value), status)
+        reasons = self._steps(f"{around}/REAS") or steps
+        for number, reason in enumerate(value.reasons):
+            self._fin_reason(name, f"{around}/REAS", code, reason, _inner(reasons, numbers, number), result)
+        return ""
+
+    def _fin_reason(
+        self, name: str, around: str, status: str | None, reason: Reason, numbers: dict[int, int], result: Written
+    ) -> None:
+        """Write the sequence of a reason: its qualifier is the code of the status that it is the reason of."""
         name = f"{name}.reasons"
-        code = reason.code and self._text(f"{around}/24B_{stated}/reason_code", reason.code, numbers, result)
+        code = reason.code and self._text(f"{around}/24B_{status}/reason_code", reason.code, numbers, result)
         text = code and reason.text and self._text(f"{around}/70D_REAS/narrative", reason.text, numbers, result)
         for said, found in ((reason.code, code), (reason.proprietary, None), (reason.text, text)):
             if said is None:
@@ -449,7 +462,3 @@ def _inner(steps: Sequence[Step], numbers: dict[int, int], number: int) -> dict[
     """Count at the innermost element that repeats."""
     depth = max((depth for depth, step in enumerate(steps) if step.repeated), default=len(steps) - 1)
     return {**numbers, depth: number}
-
-
-def _beside(path: str, around: str) -> bool:
-    return path.rpartition("/25D/")[0] == around.rpartition("/")[0]

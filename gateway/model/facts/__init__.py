@@ -25,6 +25,7 @@ from gateway.model.facts.payment import (
     PaymentStatus,
     RequestReceipt,
 )
+from gateway.model.facts.penalty import PenaltyDay, PenaltyReport, ReportedPenalty
 from gateway.model.facts.settlement import (
     RequestAdvice,
     SettlementConfirmation,
@@ -78,12 +79,15 @@ __all__ = [
     "PaymentResolution",
     "PaymentReturn",
     "PaymentStatus",
+    "PenaltyDay",
+    "PenaltyReport",
     "Position",
     "Quantity",
     "Reason",
     "Receipt",
     "References",
     "Reply",
+    "ReportedPenalty",
     "RequestAdvice",
     "RequestReceipt",
     "SettlementConfirmation",
@@ -106,6 +110,7 @@ Fact = (
     | StatusAdvice
     | RequestAdvice
     | SettlementConfirmation
+    | PenaltyReport
     | ConfirmationAnswer
     | ConfirmationStatus
     | ForeignExchangeStatus

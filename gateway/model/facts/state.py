@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from gateway.model.facts.penalty import ReportedPenalty
 from gateway.model.facts.terms import Counterpart, Difference, Terms
 from gateway.model.facts.values import Amount, Quantity, Reason, StatusValue
 
@@ -83,7 +84,7 @@ class State:
     ``requests`` are ours by business message identifier, in the order made; the axis of a kind shows its latest one.
     ``counterparts`` are what the other side's trade was compared with, the best one first, and ``stated`` its terms as
     the other side states them now, where they are no longer the first ones. Of a payment, the parts are the entries
-    that booked it, and ``returns`` is what came back.
+    that booked it, and ``returns`` is what came back. ``penalties`` are those that were reported of it.
     """
 
     dialogue: str  # a Dialogue of transitions.py
@@ -97,6 +98,7 @@ class State:
     counterparts: tuple[Counterpart, ...] = ()
     stated: Terms | None = None
     returns: tuple[Part, ...] = ()
+    penalties: tuple[ReportedPenalty, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,7 @@ _COMMON_ALERTS: Final = {
     "linked_instruction_ended": "An instruction that this one is linked with will not settle.",
     "network_refused": "The network refused a message of ours: the counterparty never had it.",
     "rejected_after_answer": "A message was refused technically after it was answered: perhaps only its duplicate.",
+    "penalty_differs": "A cash penalty is reported that differs from our estimate of it.",
     "reply_to_unsent": "A reply came for a message that this ledger holds as never sent.",
     "receipt_unclear": "A message was acknowledged with a code that the counterparty's profile does not explain.",
     "status_code_unknown": "The counterparty states a status that no code set here has; it is kept as proprietary.",

@@ -131,6 +131,7 @@ TABLE: Final = DialogueTable(
         "reversal_differs": "A reversal states another quantity or amount than the confirmation that it undoes.",
         "reversal_without_confirmation": "A reversal names no confirmation that is known here.",
         "settled_beyond_instruction": "More was confirmed as settled than was instructed.",
+        "status_says_nothing": "A status advice came that states no status.",
         "settlement_break": "What was confirmed differs from what was instructed.",
     },
     effects=EFFECTS,
