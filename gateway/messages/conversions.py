@@ -150,6 +150,8 @@ def _status(namespace: str, argument: str, codes: Codes) -> Convert:
     Reasons are ``Rsn`` with a code or proprietary identification and a text, repeated; or one proprietary ``Rsn`` with
     the text beside it; or, under a proprietary status, ``PrtryRsn`` repeated.
     """
+    if not namespace:
+        return _fin_status(codes[argument])
     words = {f"{{{namespace}}}{name}": word for name, word in codes[argument].items()}
     reason, proprietary_reason, text, proprietary_status, code, identification = (
         f"{{{namespace}}}{name}" for name in ("Rsn", "PrtryRsn", "AddtlRsnInf", "PrtrySts", "Cd", "Id")
@@ -197,6 +199,40 @@ def _status(namespace: str, argument: str, codes: Codes) -> Convert:
         return StatusValue(word, tuple(reasons), own)
 
     return convert
+
+
+def _fin_status(words: Mapping[str, str], *, later: bool = False) -> Convert:
+    """Read the sequence of a status in FIN: field 25D with its code, and a sequence for each reason.
+
+    A code of a scheme of its own is a proprietary status, whatever it is called. With ``later`` an unknown code is left
+    to be read at length.
+    """
+
+    def convert(element: _Element) -> StatusValue | None:
+        code = own = None
+        reasons: list[Reason] = []
+        for part in element:
+            if part.tag[2:5] == "25D":
+                said = {leaf.tag[2:]: leaf for leaf in part}
+                code, own = said.get("status_code"), said.get("data_source_scheme")
+            elif part.tag[2:] == "REAS":
+                reasons += _fin_reasons(part)
+        if code is None:
+            return None
+        if own is not None:
+            return StatusValue("proprietary", tuple(reasons), code.text)
+        if later:
+            return StatusValue(cast("str", Later(words.__getitem__, code)), tuple(reasons))
+        word = words.get(code.text or "")
+        if word is None:
+            return StatusValue("proprietary", tuple(reasons), code.text, unknown=True)
+        return StatusValue(word, tuple(reasons))
+
+    return convert
+
+
+def _status_later(namespace: str, argument: str, codes: Codes) -> Convert:
+    return _status(namespace, argument, codes) if namespace else _fin_status(codes[argument], later=True)
 
 
 def _open_status(_: str, argument: str, codes: Codes) -> Convert:
@@ -312,7 +348,7 @@ CONVERSIONS_LATER: Final[Mapping[str, Callable[[str, str, Codes], Convert]]] = {
     "texts": _text,
     "code": lambda _, argument, codes: partial(Later, codes[argument].__getitem__),
     STATUS_CODE: lambda _, argument, codes: partial(Later, codes[argument].__getitem__),
-    "status": _status,  # made of texts, which stay what they are
+    "status": _status_later,
     "open_status": _open_status_later,
     "reasons": _reasons,
     "quantity": lambda _, argument, codes: lambda element: Quantity(cast("Decimal", Later(Decimal, element)), argument),
