@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
+from gateway.messages.fin.confirmations import Confirmation, confirmation
 from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exchange, exchange
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
 from gateway.messages.fin.payments import Payment, payment
 from gateway.messages.writing import moment
+from gateway.model.events.confirmation import ConfirmTrade
 from gateway.model.vocabulary import Party, ProprietaryIdentification
 
 if TYPE_CHECKING:
@@ -37,6 +39,18 @@ class PartyInFin:
     processing_reference: str | None = None
     declaration_text: str | None = None
     contact_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmingParties:
+    """Who traded and who else had a part in it, as FIN states parties."""
+
+    buyer: PartyInFin
+    seller: PartyInFin
+    executing_broker: PartyInFin | None = None
+    clearing_firm: PartyInFin | None = None
+    introducing_firm: PartyInFin | None = None
+    affirming_party: PartyInFin | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +76,8 @@ class Derived:
     market: str | None = None
     payment: Payment | None = None
     exchange: Exchange | None = None
+    confirmation: Confirmation | None = None
+    confirming: ConfirmingParties | None = None
 
 
 def derived(event: TradeEvent) -> Derived:
@@ -74,6 +90,8 @@ def derived(event: TradeEvent) -> Derived:
         market=None if place is None else place.market or place.description,
         payment=payment(event),
         exchange=exchange(event),
+        confirmation=confirmation(event),
+        confirming=confirming_parties(event),
         **_placed(DELIVERING, said.get("delivering_parties", ())),
         **_placed(RECEIVING, said.get("receiving_parties", ())),
     )
@@ -118,6 +136,18 @@ def party_in_fin(party: Party) -> PartyInFin:
         said["processing_reference"],
         said["declaration_text"],
         said["contact_text"],
+    )
+
+
+def confirming_parties(event: TradeEvent) -> ConfirmingParties | None:
+    """Return the parties of an event that confirms a trade; None for any other."""
+    if not isinstance(event, ConfirmTrade):
+        return None
+    return ConfirmingParties(
+        *(
+            None if party is None else party_in_fin(party)  # type: ignore[arg-type]  # the first two are always there
+            for party in (getattr(event, name.name) for name in fields(ConfirmingParties))
+        )
     )
 
 

@@ -1,0 +1,80 @@
+"""What the confirmation of a securities trade (MT515, MT518) says that follows from an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import BuildError, Violation
+from gateway.model.events.confirmation import ConfirmTrade
+from gateway.model.vocabulary import Code, Price
+
+if TYPE_CHECKING:
+    from gateway.model.events import TradeEvent
+
+USUAL: Final = "TRAD"
+"""The type of a trade and of its settlement where an event names none: FIN has to state one."""
+
+PERCENTAGES: Final = {"PRCT": "PRCT", "PARV": "PRCT", "DISC": "DISC", "PREM": "PREM", "YIEL": "YIEL"}
+TRADE_TYPES: Final = {
+    "BSKT": "BASK",
+    "BRBR": "BRKR",
+    "EMTR": "EMTR",
+    "INDX": "INDX",
+    "LIST": "LIST",
+    "PRAL": "PALL",
+    "PROG": "PROG",
+    "TRAD": "TRAD",
+}
+"""What FIN calls the types of a trade that it has, by the code of ISO 20022."""
+
+AMOUNTS: Final = {"ACTU": "ACTU", "PARV": "ACTU", "DISC": "DISC", "PREM": "PREM"}
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """One confirmed trade as FIN states it: types that an event may leave open and FIN may not."""
+
+    trade_type: Code
+    transaction_type: Code
+    percentage_type: str | None = None
+    amount_type: str | None = None
+
+
+def confirmation(event: TradeEvent) -> Confirmation | None:
+    """Return what follows from an event that confirms a trade; None for any other.
+
+    A price is a percentage or an amount for one unit as it stands, unless the event says how else it is meant. Raises
+    ``BuildError`` with what FIN has to state and the event leaves open, or has no code for.
+    """
+    if not isinstance(event, ConfirmTrade):
+        return None
+    lacking = []
+    if event.payment is None:
+        lacking.append(_violation("payment", "", "against or free: a confirmation in FIN states it"))
+    trade_type: Code | None = event.trade_type or USUAL
+    if isinstance(trade_type, str):
+        trade_type = TRADE_TYPES.get(trade_type)
+        if trade_type is None:
+            known = f"one of {', '.join(TRADE_TYPES)}, or a code of a scheme of its own"
+            lacking.append(_violation("trade_type", str(event.trade_type), known))
+    codes = AMOUNTS if event.price.rate is None else PERCENTAGES
+    kind = _kind(event.price, codes)
+    if kind is None:
+        lacking.append(_violation("price.type", event.price.type or "", f"one of {', '.join(sorted(codes))}"))
+    if lacking:
+        raise BuildError(lacking[0].text, code=lacking[0].code, violations=lacking)
+    return Confirmation(
+        trade_type=trade_type or USUAL,
+        transaction_type=event.transaction_type or USUAL,
+        percentage_type=None if event.price.rate is None else kind,
+        amount_type=kind if event.price.rate is None else None,
+    )
+
+
+def _kind(price: Price, codes: dict[str, str]) -> str | None:
+    return next(iter(codes)) if price.type is None else codes.get(price.type)
+
+
+def _violation(path: str, value: str, rule: str) -> Violation:
+    return Violation("element_not_in_version", path, rule, value, f"{path}: FIN cannot carry it; expected {rule}")
