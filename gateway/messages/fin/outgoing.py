@@ -17,7 +17,7 @@ from gateway.messages.fin.parsing import parse
 from gateway.messages.fin.payments import Payment, payment
 from gateway.messages.writing import moment
 from gateway.model.events.confirmation import ConfirmTrade
-from gateway.model.vocabulary import Party, ProprietaryIdentification
+from gateway.model.vocabulary import Code, Party, ProprietaryIdentification
 
 if TYPE_CHECKING:
     from gateway.model.events import TradeEvent
@@ -78,6 +78,7 @@ class Derived:
     exchange: Exchange | None = None
     confirmation: Confirmation | None = None
     confirming: ConfirmingParties | None = None
+    reason: Code | None = None
 
 
 def derived(event: TradeEvent) -> Derived:
@@ -92,6 +93,7 @@ def derived(event: TradeEvent) -> Derived:
         exchange=exchange(event),
         confirmation=confirmation(event),
         confirming=confirming_parties(event),
+        reason=said.get("reason") or (_IN_WORDS if "answer" in said and said.get("text") else None),
         **_placed(DELIVERING, said.get("delivering_parties", ())),
         **_placed(RECEIVING, said.get("receiving_parties", ())),
     )
@@ -153,6 +155,7 @@ def confirming_parties(event: TradeEvent) -> ConfirmingParties | None:
 
 _CHAINS: Final = {"delivering_parties": DELIVERING, "receiving_parties": RECEIVING}
 _HELD: Final = "PREA"
+_IN_WORDS: Final = "NARR"
 _MARKET_CODE: Final = re.compile("[A-Z0-9]{4}")  # ISO 10383
 IN_EVENT: Final = {"name_and_address": "name"}
 
