@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import BuildError, Violation
 from gateway.model.events.confirmation import ConfirmTrade
-from gateway.model.vocabulary import Code, Price
+from gateway.model.vocabulary import Code, DirectedAmount, Price
 
 if TYPE_CHECKING:
     from gateway.model.events import TradeEvent
@@ -33,12 +33,14 @@ AMOUNTS: Final = {"ACTU": "ACTU", "PARV": "ACTU", "DISC": "DISC", "PREM": "PREM"
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """One confirmed trade as FIN states it: types that an event may leave open and FIN may not."""
+    """One confirmed trade as FIN states it: types that an event may leave open and FIN may not,
+    and the executing broker's commission."""
 
     trade_type: Code
     transaction_type: Code
     percentage_type: str | None = None
     amount_type: str | None = None
+    commission: DirectedAmount | None = None
 
 
 def confirmation(event: TradeEvent) -> Confirmation | None:
@@ -62,6 +64,13 @@ def confirmation(event: TradeEvent) -> Confirmation | None:
     kind = _kind(event.price, codes)
     if kind is None:
         lacking.append(_violation("price.type", event.price.type or "", f"one of {', '.join(sorted(codes))}"))
+    amounts = event.other_amounts
+    commission = None if amounts is None else amounts.executing_broker_amount
+    if event.commission is not None and event.commission.amount is not None:
+        if commission is not None:
+            rule = "not given beside the amount of the executing broker, which has the same place"
+            lacking.append(_violation("commission.amount", str(event.commission.amount.value), rule))
+        commission = DirectedAmount.model_construct(**dict(event.commission.amount))
     if lacking:
         raise BuildError(lacking[0].text, code=lacking[0].code, violations=lacking)
     return Confirmation(
@@ -69,6 +78,7 @@ def confirmation(event: TradeEvent) -> Confirmation | None:
         transaction_type=event.transaction_type or USUAL,
         percentage_type=None if event.price.rate is None else kind,
         amount_type=kind if event.price.rate is None else None,
+        commission=commission,
     )
 
 

@@ -1,0 +1,595 @@
+"""Trades confirmed in FIN (MT515, MT518): ours affirmed, refused and cancelled, theirs compared and answered."""
+
+# ruff: noqa: F401, F811  # fixtures are imported by name
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import BuildError, GatewayError, InvalidMessage, Violation
+from gateway.messages import Identity, Messages
+from gateway.messages.schema_files import load_catalogue
+from gateway.model.events import EVENT_KINDS, parse_event
+from gateway.model.facts import (
+    Alleged,
+    AllegementAdvice,
+    Amount,
+    ConfirmationAnswer,
+    ConfirmationStatus,
+    Quantity,
+    Reason,
+    RequestAdvice,
+    StatusValue,
+)
+from gateway.model.profile import Profile
+from gateway.model.references import transaction_id
+from gateway.model.transitions import Dialogue
+from gateway.store import Ledger, queries
+from gateway.store.views import Story
+from tests.examples import encode, leaves, remove
+from tests.fin_counterparty import fields, said
+from tests.loops import (
+    CHANNEL,
+    OTHER,
+    OWN_BIC,
+    START,
+    Loops,
+    cancel,
+    confirm,
+    event,
+    ledger_url,
+    new_sqlite,
+    party,
+    settings_for,
+    transaction,
+)
+from tests.reference import needs_reference, shared
+
+GOLDEN = Path(__file__).parent / "golden" / "fin"
+CONFIRM, CANCEL, ANSWER = "confirm_trade/1", "cancel_confirmation/1", "answer_trade/1"
+FIN = Profile.model_validate(party(CHANNEL, language="fin"))
+ISO = Profile.model_validate(party(CHANNEL))
+IDENTITY = Identity("TRANSACTION00001", "MESSAGE000000001", START)
+MONEY: dict[str, Any] = {"payment": "against", "net_amount": {"value": "61234.56", "currency": "EUR"}}
+# What no field of MT515 or MT518 says.
+NOT_IN_FIN = {
+    "order_ids",
+    "client_order_ids",
+    "executed_at",
+    "business_process",
+    "trade_beneficiary",
+    "hold",
+}
+PART_NOT_IN_FIN = {
+    "references": [{"unique_transaction_id": "529900T8BM49AURSDO55TRADE0001"}],
+    "standing_settlement_instruction": {
+        "database": "VEND",
+        "other_delivering_parties": [{"bic": "AGNTDEFFXXX"}],
+    },
+    "other_amounts": {"shared_brokerage_amount": {"value": "0.20", "currency": "EUR"}},
+}
+
+
+@cache
+def messages() -> Messages:
+    return Messages(load_catalogue(), [FIN, ISO], OWN_BIC)
+
+
+def built(content: dict[str, Any], language: Profile = FIN, identity: Identity = IDENTITY) -> bytes:
+    return messages().build(parse_event(encode(content)), language, identity).content
+
+
+def minimal(**changes: Any) -> dict[str, Any]:
+    return EVENT_KINDS[CONFIRM].minimal | {"payment": "against"} | changes
+
+
+def complete(**changes: Any) -> dict[str, Any]:
+    """Return an event with everything that FIN says of a trade."""
+    example = {name: value for name, value in EVENT_KINDS[CONFIRM].example.items() if name not in NOT_IN_FIN}
+    content = _as_in_fin(copy.deepcopy(example))
+    content["references"] = [one for one in content["references"] if "unique_transaction_id" not in one]
+    for name in ("other_delivering_parties", "other_receiving_parties"):
+        del content["standing_settlement_instruction"][name]
+    for name in ("matching_confirmation_fee", "shared_brokerage_amount", "clearing_broker_commission"):
+        del content["other_amounts"][name]
+    del content["other_amounts"]["executing_broker_amount"]  # the commission has its place
+    del content["executing_broker"]["declaration_text"]
+    for chain in ("delivering_parties", "receiving_parties"):
+        for one in content[chain]:
+            one.pop("declaration_text", None)
+    return content | changes
+
+
+def _as_in_fin(value: Any) -> Any:
+    """Write texts in the characters of FIN, and name proprietary codes by an issuer of eight characters alone."""
+    if isinstance(value, list):
+        return [_as_in_fin(one) for one in value]
+    if isinstance(value, dict):
+        inner = {name: _as_in_fin(one) for name, one in value.items() if name != "scheme"}
+        return inner | {"issuer": "HOUSE"} if "issuer" in inner else inner
+    return re.sub(r"[<>&]", "", value).strip() if isinstance(value, str) else value
+
+
+def answer(word: str, reference: str = "BROKER-1", **changes: Any) -> dict[str, Any]:
+    own = {"trade_id": reference, "counterparty": CHANNEL, "answer": word, "event_id": f"{reference}-{word}"}
+    return EVENT_KINDS[ANSWER].minimal | own | changes
+
+
+# Theirs ---------------------------------------------------------------------------------------------------------------
+
+
+def theirs(
+    reference: str = "BROKER-1",
+    *,
+    number: str = "515",
+    function: str = "NEWM",
+    price: str = "122,4567",
+    amount: str = "EUR61234,56",
+    side: str = "SELL",
+    parties: tuple[str, str] = (OWN_BIC, CHANNEL),
+    previous: str | None = None,
+    sender: str = CHANNEL,
+) -> bytes:
+    """Return a trade confirmation of theirs: they sell us 500 units; ``parties`` are buyer and seller."""
+    link = f"20C::PREV//{previous}" if previous else f"20C::TRRF//{reference}"
+    return said(
+        number,
+        *("16R:GENL", f"20C::SEME//{reference}{'-C' if previous else ''}", f"23G:{function}"),
+        *("98C::PREP//20260302110000", "22F::TRTR//TRAD", "16R:LINK", link, "16S:LINK", "16S:GENL"),
+        *("16R:CONFDET", "98C::TRAD//20260302091458", "98A::SETT//20260304", f"90B::DEAL//ACTU/EUR{price}"),
+        *(f"22H::BUSE//{side}", "22H::PAYM//APMT"),
+        *("16R:CONFPRTY", f"95P::BUYR//{parties[0]}", "16S:CONFPRTY"),
+        *("16R:CONFPRTY", f"95P::SELL//{parties[1]}", "16S:CONFPRTY"),
+        *("36B::CONF//UNIT/500,", "35B:ISIN DE0007164600", "16S:CONFDET"),
+        *("16R:SETDET", "22F::SETR//TRAD", "16R:AMT", f"19A::SETT//{amount}", "16S:AMT", "16S:SETDET"),
+        sender=sender,
+    )
+
+
+def affirmation(about: str, reference: str = "AFFIRMED1", *, function: str = "NEWM", forced: bool = False) -> bytes:
+    """Return an MT517."""
+    status = ("25D::AFFM//FORC",) if forced else ()
+    back = ("16R:LINK", "20C::PREV//AFFIRMED1", "16S:LINK") if function == "CANC" else ()
+    return said(
+        "517",
+        *("16R:GENL", f"20C::SEME//{reference}", f"23G:{function}", f"95P::AFFM//{CHANNEL}", *status),
+        *("16R:LINK", "13A::LINK//515", f"20C::RELA//{about}", "16S:LINK", *back, "16S:GENL"),
+    )
+
+
+def status(about: str, *statuses: str, reference: str = "STATUS1", function: str = "INST") -> bytes:
+    """Return an MT509; a status is ``AFFM//NAFI`` or ``AFFM//NAFI NAFI//NARR the text``."""
+    told: list[str] = []
+    for one in statuses:
+        code, _, why = one.partition(" ")
+        reason, _, text = why.partition(" ")
+        inner = ("16R:REAS", f"24B::{reason}", *([f"70D::REAS//{text}"] if text else []), "16S:REAS") if why else ()
+        told += ["16R:STAT", f"25D::{code}", *inner, "16S:STAT"]
+    return said(
+        "509",
+        *("16R:GENL", f"20C::SEME//{reference}", f"23G:{function}"),
+        *("16R:LINK", "13A::LINK//515", f"20C::RELA//{about}", "16S:LINK", *told, "16S:GENL"),
+    )
+
+
+# Written --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "original"),
+    [
+        ("built.MT515.minimal", minimal(), None),
+        ("built.MT515.complete", complete(), None),
+        ("built.MT515.rate", minimal(price={"rate": "99.5", "type": "PARV"}, payment="free"), None),
+        ("built.MT518.minimal", minimal(trade_type="BRBR"), None),
+        ("built.MT518.complete", complete(trade_type="BRBR"), None),
+        ("built.MT517.minimal", answer("affirm"), "MT515"),
+        ("built.MT509.affirmed", answer("affirm"), "MT518"),
+        ("built.MT509.refused", answer("disaffirm", reason="NAFF", text="The price is 122.5"), "MT515"),
+        ("built.MT509.minimal", answer("disaffirm"), "MT518"),
+    ],
+)
+def test_what_is_sent_is_as_agreed(name: str, content: dict[str, Any], original: str | None) -> None:
+    written = built(content, identity=replace(IDENTITY, original_definition=original))
+    golden = GOLDEN / f"{name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_bytes(written)
+    assert written == golden.read_bytes()
+
+
+def test_a_trade_of_broker_with_broker_is_confirmed_to_the_other_side_of_the_market() -> None:
+    types = {
+        kind: messages().definition_for(parse_event(encode(minimal(**({"trade_type": kind} if kind else {})))), FIN)
+        for kind in ("", "TRAD", "BRBR")
+    }
+    assert types == {"": "MT515", "TRAD": "MT515", "BRBR": "MT518"}
+
+
+def test_a_cancellation_is_the_confirmation_again_with_a_link_to_it() -> None:
+    confirmed = messages().build(parse_event(encode(complete(trade_type="BRBR"))), FIN, IDENTITY)
+    identity = replace(IDENTITY, business_message_id="MESSAGE000000002", original_definition="MT518")
+    wanted = parse_event(encode(dict(EVENT_KINDS[CANCEL].minimal)))
+    content = messages().build(wanted, FIN, identity, original=confirmed.content).content
+    assert content.startswith(b"{1:F01OURSGB2LAXXX0000000000}{2:I518")
+    before, after = fields(confirmed.content), fields(content)
+    assert after[1:3] == ["20C::SEME//MESSAGE000000002", "23G:CANC"]
+    assert f"20C::PREV//{IDENTITY.transaction_id}" in after
+    assert after[after.index("16R:CONFDET") :] == before[before.index("16R:CONFDET") :]
+    [(references, fact)] = messages().read(content).facts
+    assert fact == AllegementAdvice(StatusValue("cancelled"))
+    assert references.confirmation_reference == IDENTITY.transaction_id
+
+
+@st.composite
+def confirmations(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a trade: everything there is, or what FIN has a place for, with some of it left out or changed."""
+    content = copy.deepcopy(draw(st.sampled_from([complete(), EVENT_KINDS[CONFIRM].example])))
+    paths = sorted({re.sub(r"\[\d+\]$", "", path) for path in leaves(content)} | content.keys())
+    for path in draw(st.lists(st.sampled_from(paths), max_size=25, unique=True)):
+        remove(content, path)
+    for name in ("delivering_parties", "receiving_parties", "investors", "references"):
+        if name in content:
+            del content[name][draw(st.integers(0, len(content[name]))) :]
+    number = st.decimals(min_value=Decimal("0.01"), max_value=Decimal(10) ** 9, places=4).map(str)
+    content["quantity"] = {
+        "type": draw(st.sampled_from(["unit", "face_amount", "amortised_value"])),
+        "value": draw(number),
+    }
+    content["price"] = draw(
+        st.one_of(
+            st.builds(lambda value: {"amount": {"value": value, "currency": "EUR"}}, number),
+            st.builds(lambda value: {"rate": value, "type": "PARV"}, st.decimals(1, 200, places=3).map(str)),
+        )
+    )
+    content["side"] = draw(st.sampled_from(["buy", "sell"]))
+    content["payment"] = draw(st.sampled_from(["against", "free"]))
+    content["trade_type"] = draw(st.sampled_from(["TRAD", "BRBR", "PROG"]))
+    return content
+
+
+@given(content=confirmations())
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+def test_an_event_means_the_same_in_both_languages(content: dict[str, Any]) -> None:
+    """What FIN carries is read back into the facts that ISO 20022 gives; what it cannot, it names."""
+    try:
+        iso = built(content, ISO)
+    except GatewayError:
+        return
+    refused: tuple[Violation, ...] = ()
+    try:
+        fin = built(content)
+    except GatewayError as error:
+        refused = error.violations
+        assert refused
+    if refused:
+        assert all(violation.path and violation.rule for violation in refused)
+        return
+    assert messages().read(fin).facts == messages().read(iso).facts
+
+
+def test_the_drawn_events_are_not_all_refused() -> None:
+    assert messages().read(built(complete())).facts == messages().read(built(complete(), ISO)).facts
+
+
+@pytest.mark.parametrize("field", sorted(NOT_IN_FIN))
+def test_a_field_without_a_place_in_fin_is_refused_by_name(field: str) -> None:
+    with pytest.raises(BuildError) as refused:
+        built(complete(**{field: EVENT_KINDS[CONFIRM].example[field]}))
+    assert {violation.code for violation in refused.value.violations} == {"element_not_in_version"}
+    assert all(violation.path.startswith(field) for violation in refused.value.violations)
+
+
+@pytest.mark.parametrize("field", sorted(PART_NOT_IN_FIN))
+def test_a_part_without_a_place_in_fin_is_refused_by_name(field: str) -> None:
+    with pytest.raises(BuildError) as refused:
+        built(minimal(transaction_type="TRAD", **{field: PART_NOT_IN_FIN[field]}))
+    assert [violation.path.partition(".")[0].partition("[")[0] for violation in refused.value.violations] == [field]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"payment": None}, "payment"),
+        ({"price": {"rate": "99.5", "type": "SPRE"}}, "price.type"),
+        ({"trade_type": "VWAP"}, "trade_type"),
+        (
+            {
+                "commission": {"type": "BRKR", "amount": {"value": "5.50", "currency": "EUR"}},
+                "other_amounts": {"executing_broker_amount": {"value": "6.00", "currency": "EUR"}},
+            },
+            "commission.amount",
+        ),
+    ],
+)
+def test_what_fin_has_to_state_or_has_no_code_for_is_refused_by_its_field(changes: dict[str, Any], path: str) -> None:
+    content = {name: value for name, value in minimal(**changes).items() if value is not None}
+    with pytest.raises(BuildError) as refused:
+        built(content)
+    assert [violation.path for violation in refused.value.violations] == [path]
+
+
+def test_an_affirmation_has_no_place_for_words() -> None:
+    with pytest.raises(BuildError) as refused:
+        built(answer("affirm", text="Thank you"))
+    assert [violation.path for violation in refused.value.violations] == ["text"]
+
+
+def test_a_trade_that_is_too_long_for_a_reference_is_refused() -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        built(minimal(trade_id="T-2026-000123-AND-MORE"))
+    assert [violation.path for violation in refused.value.violations] == ["/4/A/A1[1]/20C/TRRF"]
+
+
+# Read -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("told", "axes"),
+    [
+        ("AFFM//AFFI", {"affirmation": StatusValue("affirmed")}),
+        (
+            "AFFM//NAFI NAFI//NARR NINE NOT TEN",
+            {"affirmation": StatusValue("disaffirmed", (Reason("NARR", None, "NINE NOT TEN"),))},
+        ),
+        ("MTCH//MACH", {"matching": StatusValue("matched")}),
+        ("MTCH//NMAT NMAT//DQUA", {"matching": StatusValue("unmatched", (Reason("DQUA"),))}),
+        ("IPRC//PACK", {"processing": StatusValue("accepted")}),
+        ("IPRC//REJT REJT/HOUSE/OWN1", {"processing": StatusValue("rejected", (Reason(None, "OWN1"),))}),
+        ("IPRC//CAND", {"cancellation": StatusValue("cancelled")}),
+        ("IPRC//CANP", {"cancellation": StatusValue("pending")}),
+        ("CPRC//CAND", {"cancellation": StatusValue("cancelled")}),
+        ("AFFM/HOUSE/AFFI", {"affirmation": StatusValue("proprietary", (), "AFFI")}),
+        ("IPRC//WHAT", {"processing": StatusValue("proprietary", (), "WHAT", unknown=True)}),
+    ],
+)
+def test_statuses_are_those_of_iso_20022(told: str, axes: dict[str, StatusValue]) -> None:
+    [(references, fact)] = messages().read(status("OURS-1", told)).facts
+    assert references.confirmation_reference == "OURS-1"
+    assert fact == ConfirmationStatus(**axes)
+
+
+def test_a_status_of_several_axes_is_read_on_each() -> None:
+    [(_, fact)] = messages().read(status("OURS-1", "IPRC//PACK", "MTCH//MACH", "AFFM//AFFI")).facts
+    assert fact == ConfirmationStatus(StatusValue("accepted"), StatusValue("matched"), StatusValue("affirmed"))
+
+
+def test_what_becomes_of_a_request_is_said_of_the_request() -> None:
+    [(references, fact)] = messages().read(status("REQUEST-1", "CPRC//DEND", function="CAST")).facts
+    assert references.request_reference == "REQUEST-1"
+    assert fact == RequestAdvice("cancellation", StatusValue("denied"))
+
+
+def test_an_affirmation_may_be_forced_and_taken_back() -> None:
+    [(_, forced)] = messages().read(affirmation("OURS-1", forced=True)).facts
+    assert forced == ConfirmationAnswer(StatusValue("affirmed", (Reason("FORC"),)))
+    [(references, back)] = messages().read(affirmation("OURS-1", "BACK1", function="CANC")).facts
+    assert references.confirmation_reference == "OURS-1"
+    assert back == ConfirmationAnswer(StatusValue("disaffirmed"))
+
+
+@pytest.mark.parametrize("number", ["515", "518"])
+def test_known_shapes_are_read_as_unknown_ones_are(number: str) -> None:
+    fresh = Messages(load_catalogue(), [FIN], OWN_BIC)
+    first = fresh.read(theirs(number=number))
+    for one in range(60):  # long enough for the shape to be learned
+        [(_, fact)] = fresh.read(theirs(f"B-{one}", number=number, price=f"1{one},5")).facts
+        assert isinstance(fact, Alleged)
+        assert (fact.reference, fact.price) == (f"B-{one}", Decimal(f"1{one}.5"))
+    assert fresh.read(theirs(number=number)) == first
+    [(_, cancelled)] = fresh.read(theirs(number=number, function="CANC", previous="B-1")).facts
+    assert isinstance(cancelled, AllegementAdvice)
+
+
+# Ours and theirs ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def loops(ledger_url: str) -> AsyncIterator[Loops]:
+    """Give a gateway whose counterparties speak FIN; one of them has what agrees answered by itself."""
+    ledger = await Ledger.open(ledger_url)
+    parties = [party(CHANNEL, language="fin"), party(OTHER, language="fin", answers_agreed_trades=True)]
+    yield Loops(ledger, settings_for(ledger_url, counterparties=parties))
+    await ledger.close()
+
+
+async def alleged(loops: Loops, reference: str = "BROKER-1", channel: str = CHANNEL) -> Story:
+    name = transaction_id(OWN_BIC, channel, reference, Dialogue.ALLEGED_TRADE, 1)
+    [found] = await loops.ledger.query(lambda connection: queries.show_instruction(connection, name))
+    return found
+
+
+async def ours(loops: Loops) -> Story:
+    return await loops.story(dialogue=Dialogue.CONFIRMATION)
+
+
+def axes(story: Story) -> dict[str, str]:
+    return {name: axis.status.value for name, axis in (story.state.axes or {}).items()}
+
+
+def alerts(story: Story) -> list[str]:
+    return [alert.code for entry in story.history for alert in entry.alerts]
+
+
+NAME = transaction(dialogue=Dialogue.CONFIRMATION)
+
+
+async def confirmed(loops: Loops, **changes: Any) -> list[str]:
+    """Confirm a trade to them; returns the fields of what they got."""
+    [result] = await loops.take_in(confirm(**(MONEY | changes)))
+    assert result.outcome == "instructed", result
+    await loops.send(changes.get("counterparty", CHANNEL))
+    return fields(loops.arrived(changes.get("counterparty", CHANNEL))[-1].content)
+
+
+async def test_ours_is_affirmed(loops: Loops) -> None:
+    assert f"20C::SEME//{NAME}" in await confirmed(loops)
+    await loops.hear(affirmation(NAME))
+    assert ((await ours(loops)).instruction.headline, axes(await ours(loops))) == (
+        "affirmed",
+        {"affirmation": "affirmed"},
+    )
+    told = (await loops.published("status"))[-1]
+    assert (told["headline"], told["axes"]["affirmation"]["status"]) == ("affirmed", "affirmed")
+    await loops.prove()
+
+
+async def test_ours_is_received_matched_and_refused_with_their_reason(loops: Loops) -> None:
+    await confirmed(loops)
+    await loops.hear(status(NAME, "IPRC//PACK", "MTCH//NMAT NMAT//DDEA"))
+    assert (await ours(loops)).instruction.headline == "unmatched"
+    await loops.hear(status(NAME, "AFFM//NAFI NAFI//NARR NINE NOT TEN", reference="STATUS2"))
+    story = await ours(loops)
+    assert story.instruction.headline == "disaffirmed"
+    assert (story.state.axes or {})["affirmation"].status.reasons == (Reason("NARR", None, "NINE NOT TEN"),)
+    await loops.prove()
+
+
+async def test_a_status_of_theirs_alone_is_proprietary_and_an_unknown_one_is_alerted_besides(loops: Loops) -> None:
+    await confirmed(loops)
+    await loops.hear(status(NAME, "IPRC/HOUSE/OWN1"))
+    assert (axes(await ours(loops)), alerts(await ours(loops))) == ({"processing": "proprietary"}, [])
+    await loops.hear(status(NAME, "IPRC//WHAT", reference="STATUS2"))
+    assert alerts(await ours(loops)) == ["status_code_unknown"]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_ours_is_cancelled(loops: Loops, direct: bool) -> None:
+    await confirmed(loops)
+    [result] = await loops.take_in(event(CANCEL, counterparty=CHANNEL))
+    assert result.outcome == "cancelling"
+    await loops.send()
+    sent = fields(loops.arrived()[-1].content)
+    [request] = [one.removeprefix("20C::SEME//") for one in sent if one.startswith("20C::SEME//")]
+    assert f"20C::PREV//{NAME}" in sent
+    assert request != NAME
+    await loops.hear(status(request, "CPRC//PACK", function="CAST"))
+    assert (await ours(loops)).instruction.headline == "cancellation_requested"
+    if direct:
+        await loops.hear(status(NAME, "IPRC//CAND", reference="STATUS2"))
+    else:
+        await loops.hear(status(request, "CPRC//CAND", function="CAST", reference="STATUS2"))
+    assert (await ours(loops)).instruction.headline == "cancelled"
+    await loops.prove()
+
+
+@pytest.mark.parametrize("number", ["515", "518"])
+async def test_theirs_is_compared_with_ours_field_by_field(loops: Loops, number: str) -> None:
+    await loops.take_in(confirm(**MONEY))
+    await loops.hear(theirs(number=number))
+    story = await alleged(loops)
+    assert (story.instruction.headline, alerts(story)) == ("agrees", [])
+    assert {"movement", "payment", "isin", "quantity", "amount", "price", "trade_date", "settlement_date"} <= set(
+        story.state.counterparts[0].agreed
+    )
+    await loops.hear(theirs("BROKER-2", number=number, price="122,5"))
+    story = await alleged(loops, "BROKER-2")
+    assert (story.instruction.headline, alerts(story)) == ("differs", ["trade_differs"])
+    [difference] = story.state.counterparts[0].differences
+    assert (difference.field, difference.instructed, difference.confirmed) == ("price", "122.4567", "122.5")
+    await loops.prove()
+
+
+async def test_who_buys_is_decided_by_the_parties_and_not_by_whose_order_it_was(loops: Loops) -> None:
+    await loops.take_in(confirm(**MONEY))
+    await loops.hear(theirs(side="BUYI"))
+    assert (await alleged(loops)).instruction.headline == "agrees"
+    await loops.hear(theirs("BROKER-2", parties=(CHANNEL, OWN_BIC)))
+    assert alerts(await alleged(loops, "BROKER-2")) == ["trade_unknown"]  # we sold nothing
+
+
+async def test_what_agrees_is_affirmed_once_where_the_profile_allows_it(loops: Loops) -> None:
+    await confirmed(loops, counterparty=OTHER)
+    await loops.hear(theirs(sender=OTHER, parties=(OWN_BIC, OTHER)), channel=OTHER)
+    await loops.send(OTHER)
+    affirmed = fields(loops.arrived(OTHER)[-1].content)
+    assert "{2:I517" in loops.arrived(OTHER)[-1].content.decode()
+    assert [one for one in affirmed if "LINK//" in one or "RELA" in one or "AFFM" in one] == [
+        f"95P::AFFM//{OWN_BIC}",
+        "13A::LINK//515",
+        "20C::RELA//BROKER-1",
+    ]
+    await loops.hear(theirs("BROKER-2", price="122,5", sender=OTHER, parties=(OWN_BIC, OTHER)), channel=OTHER)
+    await loops.send(OTHER)
+    assert len(loops.arrived(OTHER)) == 2  # ours and one answer
+    assert (await alleged(loops, channel=OTHER)).instruction.headline == "answered"
+    await loops.prove()
+
+
+async def test_what_agrees_and_came_from_the_market_is_answered_by_a_status(loops: Loops) -> None:
+    await confirmed(loops, counterparty=OTHER)
+    await loops.hear(theirs(number="518", sender=OTHER, parties=(OWN_BIC, OTHER)), channel=OTHER)
+    await loops.send(OTHER)
+    sent = fields(loops.arrived(OTHER)[-1].content)
+    assert "{2:I509" in loops.arrived(OTHER)[-1].content.decode()
+    assert {"13A::LINK//518", "20C::RELA//BROKER-1", "25D::AFFM//AFFI"} <= set(sent)
+
+
+async def test_ours_that_comes_later_lets_theirs_be_answered_as_it_came(loops: Loops) -> None:
+    await loops.hear(theirs(number="518", sender=OTHER, parties=(OWN_BIC, OTHER)), channel=OTHER)
+    assert alerts(await alleged(loops, channel=OTHER)) == ["trade_unknown"]
+    await loops.take_in(confirm(**MONEY, counterparty=OTHER))
+    await loops.work_off()
+    await loops.send(OTHER)
+    answers = [one.content for one in loops.arrived(OTHER) if b"{2:I509" in one.content]
+    assert [b":13A::LINK//518" in one for one in answers] == [True]
+
+
+async def test_an_operator_refuses_what_differs(loops: Loops) -> None:
+    await loops.hear(theirs())
+    assert alerts(await alleged(loops)) == ["trade_unknown"]
+    refusal = answer("disaffirm", source="operations", reason="NAFF", text="Not ours")
+    [result] = await loops.take_in(refusal)
+    assert result.outcome == "requested", result
+    await loops.send()
+    sent = fields(loops.arrived()[-1].content)
+    assert {
+        "13A::LINK//515",
+        "20C::RELA//BROKER-1",
+        "25D::AFFM//NAFI",
+        "24B::NAFI//NAFF",
+        "70D::REAS//Not ours",
+    } <= set(sent)
+    assert (await alleged(loops)).instruction.headline == "answered"
+
+
+@pytest.mark.parametrize("number", ["515", "518"])
+async def test_theirs_is_cancelled_by_their_reference(loops: Loops, number: str) -> None:
+    await loops.hear(theirs(number=number))
+    await loops.hear(theirs(number=number, function="CANC", previous="BROKER-1"))
+    assert (await alleged(loops)).instruction.headline == "cancelled"
+    assert await loops.parked() == []
+    await loops.prove()
+
+
+async def test_a_cancellation_of_what_was_never_confirmed_is_parked(loops: Loops) -> None:
+    await loops.hear(theirs(function="CANC", previous="NOTHING"))
+    assert (await loops.only_parked()).summary.code == "reply_unknown_transaction"
+
+
+async def test_the_same_confirmation_twice_is_one_trade(loops: Loops) -> None:
+    await loops.take_in(confirm(**MONEY))
+    await loops.hear(theirs(), theirs())
+    assert len((await alleged(loops)).history) == 1
+    assert await loops.parked() == []
+
+
+async def test_a_confirmation_of_somebody_else_is_parked(loops: Loops) -> None:
+    await loops.hear(theirs(sender=OTHER))
+    assert (await loops.only_parked()).summary.code == "reply_wrong_counterparty"
+
+
+async def test_an_affirmation_of_nothing_of_ours_is_parked(loops: Loops) -> None:
+    await loops.hear(affirmation("NOTHING"))
+    assert (await loops.only_parked()).summary.code == "reply_unknown_transaction"
