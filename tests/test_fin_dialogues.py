@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from gateway.messages.fin import parse
-from gateway.model.facts import Reason, StatusAdvice, StatusValue
 from gateway.store import Ledger
 from tests.loops import (
     ACCEPTED,
@@ -272,16 +271,3 @@ def parse_text(content: bytes) -> list[str]:
     """Return the fields of a message behind its first sequence, as they are written here."""
     fields = [f"{field.tag}:{field.value}" for field in parse(content).fields]
     return fields[fields.index("16S:GENL") + 1 :]
-
-
-@pytest.mark.parametrize("times", [1, 100])
-async def test_a_status_of_a_scheme_of_its_own_is_proprietary(both: tuple[Loops, Loops], times: int) -> None:
-    loops, _ = both
-    said = [
-        loops.messages.read(advice(f"S{number}", "25D::IPRC/HOUSE/REJT", "16R:REAS", "24B::REJT//SAFE", "16S:REAS"))
-        for number in range(times)
-    ]
-    for reply in said:
-        [(_, fact)] = reply.facts
-        assert isinstance(fact, StatusAdvice)
-        assert fact.processing == StatusValue("proprietary", (Reason("SAFE"),), "REJT")

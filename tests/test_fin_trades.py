@@ -593,3 +593,45 @@ async def test_a_confirmation_of_somebody_else_is_parked(loops: Loops) -> None:
 async def test_an_affirmation_of_nothing_of_ours_is_parked(loops: Loops) -> None:
     await loops.hear(affirmation("NOTHING"))
     assert (await loops.only_parked()).summary.code == "reply_unknown_transaction"
+
+
+# Messages of other people ---------------------------------------------------------------------------------------------
+
+
+@needs_reference
+def test_samples_are_read_into_what_they_say() -> None:
+    read, refused = {}, {}
+    for file in sorted(one for number in ("515", "518") for one in (shared() / "samples" / f"MT{number}").iterdir()):
+        try:
+            [(_, read[file.stem])] = messages().read(file.read_bytes()).facts
+        except GatewayError as error:
+            refused[file.stem] = [violation.code for violation in error.violations]
+    # One is a message without line ends, in the text of a program.
+    assert refused == {"marcusmiris__Miris.SwiftMtReader__SwiftMtMessageOldApiExtensionsTests": ["fin_text_malformed"]}
+    assert len(read) == 3
+    assert read["prowide__prowide-integrator-examples__ExpandedPrintoutExample_2"] == Alleged(
+        about="alleged_trade",
+        reference="M1999999.1",
+        movement="deliver",
+        payment="against",
+        isin="US99991UUT05",
+        quantity=Quantity(Decimal(15000000), "face_amount"),
+        amount=Amount(Decimal("234567.00"), "USD"),
+        trade_date=date(2016, 7, 12),
+        settlement_date=date(2016, 7, 15),
+        price=Decimal(99),
+        accrued_interest=Amount(Decimal("1246.50"), "USD"),
+        delivering_agent="FOOHJPJ0MF1",
+        receiving_agent="FOOXUS30XXX",
+    )
+    assert read["prowide__prowide-integrator-examples__ExpandedPrintoutExample_5-2"] == Alleged(
+        about="alleged_trade",
+        reference="900031",
+        movement="deliver",
+        payment="against",
+        quantity=Quantity(Decimal(15000000), "face_amount"),
+        amount=Amount(Decimal("14961933.38"), "USD"),
+        trade_date=date(1999, 12, 7),
+        settlement_date=date(1999, 12, 8),
+        price=Decimal("99.375"),
+    )
