@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from gateway.errors import BuildError, GatewayError, InvalidMessage, Violation
 from gateway.messages import Identity, Messages
 from gateway.messages.schema_files import load_catalogue
+from gateway.messages.validation import Validator
 from gateway.model.events import EVENT_KINDS, parse_event
 from gateway.model.facts import (
     Alleged,
@@ -36,6 +37,10 @@ from gateway.model.facts import (
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
 from gateway.model.transitions import Dialogue
+from gateway.simulator.arrival import Reader
+from gateway.simulator.counterparty import read_scenarios
+from gateway.simulator.fin import FinWriter
+from gateway.simulator.tables import read_tables
 from gateway.store import Ledger, queries
 from gateway.store.views import Story
 from tests.examples import encode, leaves, remove
@@ -593,6 +598,64 @@ async def test_a_confirmation_of_somebody_else_is_parked(loops: Loops) -> None:
 async def test_an_affirmation_of_nothing_of_ours_is_parked(loops: Loops) -> None:
     await loops.hear(affirmation("NOTHING"))
     assert (await loops.only_parked()).summary.code == "reply_unknown_transaction"
+
+
+# The simulated counterparty -------------------------------------------------------------------------------------------
+
+
+def simulated() -> tuple[Reader, FinWriter]:
+    told = read_tables()
+    catalogue = load_catalogue()
+    writer = FinWriter(
+        told.answers, told.reading["codes"], catalogue.namespace, bic=CHANNEL, gateway_bic=OWN_BIC, seed=7
+    )
+    return Reader(Validator(catalogue), told.reading, CHANNEL, OWN_BIC), writer
+
+
+def test_every_answer_of_the_simulated_counterparty_is_valid_and_read() -> None:
+    reader, writer = simulated()
+    confirmation = messages().build(parse_event(encode(complete())), FIN, IDENTITY)
+    identity = replace(IDENTITY, business_message_id="MESSAGE000000002", original_definition="MT515")
+    cancellation = messages().build(
+        parse_event(encode(dict(EVENT_KINDS[CANCEL].minimal))), FIN, identity, original=confirmation.content
+    )
+    written, read = set(), set()
+    for dialogue, content in (
+        ("confirmation", confirmation.content),
+        ("confirmation_cancellation", cancellation.content),
+    ):
+        arrival = reader.read("k", content)
+        assert (arrival.valid, arrival.dialogue, arrival.transaction_id) == (True, dialogue, IDENTITY.transaction_id)
+        for scenario in read_scenarios():
+            if scenario.dialogue != dialogue:
+                continue
+            for said_ in writer.plan(1, START, arrival, scenario):
+                if said_.document is None:
+                    continue  # bytes that are no message
+                answered = writer.write(arrival, said_)
+                written.add(said_.message_definition)
+                read |= {type(fact).__name__ for _, fact in messages().read(answered).facts}
+    assert written >= {"MT509", "MT517"}
+    assert read >= {"ConfirmationAnswer", "ConfirmationStatus"}
+
+
+def test_the_simulated_counterparty_states_the_same_trade_from_its_side_and_takes_it_back() -> None:
+    reader, writer = simulated()
+    arrival = reader.read("k", built(minimal(**MONEY)))
+    mirrored = replace(
+        arrival, transaction_id="THEIRS-1", dialogue="alleged_trade", terms=arrival.terms | {"side": "SELL"}
+    )
+    scenario = read_scenarios().named("alleged_trade", "trade-confirmed-then-cancelled")
+    facts = [
+        fact
+        for one in writer.plan(1, START, mirrored, scenario)
+        for _, fact in messages().read(writer.write(mirrored, one)).facts
+    ]
+    ours_ = parse_event(encode(minimal(**MONEY))).terms()
+    [first, second] = facts
+    assert isinstance(first, Alleged)
+    assert (first.reference, first.terms()) == ("THEIRS-1", ours_)
+    assert second == AllegementAdvice(StatusValue("cancelled"))
 
 
 # Messages of other people ---------------------------------------------------------------------------------------------
