@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from gateway.errors import BuildError, Violation
 from gateway.model.events.confirmation import ConfirmTrade
 from gateway.model.vocabulary import Code, DirectedAmount, Price
 
-if TYPE_CHECKING:
-    from gateway.model.events import TradeEvent
-
 USUAL: Final = "TRAD"
 """The type of a trade and of its settlement where an event names none: FIN has to state one."""
 
-PERCENTAGES: Final = {"PRCT": "PRCT", "PARV": "PRCT", "DISC": "DISC", "PREM": "PREM", "YIEL": "YIEL"}
 TRADE_TYPES: Final = {
     "BSKT": "BASK",
     "BRBR": "BRKR",
@@ -28,29 +23,27 @@ TRADE_TYPES: Final = {
 }
 """What FIN calls the types of a trade that it has, by the code of ISO 20022."""
 
+PERCENTAGES: Final = {"PRCT": "PRCT", "PARV": "PRCT", "DISC": "DISC", "PREM": "PREM", "YIEL": "YIEL"}
 AMOUNTS: Final = {"ACTU": "ACTU", "PARV": "ACTU", "DISC": "DISC", "PREM": "PREM"}
+"""How a price in per cent, and one in money, is meant: the code of FIN by that of ISO 20022, the usual one first."""
+
+CONFIRMED: Final = (
+    ("trade_type", ("trade_type",)),
+    ("transaction_type", ("transaction_type",)),
+    ("percentage_type", ("price", "type")),
+    ("price_amount_type", ("price", "type")),
+)
+"""Types that ``confirmed`` states, and where an event has them."""
+
+_IN_ISO_20022: Final = {code: said for said, code in TRADE_TYPES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmation:
-    """One confirmed trade as FIN states it: types that an event may leave open and FIN may not,
-    and the executing broker's commission."""
-
-    trade_type: Code
-    transaction_type: Code
-    percentage_type: str | None = None
-    amount_type: str | None = None
-    commission: DirectedAmount | None = None
-
-
-def confirmation(event: TradeEvent) -> Confirmation | None:
-    """Return what follows from an event that confirms a trade; None for any other.
+def confirmed(event: ConfirmTrade) -> dict[str, Any]:
+    """Return what FIN states of a trade: types that an event may leave open, and the executing broker's commission.
 
     A price is a percentage or an amount for one unit as it stands, unless the event says how else it is meant. Raises
     ``BuildError`` with what FIN has to state and the event leaves open, or has no code for.
     """
-    if not isinstance(event, ConfirmTrade):
-        return None
     lacking = []
     if event.payment is None:
         lacking.append(_violation("payment", "", "against or free: a confirmation in FIN states it"))
@@ -60,9 +53,9 @@ def confirmation(event: TradeEvent) -> Confirmation | None:
         if trade_type is None:
             known = f"one of {', '.join(TRADE_TYPES)}, or a code of a scheme of its own"
             lacking.append(_violation("trade_type", str(event.trade_type), known))
-    codes = AMOUNTS if event.price.rate is None else PERCENTAGES
-    kind = _kind(event.price, codes)
-    if kind is None:
+    name, codes = ("price_amount_type", AMOUNTS) if event.price.rate is None else ("percentage_type", PERCENTAGES)
+    price_type = _kind(event.price, codes)
+    if price_type is None:
         lacking.append(_violation("price.type", event.price.type or "", f"one of {', '.join(sorted(codes))}"))
     amounts = event.other_amounts
     commission = None if amounts is None else amounts.executing_broker_amount
@@ -73,13 +66,17 @@ def confirmation(event: TradeEvent) -> Confirmation | None:
         commission = DirectedAmount.model_construct(**dict(event.commission.amount))
     if lacking:
         raise BuildError(lacking[0].text, code=lacking[0].code, violations=lacking)
-    return Confirmation(
-        trade_type=trade_type or USUAL,
-        transaction_type=event.transaction_type or USUAL,
-        percentage_type=None if event.price.rate is None else kind,
-        amount_type=kind if event.price.rate is None else None,
-        commission=commission,
-    )
+    return {
+        "trade_type": trade_type,
+        "transaction_type": event.transaction_type or USUAL,
+        name: price_type,
+        "commission": commission,
+    }
+
+
+def in_iso_20022(name: str, code: object) -> object:
+    """Return what an event calls a code that FIN states: the way back from ``confirmed``."""
+    return _IN_ISO_20022.get(code, code) if name == "trade_type" and isinstance(code, str) else code
 
 
 def _kind(price: Price, codes: dict[str, str]) -> str | None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
-from gateway.messages.fin.confirmations import Confirmation, confirmation
+from gateway.messages.fin.confirmations import CONFIRMED, confirmed, in_iso_20022
 from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exchange, exchange
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
 from gateway.messages.fin.payments import Payment, payment
 from gateway.messages.writing import moment
 from gateway.model.events.confirmation import ConfirmTrade
-from gateway.model.vocabulary import Code, Party, ProprietaryIdentification
+from gateway.model.vocabulary import Code, DirectedAmount, Party, ProprietaryIdentification
 
 if TYPE_CHECKING:
     from gateway.model.events import TradeEvent
@@ -39,18 +39,6 @@ class PartyInFin:
     processing_reference: str | None = None
     declaration_text: str | None = None
     contact_text: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmingParties:
-    """Who traded and who else had a part in it, as FIN states parties."""
-
-    buyer: PartyInFin
-    seller: PartyInFin
-    executing_broker: PartyInFin | None = None
-    clearing_firm: PartyInFin | None = None
-    introducing_firm: PartyInFin | None = None
-    affirming_party: PartyInFin | None = None
 
 
 @dataclass(slots=True)
@@ -76,8 +64,17 @@ class Derived:
     market: str | None = None
     payment: Payment | None = None
     exchange: Exchange | None = None
-    confirmation: Confirmation | None = None
-    confirming: ConfirmingParties | None = None
+    trade_type: Code | None = None
+    transaction_type: Code | None = None
+    percentage_type: str | None = None
+    price_amount_type: str | None = None
+    commission: DirectedAmount | None = None
+    confirmed_buyer: PartyInFin | None = None
+    confirmed_seller: PartyInFin | None = None
+    executing_broker: PartyInFin | None = None
+    clearing_firm: PartyInFin | None = None
+    introducing_firm: PartyInFin | None = None
+    affirming_party: PartyInFin | None = None
     reason: Code | None = None
 
 
@@ -85,18 +82,23 @@ def derived(event: TradeEvent) -> Derived:
     """Return what follows from an event."""
     said = event.__dict__  # a model's own look-up of attributes takes longer
     place = said.get("place_of_trade")
-    return Derived(
+    made = Derived(
         function=_HELD if said.get("hold") else "NEWM",
         investors=tuple([party_in_fin(one) for one in said.get("investors", ())]),
         market=None if place is None else place.market or place.description,
         payment=payment(event),
         exchange=exchange(event),
-        confirmation=confirmation(event),
-        confirming=confirming_parties(event),
         reason=said.get("reason") or (_IN_WORDS if "answer" in said and said.get("text") else None),
         **_placed(DELIVERING, said.get("delivering_parties", ())),
         **_placed(RECEIVING, said.get("receiving_parties", ())),
     )
+    if isinstance(event, ConfirmTrade):
+        for name, value in confirmed(event).items():
+            setattr(made, name, value)
+        for name, field in CONFIRMING.items():
+            if (party := said[field]) is not None:
+                setattr(made, name, party_in_fin(party))
+    return made
 
 
 DELIVERING: Final = (
@@ -113,6 +115,17 @@ RECEIVING: Final = (
     "receivers_custodian",
     "buyer",
 )
+
+
+CONFIRMING: Final = {
+    "confirmed_buyer": "buyer",
+    "confirmed_seller": "seller",
+    "executing_broker": "executing_broker",
+    "clearing_firm": "clearing_firm",
+    "introducing_firm": "introducing_firm",
+    "affirming_party": "affirming_party",
+}
+"""The parties of a confirmed trade, and what the event calls them."""
 
 
 def _placed(parts: Sequence[str], chain: Sequence[Party]) -> dict[str, PartyInFin]:
@@ -141,18 +154,6 @@ def party_in_fin(party: Party) -> PartyInFin:
     )
 
 
-def confirming_parties(event: TradeEvent) -> ConfirmingParties | None:
-    """Return the parties of an event that confirms a trade; None for any other."""
-    if not isinstance(event, ConfirmTrade):
-        return None
-    return ConfirmingParties(
-        *(
-            None if party is None else party_in_fin(party)  # type: ignore[arg-type]  # the first two are always there
-            for party in (getattr(event, name.name) for name in fields(ConfirmingParties))
-        )
-    )
-
-
 _CHAINS: Final = {"delivering_parties": DELIVERING, "receiving_parties": RECEIVING}
 _HELD: Final = "PREA"
 _IN_WORDS: Final = "NARR"
@@ -174,6 +175,14 @@ def implied(said: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...],
     investors = said.get("investors")
     for number, investor in enumerate(investors if isinstance(investors, tuple | list) else ()):
         yield ("investors", number), "investors", investor
+    for name, field in CONFIRMING.items():
+        if said.get(name) is not None:
+            yield (field,), name, said[name]
+    for name, path in CONFIRMED:
+        if (value := said.get(name)) is not None:
+            yield path, name, in_iso_20022(name, value)
+    if said.get("reason") is not None:
+        yield ("reason",), "reason", said["reason"]
     market = said.get("market")
     if isinstance(market, str):
         field = "market" if _MARKET_CODE.fullmatch(market) else "description"
