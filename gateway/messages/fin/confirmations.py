@@ -70,6 +70,7 @@ def confirmed(event: ConfirmTrade) -> dict[str, Any]:
         "trade_type": trade_type,
         "transaction_type": event.transaction_type or USUAL,
         name: price_type,
+        "commission_type": None if event.commission is None else event.commission.type,
         "commission": commission,
     }
 

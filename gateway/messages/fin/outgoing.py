@@ -68,6 +68,7 @@ class Derived:
     transaction_type: Code | None = None
     percentage_type: str | None = None
     price_amount_type: str | None = None
+    commission_type: Code | None = None
     commission: DirectedAmount | None = None
     confirmed_buyer: PartyInFin | None = None
     confirmed_seller: PartyInFin | None = None
@@ -181,6 +182,13 @@ def implied(said: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...],
     for name, path in CONFIRMED:
         if (value := said.get(name)) is not None:
             yield path, name, in_iso_20022(name, value)
+    commission = said.get("commission")
+    if (kind := said.get("commission_type")) is not None:
+        yield ("commission", "type"), "commission_type", kind
+        if commission is not None:
+            yield ("commission", "amount"), "commission", commission
+    elif commission is not None:
+        yield ("other_amounts", "executing_broker_amount"), "commission", commission
     if said.get("reason") is not None:
         yield ("reason",), "reason", said["reason"]
     market = said.get("market")
