@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from gateway.errors import BuildError, GatewayError, InvalidMessage, Violation
 from gateway.messages import Identity, Messages
 from gateway.messages.schema_files import load_catalogue
+from gateway.messages.translation import Translator
 from gateway.messages.validation import Validator
 from gateway.model.events import EVENT_KINDS, parse_event
 from gateway.model.facts import (
@@ -72,7 +73,6 @@ MONEY: dict[str, Any] = {"payment": "against", "net_amount": {"value": "61234.56
 NOT_IN_FIN = {
     "order_ids",
     "client_order_ids",
-    "executed_at",
     "business_process",
     "trade_beneficiary",
     "hold",
@@ -309,6 +309,8 @@ def test_a_part_without_a_place_in_fin_is_refused_by_name(field: str) -> None:
         ({"payment": None}, "payment"),
         ({"price": {"rate": "99.5", "type": "SPRE"}}, "price.type"),
         ({"trade_type": "VWAP"}, "trade_type"),
+        ({"executed_at": "2026-03-02T23:30:00-05:00", "trade_date": "2026-03-03"}, "executed_at"),
+        ({"executed_at": "2026-03-02T09:14:58.123456Z"}, "executed_at"),
         (
             {
                 "commission": {"type": "BRKR", "amount": {"value": "5.50", "currency": "EUR"}},
@@ -323,6 +325,43 @@ def test_what_fin_has_to_state_or_has_no_code_for_is_refused_by_its_field(change
     with pytest.raises(BuildError) as refused:
         built(content)
     assert [violation.path for violation in refused.value.violations] == [path]
+
+
+@pytest.mark.parametrize(
+    ("executed_at", "written"),
+    [
+        ("2026-03-02T09:14:58.125+01:00", "20260302091458,125/0100"),
+        ("2026-03-02T23:30:00-05:30", "20260302233000/N0530"),
+        ("2026-03-02T00:00:00Z", "20260302000000/0000"),
+    ],
+)
+def test_the_time_of_a_trade_is_stated_with_its_date(executed_at: str, written: str) -> None:
+    content = built(minimal(executed_at=executed_at))
+    assert f"98E::TRAD//{written}" in fields(content)
+    [(_, fact)] = messages().read(content).facts
+    assert isinstance(fact, Alleged)
+    assert fact.trade_date == date(2026, 3, 2)
+
+
+def test_what_a_profile_does_without_is_left_out_and_said() -> None:
+    drops = {CONFIRM: ["order_ids", "client_order_ids"]}
+    without = Profile.model_validate(party(CHANNEL, language="fin", drops=drops))
+    content = parse_event(encode(minimal(order_ids=["ORDER-1"])))
+    made = Messages(load_catalogue(), [without], OWN_BIC).build(content, without, IDENTITY)
+    assert made.dropped == ("order_ids[0]",)
+    assert made.content == built(minimal())
+
+
+def test_a_trade_is_translated_there_and_back() -> None:
+    translator = Translator(load_catalogue())
+    iso = built(complete(executed_at="2026-03-02T00:00:00Z", partial_settlement_allowed=False), ISO)
+    there = translator.translate(iso, None, now=START)
+    assert there.definition == "MT515"
+    back = translator.translate(there.content, None, now=START)
+    assert back.definition == "setr.027.001.05"
+    facts = messages().read(iso).facts
+    assert messages().read(there.content).facts == facts
+    assert messages().read(back.content).facts == facts
 
 
 def test_an_affirmation_has_no_place_for_words() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from gateway.errors import BuildError, Violation
@@ -28,6 +30,7 @@ AMOUNTS: Final = {"ACTU": "ACTU", "PARV": "ACTU", "DISC": "DISC", "PREM": "PREM"
 """How a price in per cent, and one in money, is meant: the code of FIN by that of ISO 20022, the usual one first."""
 
 CONFIRMED: Final = (
+    ("trade_date", ("trade_date",)),
     ("trade_type", ("trade_type",)),
     ("transaction_type", ("transaction_type",)),
     ("percentage_type", ("price", "type")),
@@ -36,6 +39,15 @@ CONFIRMED: Final = (
 """Types that ``confirmed`` states, and where an event has them."""
 
 _IN_ISO_20022: Final = {code: said for said, code in TRADE_TYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """When a trade was made, by components of field 98E: time, milliseconds, and distance from UTC (N: west)."""
+
+    time: str
+    decimals: str | None
+    offset: str
 
 
 def confirmed(event: ConfirmTrade) -> dict[str, Any]:
@@ -64,15 +76,35 @@ def confirmed(event: ConfirmTrade) -> dict[str, Any]:
             rule = "not given beside the amount of the executing broker, which has the same place"
             lacking.append(_violation("commission.amount", str(event.commission.amount.value), rule))
         commission = DirectedAmount.model_construct(**dict(event.commission.amount))
+    executed = None if event.executed_at is None else _executed(event.executed_at)
+    if event.executed_at is not None and (executed is None or event.executed_at.date() != event.trade_date):
+        rule = "milliseconds at most, on the trade date in the zone that it names: both have one place"
+        lacking.append(_violation("executed_at", event.executed_at.isoformat(), rule))
     if lacking:
         raise BuildError(lacking[0].text, code=lacking[0].code, violations=lacking)
     return {
+        "trade_date": event.trade_date if executed is None else None,
+        "executed": executed,
         "trade_type": trade_type,
         "transaction_type": event.transaction_type or USUAL,
         name: price_type,
         "commission_type": None if event.commission is None else event.commission.type,
         "commission": commission,
     }
+
+
+def _executed(moment: datetime) -> Executed | None:
+    """Take a time apart; None where it is finer than FIN can state it."""
+    offset = moment.utcoffset() or timedelta()
+    minutes, rest = divmod(abs(offset), timedelta(minutes=1))
+    milliseconds, finer = divmod(moment.microsecond, 1000)
+    if rest or finer:
+        return None
+    return Executed(
+        time=f"{moment:%H%M%S}",
+        decimals=f"{milliseconds:03}" if milliseconds else None,
+        offset=f"{'N' if offset < timedelta() else ''}{minutes // 60:02}{minutes % 60:02}",
+    )
 
 
 def in_iso_20022(name: str, code: object) -> object:

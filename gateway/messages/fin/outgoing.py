@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
-from gateway.messages.fin.confirmations import CONFIRMED, confirmed, in_iso_20022
+from gateway.messages.fin.confirmations import CONFIRMED, Executed, confirmed, in_iso_20022
 from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exchange, exchange
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
@@ -64,6 +64,8 @@ class Derived:
     market: str | None = None
     payment: Payment | None = None
     exchange: Exchange | None = None
+    trade_date: date | None = None
+    executed: Executed | None = None
     trade_type: Code | None = None
     transaction_type: Code | None = None
     percentage_type: str | None = None
