@@ -1,16 +1,13 @@
-"""Trades confirmed in FIN (MT515, MT518): ours affirmed, refused and cancelled, theirs compared and answered."""
+"""Trade confirmations in FIN: what is written and read, translated, and answered by the simulated counterparty."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
 import copy
 import os
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import BuildError, GatewayError, InvalidMessage, Violation
-from gateway.messages import Identity, Messages
+from gateway.messages import Messages
 from gateway.messages.schema_files import load_catalogue
 from gateway.messages.translation import Translator
 from gateway.messages.validation import Validator
@@ -36,157 +33,39 @@ from gateway.model.facts import (
     StatusValue,
 )
 from gateway.model.profile import Profile
-from gateway.model.references import transaction_id
-from gateway.model.transitions import Dialogue
 from gateway.simulator.arrival import Reader
 from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.fin import FinWriter
 from gateway.simulator.tables import read_tables
-from gateway.store import Ledger, queries
-from gateway.store.views import Story
 from tests.examples import encode, leaves, remove
-from tests.fin_counterparty import fields, said
+from tests.fin_counterparty import fields
+from tests.fin_trades import (
+    CANCEL,
+    CONFIRM,
+    FIN,
+    IDENTITY,
+    ISO,
+    MONEY,
+    NOT_IN_FIN,
+    PART_NOT_IN_FIN,
+    affirmation,
+    answer,
+    built,
+    complete,
+    messages,
+    minimal,
+    status,
+    theirs,
+)
 from tests.loops import (
     CHANNEL,
-    OTHER,
     OWN_BIC,
     START,
-    Loops,
-    cancel,
-    confirm,
-    event,
-    ledger_url,
-    new_sqlite,
     party,
-    settings_for,
-    transaction,
 )
 from tests.reference import needs_reference, shared
 
 GOLDEN = Path(__file__).parent / "golden" / "fin"
-CONFIRM, CANCEL, ANSWER = "confirm_trade/1", "cancel_confirmation/1", "answer_trade/1"
-FIN = Profile.model_validate(party(CHANNEL, language="fin"))
-ISO = Profile.model_validate(party(CHANNEL))
-IDENTITY = Identity("TRANSACTION00001", "MESSAGE000000001", START)
-MONEY: dict[str, Any] = {"payment": "against", "net_amount": {"value": "61234.56", "currency": "EUR"}}
-# What no field of MT515 or MT518 says.
-NOT_IN_FIN = {
-    "order_ids",
-    "client_order_ids",
-    "business_process",
-    "trade_beneficiary",
-    "hold",
-}
-PART_NOT_IN_FIN = {
-    "references": [{"unique_transaction_id": "529900T8BM49AURSDO55TRADE0001"}],
-    "standing_settlement_instruction": {
-        "database": "VEND",
-        "other_delivering_parties": [{"bic": "AGNTDEFFXXX"}],
-    },
-    "other_amounts": {"shared_brokerage_amount": {"value": "0.20", "currency": "EUR"}},
-}
-
-
-@cache
-def messages() -> Messages:
-    return Messages(load_catalogue(), [FIN, ISO], OWN_BIC)
-
-
-def built(content: dict[str, Any], language: Profile = FIN, identity: Identity = IDENTITY) -> bytes:
-    return messages().build(parse_event(encode(content)), language, identity).content
-
-
-def minimal(**changes: Any) -> dict[str, Any]:
-    return EVENT_KINDS[CONFIRM].minimal | {"payment": "against"} | changes
-
-
-def complete(**changes: Any) -> dict[str, Any]:
-    """Return an event with everything that FIN says of a trade."""
-    example = {name: value for name, value in EVENT_KINDS[CONFIRM].example.items() if name not in NOT_IN_FIN}
-    content = _as_in_fin(copy.deepcopy(example))
-    content["references"] = [one for one in content["references"] if "unique_transaction_id" not in one]
-    for name in ("other_delivering_parties", "other_receiving_parties"):
-        del content["standing_settlement_instruction"][name]
-    for name in ("matching_confirmation_fee", "shared_brokerage_amount", "clearing_broker_commission"):
-        del content["other_amounts"][name]
-    del content["other_amounts"]["executing_broker_amount"]  # the commission has its place
-    del content["executing_broker"]["declaration_text"]
-    for chain in ("delivering_parties", "receiving_parties"):
-        for one in content[chain]:
-            one.pop("declaration_text", None)
-    return content | changes
-
-
-def _as_in_fin(value: Any) -> Any:
-    """Write texts in the characters of FIN, and name proprietary codes by an issuer of eight characters alone."""
-    if isinstance(value, list):
-        return [_as_in_fin(one) for one in value]
-    if isinstance(value, dict):
-        inner = {name: _as_in_fin(one) for name, one in value.items() if name != "scheme"}
-        return inner | {"issuer": "HOUSE"} if "issuer" in inner else inner
-    return re.sub(r"[<>&]", "", value).strip() if isinstance(value, str) else value
-
-
-def answer(word: str, reference: str = "BROKER-1", **changes: Any) -> dict[str, Any]:
-    own = {"trade_id": reference, "counterparty": CHANNEL, "answer": word, "event_id": f"{reference}-{word}"}
-    return EVENT_KINDS[ANSWER].minimal | own | changes
-
-
-# Theirs ---------------------------------------------------------------------------------------------------------------
-
-
-def theirs(
-    reference: str = "BROKER-1",
-    *,
-    number: str = "515",
-    function: str = "NEWM",
-    price: str = "122,4567",
-    amount: str = "EUR61234,56",
-    side: str = "SELL",
-    parties: tuple[str, str] = (OWN_BIC, CHANNEL),
-    previous: str | None = None,
-    sender: str = CHANNEL,
-) -> bytes:
-    """Return a trade confirmation of theirs: they sell us 500 units; ``parties`` are buyer and seller."""
-    link = f"20C::PREV//{previous}" if previous else f"20C::TRRF//{reference}"
-    return said(
-        number,
-        *("16R:GENL", f"20C::SEME//{reference}{'-C' if previous else ''}", f"23G:{function}"),
-        *("98C::PREP//20260302110000", "22F::TRTR//TRAD", "16R:LINK", link, "16S:LINK", "16S:GENL"),
-        *("16R:CONFDET", "98C::TRAD//20260302091458", "98A::SETT//20260304", f"90B::DEAL//ACTU/EUR{price}"),
-        *(f"22H::BUSE//{side}", "22H::PAYM//APMT"),
-        *("16R:CONFPRTY", f"95P::BUYR//{parties[0]}", "16S:CONFPRTY"),
-        *("16R:CONFPRTY", f"95P::SELL//{parties[1]}", "16S:CONFPRTY"),
-        *("36B::CONF//UNIT/500,", "35B:ISIN DE0007164600", "16S:CONFDET"),
-        *("16R:SETDET", "22F::SETR//TRAD", "16R:AMT", f"19A::SETT//{amount}", "16S:AMT", "16S:SETDET"),
-        sender=sender,
-    )
-
-
-def affirmation(about: str, reference: str = "AFFIRMED1", *, function: str = "NEWM", forced: bool = False) -> bytes:
-    """Return an MT517."""
-    status = ("25D::AFFM//FORC",) if forced else ()
-    back = ("16R:LINK", "20C::PREV//AFFIRMED1", "16S:LINK") if function == "CANC" else ()
-    return said(
-        "517",
-        *("16R:GENL", f"20C::SEME//{reference}", f"23G:{function}", f"95P::AFFM//{CHANNEL}", *status),
-        *("16R:LINK", "13A::LINK//515", f"20C::RELA//{about}", "16S:LINK", *back, "16S:GENL"),
-    )
-
-
-def status(about: str, *statuses: str, reference: str = "STATUS1", function: str = "INST") -> bytes:
-    """Return an MT509; a status is ``AFFM//NAFI`` or ``AFFM//NAFI NAFI//NARR the text``."""
-    told: list[str] = []
-    for one in statuses:
-        code, _, why = one.partition(" ")
-        reason, _, text = why.partition(" ")
-        inner = ("16R:REAS", f"24B::{reason}", *([f"70D::REAS//{text}"] if text else []), "16S:REAS") if why else ()
-        told += ["16R:STAT", f"25D::{code}", *inner, "16S:STAT"]
-    return said(
-        "509",
-        *("16R:GENL", f"20C::SEME//{reference}", f"23G:{function}"),
-        *("16R:LINK", "13A::LINK//515", f"20C::RELA//{about}", "16S:LINK", *told, "16S:GENL"),
-    )
 
 
 # Written --------------------------------------------------------------------------------------------------------------
@@ -434,209 +313,6 @@ def test_known_shapes_are_read_as_unknown_ones_are(number: str) -> None:
     assert fresh.read(theirs(number=number)) == first
     [(_, cancelled)] = fresh.read(theirs(number=number, function="CANC", previous="B-1")).facts
     assert isinstance(cancelled, AllegementAdvice)
-
-
-# Ours and theirs ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def loops(ledger_url: str) -> AsyncIterator[Loops]:
-    """Give a gateway whose counterparties speak FIN; one of them has what agrees answered by itself."""
-    ledger = await Ledger.open(ledger_url)
-    parties = [party(CHANNEL, language="fin"), party(OTHER, language="fin", answers_agreed_trades=True)]
-    yield Loops(ledger, settings_for(ledger_url, counterparties=parties))
-    await ledger.close()
-
-
-async def alleged(loops: Loops, reference: str = "BROKER-1", channel: str = CHANNEL) -> Story:
-    name = transaction_id(OWN_BIC, channel, reference, Dialogue.ALLEGED_TRADE, 1)
-    [found] = await loops.ledger.query(lambda connection: queries.show_instruction(connection, name))
-    return found
-
-
-async def ours(loops: Loops) -> Story:
-    return await loops.story(dialogue=Dialogue.CONFIRMATION)
-
-
-def axes(story: Story) -> dict[str, str]:
-    return {name: axis.status.value for name, axis in (story.state.axes or {}).items()}
-
-
-def alerts(story: Story) -> list[str]:
-    return [alert.code for entry in story.history for alert in entry.alerts]
-
-
-NAME = transaction(dialogue=Dialogue.CONFIRMATION)
-
-
-async def confirmed(loops: Loops, **changes: Any) -> list[str]:
-    """Confirm a trade to them; returns the fields of what they got."""
-    [result] = await loops.take_in(confirm(**(MONEY | changes)))
-    assert result.outcome == "instructed", result
-    await loops.send(changes.get("counterparty", CHANNEL))
-    return fields(loops.arrived(changes.get("counterparty", CHANNEL))[-1].content)
-
-
-async def test_ours_is_affirmed(loops: Loops) -> None:
-    assert f"20C::SEME//{NAME}" in await confirmed(loops)
-    await loops.hear(affirmation(NAME))
-    assert ((await ours(loops)).instruction.headline, axes(await ours(loops))) == (
-        "affirmed",
-        {"affirmation": "affirmed"},
-    )
-    told = (await loops.published("status"))[-1]
-    assert (told["headline"], told["axes"]["affirmation"]["status"]) == ("affirmed", "affirmed")
-    await loops.prove()
-
-
-async def test_ours_is_received_matched_and_refused_with_their_reason(loops: Loops) -> None:
-    await confirmed(loops)
-    await loops.hear(status(NAME, "IPRC//PACK", "MTCH//NMAT NMAT//DDEA"))
-    assert (await ours(loops)).instruction.headline == "unmatched"
-    await loops.hear(status(NAME, "AFFM//NAFI NAFI//NARR NINE NOT TEN", reference="STATUS2"))
-    story = await ours(loops)
-    assert story.instruction.headline == "disaffirmed"
-    assert (story.state.axes or {})["affirmation"].status.reasons == (Reason("NARR", None, "NINE NOT TEN"),)
-    await loops.prove()
-
-
-async def test_a_status_of_theirs_alone_is_proprietary_and_an_unknown_one_is_alerted_besides(loops: Loops) -> None:
-    await confirmed(loops)
-    await loops.hear(status(NAME, "IPRC/HOUSE/OWN1"))
-    assert (axes(await ours(loops)), alerts(await ours(loops))) == ({"processing": "proprietary"}, [])
-    await loops.hear(status(NAME, "IPRC//WHAT", reference="STATUS2"))
-    assert alerts(await ours(loops)) == ["status_code_unknown"]
-
-
-@pytest.mark.parametrize("direct", [True, False])
-async def test_ours_is_cancelled(loops: Loops, direct: bool) -> None:
-    await confirmed(loops)
-    [result] = await loops.take_in(event(CANCEL, counterparty=CHANNEL))
-    assert result.outcome == "cancelling"
-    await loops.send()
-    sent = fields(loops.arrived()[-1].content)
-    [request] = [one.removeprefix("20C::SEME//") for one in sent if one.startswith("20C::SEME//")]
-    assert f"20C::PREV//{NAME}" in sent
-    assert request != NAME
-    await loops.hear(status(request, "CPRC//PACK", function="CAST"))
-    assert (await ours(loops)).instruction.headline == "cancellation_requested"
-    if direct:
-        await loops.hear(status(NAME, "IPRC//CAND", reference="STATUS2"))
-    else:
-        await loops.hear(status(request, "CPRC//CAND", function="CAST", reference="STATUS2"))
-    assert (await ours(loops)).instruction.headline == "cancelled"
-    await loops.prove()
-
-
-@pytest.mark.parametrize("number", ["515", "518"])
-async def test_theirs_is_compared_with_ours_field_by_field(loops: Loops, number: str) -> None:
-    await loops.take_in(confirm(**MONEY))
-    await loops.hear(theirs(number=number))
-    story = await alleged(loops)
-    assert (story.instruction.headline, alerts(story)) == ("agrees", [])
-    assert {"movement", "payment", "isin", "quantity", "amount", "price", "trade_date", "settlement_date"} <= set(
-        story.state.counterparts[0].agreed
-    )
-    await loops.hear(theirs("BROKER-2", number=number, price="122,5"))
-    story = await alleged(loops, "BROKER-2")
-    assert (story.instruction.headline, alerts(story)) == ("differs", ["trade_differs"])
-    [difference] = story.state.counterparts[0].differences
-    assert (difference.field, difference.instructed, difference.confirmed) == ("price", "122.4567", "122.5")
-    await loops.prove()
-
-
-async def test_who_buys_is_decided_by_the_parties_and_not_by_whose_order_it_was(loops: Loops) -> None:
-    await loops.take_in(confirm(**MONEY))
-    await loops.hear(theirs(side="BUYI"))
-    assert (await alleged(loops)).instruction.headline == "agrees"
-    await loops.hear(theirs("BROKER-2", parties=(CHANNEL, OWN_BIC)))
-    assert alerts(await alleged(loops, "BROKER-2")) == ["trade_unknown"]  # we sold nothing
-
-
-async def test_what_agrees_is_affirmed_once_where_the_profile_allows_it(loops: Loops) -> None:
-    await confirmed(loops, counterparty=OTHER)
-    await loops.hear(theirs(sender=OTHER, parties=(OWN_BIC, OTHER)), channel=OTHER)
-    await loops.send(OTHER)
-    affirmed = fields(loops.arrived(OTHER)[-1].content)
-    assert "{2:I517" in loops.arrived(OTHER)[-1].content.decode()
-    assert [one for one in affirmed if "LINK//" in one or "RELA" in one or "AFFM" in one] == [
-        f"95P::AFFM//{OWN_BIC}",
-        "13A::LINK//515",
-        "20C::RELA//BROKER-1",
-    ]
-    await loops.hear(theirs("BROKER-2", price="122,5", sender=OTHER, parties=(OWN_BIC, OTHER)), channel=OTHER)
-    await loops.send(OTHER)
-    assert len(loops.arrived(OTHER)) == 2  # ours and one answer
-    assert (await alleged(loops, channel=OTHER)).instruction.headline == "answered"
-    await loops.prove()
-
-
-async def test_what_agrees_and_came_from_the_market_is_answered_by_a_status(loops: Loops) -> None:
-    await confirmed(loops, counterparty=OTHER)
-    await loops.hear(theirs(number="518", sender=OTHER, parties=(OWN_BIC, OTHER)), channel=OTHER)
-    await loops.send(OTHER)
-    sent = fields(loops.arrived(OTHER)[-1].content)
-    assert "{2:I509" in loops.arrived(OTHER)[-1].content.decode()
-    assert {"13A::LINK//518", "20C::RELA//BROKER-1", "25D::AFFM//AFFI"} <= set(sent)
-
-
-async def test_ours_that_comes_later_lets_theirs_be_answered_as_it_came(loops: Loops) -> None:
-    await loops.hear(theirs(number="518", sender=OTHER, parties=(OWN_BIC, OTHER)), channel=OTHER)
-    assert alerts(await alleged(loops, channel=OTHER)) == ["trade_unknown"]
-    await loops.take_in(confirm(**MONEY, counterparty=OTHER))
-    await loops.work_off()
-    await loops.send(OTHER)
-    answers = [one.content for one in loops.arrived(OTHER) if b"{2:I509" in one.content]
-    assert [b":13A::LINK//518" in one for one in answers] == [True]
-
-
-async def test_an_operator_refuses_what_differs(loops: Loops) -> None:
-    await loops.hear(theirs())
-    assert alerts(await alleged(loops)) == ["trade_unknown"]
-    refusal = answer("disaffirm", source="operations", reason="NAFF", text="Not ours")
-    [result] = await loops.take_in(refusal)
-    assert result.outcome == "requested", result
-    await loops.send()
-    sent = fields(loops.arrived()[-1].content)
-    assert {
-        "13A::LINK//515",
-        "20C::RELA//BROKER-1",
-        "25D::AFFM//NAFI",
-        "24B::NAFI//NAFF",
-        "70D::REAS//Not ours",
-    } <= set(sent)
-    assert (await alleged(loops)).instruction.headline == "answered"
-
-
-@pytest.mark.parametrize("number", ["515", "518"])
-async def test_theirs_is_cancelled_by_their_reference(loops: Loops, number: str) -> None:
-    await loops.hear(theirs(number=number))
-    await loops.hear(theirs(number=number, function="CANC", previous="BROKER-1"))
-    assert (await alleged(loops)).instruction.headline == "cancelled"
-    assert await loops.parked() == []
-    await loops.prove()
-
-
-async def test_a_cancellation_of_what_was_never_confirmed_is_parked(loops: Loops) -> None:
-    await loops.hear(theirs(function="CANC", previous="NOTHING"))
-    assert (await loops.only_parked()).summary.code == "reply_unknown_transaction"
-
-
-async def test_the_same_confirmation_twice_is_one_trade(loops: Loops) -> None:
-    await loops.take_in(confirm(**MONEY))
-    await loops.hear(theirs(), theirs())
-    assert len((await alleged(loops)).history) == 1
-    assert await loops.parked() == []
-
-
-async def test_a_confirmation_of_somebody_else_is_parked(loops: Loops) -> None:
-    await loops.hear(theirs(sender=OTHER))
-    assert (await loops.only_parked()).summary.code == "reply_wrong_counterparty"
-
-
-async def test_an_affirmation_of_nothing_of_ours_is_parked(loops: Loops) -> None:
-    await loops.hear(affirmation("NOTHING"))
-    assert (await loops.only_parked()).summary.code == "reply_unknown_transaction"
 
 
 # The simulated counterparty -------------------------------------------------------------------------------------------

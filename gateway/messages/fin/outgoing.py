@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
@@ -131,7 +131,7 @@ CONFIRMING: Final = {
 """The parties of a confirmed trade, and what the event calls them."""
 
 
-def _placed(parts: Sequence[str], chain: Sequence[Party]) -> dict[str, PartyInFin]:
+def _placed(parts: Sequence[str], chain: Sequence[Party]) -> dict[str, Any]:
     """Give each party of a chain its part: the first is the agent, the others the last parts that there are."""
     names = [parts[0], *parts[len(parts) + 1 - len(chain) :]]
     return {name: party_in_fin(party) for name, party in zip(names, chain, strict=False)}
