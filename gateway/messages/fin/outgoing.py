@@ -82,7 +82,7 @@ class Derived:
 
 
 def derived(event: TradeEvent) -> Derived:
-    """Return what follows from an event."""
+    """Return what follows from an event. Raises ``BuildError`` with what FIN has to state and cannot."""
     said = event.__dict__  # a model's own look-up of attributes takes longer
     place = said.get("place_of_trade")
     made = Derived(
@@ -91,7 +91,7 @@ def derived(event: TradeEvent) -> Derived:
         market=None if place is None else place.market or place.description,
         payment=payment(event),
         exchange=exchange(event),
-        reason=said.get("reason") or (_IN_WORDS if "answer" in said and said.get("text") else None),
+        reason=(said.get("reason") or (_IN_WORDS if said.get("text") else None)) if "answer" in said else None,
         **_placed(DELIVERING, said.get("delivering_parties", ())),
         **_placed(RECEIVING, said.get("receiving_parties", ())),
     )
@@ -99,7 +99,7 @@ def derived(event: TradeEvent) -> Derived:
         for name, value in confirmed(event).items():
             setattr(made, name, value)
         for name, field in CONFIRMING.items():
-            if (party := said[field]) is not None:
+            if (party := said.get(field)) is not None:
                 setattr(made, name, party_in_fin(party))
     return made
 
