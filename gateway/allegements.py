@@ -241,8 +241,13 @@ class Allegements:
         counterparts = matching.rank(terms, self._ours(unit, row, state, terms), self._profile.tolerances)
         return lifecycle.compared(state, terms, counterparts, evidence)
 
-    def answer(self, unit: Unit, messages: Messages, row: InstructionRow) -> tuple[Alert, ...]:
-        """Affirm a trade confirmation of theirs that agrees with ours, once, where the profile allows it."""
+    def answer(
+        self, unit: Unit, messages: Messages, row: InstructionRow, stated_in: str | None = None
+    ) -> tuple[Alert, ...]:
+        """Affirm a trade confirmation of theirs that agrees with ours, once, where the profile allows it.
+
+        ``stated_in`` is the definition of the message that is being applied, if it is about this trade.
+        """
         axes = row.state.axes or {}
         agrees = "comparison" in axes and axes["comparison"].status.value == "agrees"
         if not (self._profile.answers_agreed_trades and agrees) or "answer" in axes:
@@ -251,7 +256,7 @@ class Allegements:
             return ()
         event = answer(row, "affirm", None, None, f"{row.transaction_id}-agreed", unit.now)
         cause = Cause("comparison", row.state.counterparts[0].identifier)
-        return ask(unit, messages, self._profile, event, row, cause=cause, actor=ACTOR)
+        return ask(unit, messages, self._profile, event, row, cause=cause, actor=ACTOR, stated_in=stated_in)
 
     def _seen_from_us(self, fact: AllegedFact | SystemEvent) -> Terms:
         """State the terms of a fact; who receives, delivers, buys or sells is decided by who we are, where named."""

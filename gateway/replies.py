@@ -387,7 +387,7 @@ class Replies:
             row, advance = self._allegements.record(unit, fact, named, evidence, held)
             rows[row.transaction_id] = row
             alerts += self._move(unit, item, reply, row, advance, references)
-            alerts += self._allegements.answer(unit, self._messages, row)
+            alerts += self._allegements.answer(unit, self._messages, row, reply.message_definition)
             alerts += self._allegements.confirm_ours(unit, row, before, evidence)
             # Whatever follows in the same batch may be about it: its removal, or the same again.
             received = _received(candidates.get(row.id), item)

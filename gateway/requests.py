@@ -11,7 +11,7 @@ import hashlib
 from gateway import lifecycle, links
 from gateway.messages import BuiltMessage, Identity, Messages
 from gateway.model.events import TradeEvent
-from gateway.model.facts import Alert
+from gateway.model.facts import Alert, Delivery
 from gateway.model.profile import Profile
 from gateway.model.references import business_message_id
 from gateway.model.reports import Cause
@@ -29,13 +29,17 @@ def ask(
     *,
     cause: Cause,
     actor: str,
+    stated_in: str | None = None,
 ) -> tuple[Alert, ...]:
     """Record a request about a locked instruction, in the caller's transaction; returns what operators must see.
 
+    What the other side began is about the definition of its message: ``stated_in``, or the one in the archive.
     Raises IllegalTransition where the dialogue has no way for it now, BuildError or InvalidMessage where the message
     cannot be built; then nothing was recorded.
     """
     original_id, original_definition, original, original_created_at = unit.first_document(row) or (None,) * 4
+    if row.state.delivery is Delivery.THEIRS:
+        original_definition = stated_in or unit.stated_in(row)
     definition = messages.definition_for(event, profile, original_definition)
     message_id = business_message_id(row.transaction_id, event.event_id, definition)
     evidence = lifecycle.Evidence(unit.now, None, 0, message_id, about=event.role)

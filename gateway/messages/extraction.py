@@ -379,7 +379,7 @@ def _branch(
                 handlers.append(_branch(below, message, message.types.get(child.type), lists))
             final = handlers[0] if len(handlers) == 1 else _all(handlers)
             known[f"{{{message.namespace}}}{child.name}"] = final
-            if child.maximum != 1:
+            if child.maximum != 1 or not message.namespace:  # in FIN, fields of one number come in any order
                 final = None
     look_up = known.get
 

@@ -11,6 +11,7 @@ from gateway.store import tables
 from gateway.store.pending import Pending
 from gateway.store.rows import (
     ArchiveState,
+    InstructionRow,
     WaitingReply,
 )
 
@@ -98,6 +99,17 @@ class Archive(Pending):
             .where(table.c.state == ArchiveState.APPLIED, table.c.instruction_id.is_not(None))
         )
         return {row[0]: row[1] for row in found}
+
+    def stated_in(self, row: InstructionRow) -> str | None:
+        """Return the definition of the first message that was applied to what the other side began."""
+        table = tables.archive
+        query = (
+            select(table.c.message_definition)
+            .where(table.c.instruction_id == row.id, table.c.state == ArchiveState.APPLIED)
+            .order_by(table.c.id)
+            .limit(1)
+        )
+        return self.connection.execute(query).scalar()
 
     def unknown_replies(self, channel: str, limit: int) -> list[tuple[int, WaitingReply]]:
         """Return the newest open parked replies of a channel that name no transaction here: (parked item, reply)."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
+from gateway.messages.fin.confirmations import CONFIRMED, Executed, confirmed, in_iso_20022
 from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exchange, exchange
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
 from gateway.messages.fin.payments import Payment, payment
 from gateway.messages.writing import moment
-from gateway.model.vocabulary import Party, ProprietaryIdentification
+from gateway.model.events.confirmation import ConfirmTrade
+from gateway.model.vocabulary import Code, DirectedAmount, Party, ProprietaryIdentification
 
 if TYPE_CHECKING:
     from gateway.model.events import TradeEvent
@@ -65,13 +67,29 @@ class Derived:
     market: str | None = None
     payment: Payment | None = None
     exchange: Exchange | None = None
+    trade_date: date | None = None
+    executed: Executed | None = None
+    trade_type: Code | None = None
+    transaction_type: Code | None = None
+    percentage_type: str | None = None
+    price_amount_type: str | None = None
+    commission_type: Code | None = None
+    commission: DirectedAmount | None = None
+    confirmed_buyer: PartyInFin | None = None
+    confirmed_seller: PartyInFin | None = None
+    executing_broker: PartyInFin | None = None
+    clearing_firm: PartyInFin | None = None
+    introducing_firm: PartyInFin | None = None
+    affirming_party: PartyInFin | None = None
+    reason: Code | None = None
 
 
 def derived(event: TradeEvent) -> Derived:
-    """Return what follows from an event."""
-    look_up = event.__dict__.get  # a model's own look-up of attributes takes longer
+    """Return what follows from an event. Raises ``BuildError`` with what FIN has to state and cannot."""
+    said = event.__dict__  # a model's own look-up of attributes takes longer
+    look_up = said.get
     place, investors = look_up("place_of_trade"), look_up("investors")
-    return Derived(  # the parts of either side stand in its fields in their order
+    made = Derived(  # the parts of either side stand in its fields in their order
         _HELD if look_up("hold") else "NEWM",
         *_placed(look_up("delivering_parties", ())),
         *_placed(look_up("receiving_parties", ())),
@@ -80,6 +98,15 @@ def derived(event: TradeEvent) -> Derived:
         payment(event),
         exchange(event),
     )
+    if "answer" in said:
+        made.reason = look_up("reason") or (_IN_WORDS if look_up("text") else None)
+    if type(event) is ConfirmTrade:  # as quick as the table of any other kind
+        for name, value in confirmed(event).items():
+            setattr(made, name, value)
+        for name, field in CONFIRMING.items():
+            if (party := said.get(field)) is not None:
+                setattr(made, name, party_in_fin(party))
+    return made
 
 
 DELIVERING: Final = (
@@ -100,6 +127,16 @@ RECEIVING: Final = (
 
 _Side = tuple[PartyInFin | None, PartyInFin | None, PartyInFin | None, PartyInFin | None, PartyInFin | None]
 _NOBODY: Final = (None,) * len(DELIVERING)
+
+CONFIRMING: Final = {
+    "confirmed_buyer": "buyer",
+    "confirmed_seller": "seller",
+    "executing_broker": "executing_broker",
+    "clearing_firm": "clearing_firm",
+    "introducing_firm": "introducing_firm",
+    "affirming_party": "affirming_party",
+}
+"""The parties of a confirmed trade, and what the event calls them."""
 
 
 def _placed(chain: Sequence[Party]) -> _Side:
@@ -131,6 +168,7 @@ def party_in_fin(party: Party) -> PartyInFin:
 
 _CHAINS: Final = {"delivering_parties": DELIVERING, "receiving_parties": RECEIVING}
 _HELD: Final = "PREA"
+_IN_WORDS: Final = "NARR"
 _MARKET_CODE: Final = re.compile("[A-Z0-9]{4}")  # ISO 10383
 IN_EVENT: Final = {"name_and_address": "name"}
 
@@ -149,6 +187,21 @@ def implied(said: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...],
     investors = said.get("investors")
     for number, investor in enumerate(investors if isinstance(investors, tuple | list) else ()):
         yield ("investors", number), "investors", investor
+    for name, field in CONFIRMING.items():
+        if said.get(name) is not None:
+            yield (field,), name, said[name]
+    for name, path in CONFIRMED:
+        if (value := said.get(name)) is not None:
+            yield path, name, in_iso_20022(name, value)
+    commission = said.get("commission")
+    if (kind := said.get("commission_type")) is not None:
+        yield ("commission", "type"), "commission_type", kind
+        if commission is not None:
+            yield ("commission", "amount"), "commission", commission
+    elif commission is not None:
+        yield ("other_amounts", "executing_broker_amount"), "commission", commission
+    if said.get("reason") is not None:
+        yield ("reason",), "reason", said["reason"]
     market = said.get("market")
     if isinstance(market, str):
         field = "market" if _MARKET_CODE.fullmatch(market) else "description"

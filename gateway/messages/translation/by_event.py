@@ -56,7 +56,8 @@ def imply(said: Statement) -> Parts:
         here = said.fields[EVENT]
         for step in around:
             here = here.setdefault(step, {})
-        here[last] = {fin.IN_EVENT.get(each, each): told for each, told in cast("Tree", value).items()}
+        named = {fin.IN_EVENT.get(each, each): told for each, told in cast("Tree", value).items()}
+        here[last] = {**here.get(last, {}), **named}  # of a party, more may be said
         if inner is value:
             parts[path] = name
     return parts
@@ -85,7 +86,7 @@ def _trace(event: Any, derived: Any, origins: Origins) -> None:
         if not is_dataclass(value):
             origins.note(derived, name, origins.leaf(holder, path[-1]))
             continue
-        party = holder[path[-1]]
+        party = getattr(holder, last) if isinstance(last := path[-1], str) else holder[last]
         for each in fields(value):
             own = fin.IN_EVENT.get(each.name, each.name)
             said = origins.leaf(party, own)
