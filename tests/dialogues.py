@@ -300,7 +300,14 @@ class Desktop:
     def speak(self, now: datetime, limit: int) -> None:
         """Say what is due; nothing that has been said is stopped any more."""
         due = self.desk.due(now, limit)
-        self.on_the_way += [(answer, arrival, self.writer.write(arrival, answer)) for answer, arrival in due]
+        self.on_the_way += [(answer, arrival, self._written(arrival, answer)) for answer, arrival in due]
+
+    def _written(self, arrival: Arrival, answer: Answer) -> bytes:
+        content = self.writer.write(arrival, answer)
+        if answer.document is not None and answer.step.partition(":")[0] not in FAULTS:
+            found = [one.text for one in validator().check(content).violations if one.severity == "error"]
+            assert not found, (answer.step, found, content)
+        return content
 
     def next_to_arrive(self, number: int) -> tuple[Answer, bytes]:
         """Take one of what is on its way. What states no time of its own arrives in the order in which it was said."""

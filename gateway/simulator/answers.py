@@ -452,7 +452,7 @@ def _definitions(documents: Mapping[str, Mapping[str, Any]], versions: Sequence[
 
 def reasons(row: Mapping[str, Any], argument: str | None) -> dict[str, str]:
     """Return the reason that a step gives: its argument, or else that of its row."""
-    reason = argument or row.get("reason")
+    reason = None if row.get("unreasoned") else argument or row.get("reason")
     return {"reason": str(reason)} if reason else {}
 
 
