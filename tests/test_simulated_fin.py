@@ -52,7 +52,7 @@ def said_to(arrival: Arrival) -> list[tuple[str, Answer, bytes]]:
         (scenario.name, answer, writer.write(arrival, answer))
         for scenario in read_scenarios()
         if scenario.dialogue == arrival.dialogue and is_said(scenario, FIN)
-        for answer in writer.plan(1, NOON, arrival, scenario)
+        for answer in writer.plan(1, NOON, arrival, scenario, standing=("accepted", "unmatched:CMIS"))
     ]
 
 
