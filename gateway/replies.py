@@ -49,6 +49,7 @@ from gateway.model.facts import (
     SystemEvent,
 )
 from gateway.model.reports import Cause
+from gateway.model.transitions import Dialogue
 from gateway.pace import Backoff, Clock, Signals
 from gateway.statements import Statements
 from gateway.store import ArchiveState, InstructionRow, Ledger, OutboxState, Parking, Unit, WaitingReply
@@ -427,6 +428,8 @@ class Replies:
 
         An earlier attempt of it that is in doubt may have arrived, whatever was said of this one.
         """
+        if row.dialogue == Dialogue.FOREIGN_EXCHANGE:
+            unit.recheck([row.id])  # what we confirm to the other side may be what it was before
         if not any(change.axis == "delivery" for change in advance.changes):
             return
         document, attempts, in_doubt = unit.sent_document(row.id, message_id)

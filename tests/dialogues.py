@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -341,10 +342,11 @@ FAULTS = {"garbage", "unknown-transaction", "impostor"}
 ENDS = {"settled", "rejected", "rescinded", "refused"}  # of a foreign exchange trade
 BEGINS = {"alleged", "confirmed", "generated"}  # by these steps it tells us of what it begins
 # A query that finds nothing to tell is answered that the payment was received, also where it was refused or was blocked
-# meanwhile; and what an amended trade is called does not enter the book. These axes are then not compared. (In FIN it is
-# said in words.)
+# meanwhile; and what an amended trade is called does not enter the book. These axes are then not compared.
+# (In FIN it is said in words.)
 RECEIVED, AMENDED = ("payment_query", "received"), ("foreign_exchange_amendment", "amended")
 UNCLEAR = {RECEIVED: ("processing",), AMENDED: ("processing", "matching")}
+_BOOKED, _RETURNED = {("payment", "booked"), ("notice", "credited")}, ("payment", "returned")
 _TERMS = ("bought", "bought_currency", "sold", "sold_currency", "rate", "trade_date", "settlement_date")
 _EXCHANGES = {"exchange_confirmation", "exchange_amendment", "exchange_cancellation", "alleged_exchange"}
 _CONFIRMS = {"confirmed", "differing", "amended", "amended-otherwise", "alleged"}
@@ -397,6 +399,24 @@ def spoken_of(entries: Sequence[BookEntry]) -> dict[str, set[tuple[str, str]]]:
         sent = [answer.step for answer in entry.answers if answer.state is AnswerState.SENT]
         spoken[entry.transaction_id or ""] |= {(entry.dialogue or "", step) for step in sent}
     return spoken
+
+
+def paid(entries: Sequence[BookEntry]) -> dict[str, tuple[Decimal, Decimal]]:
+    """Return the money of each payment and notice that was booked, and that came back; each entry counts once."""
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
+    counted: set[str] = set()
+    for entry in entries:
+        for answer in entry.answers:
+            said = (entry.dialogue, answer.step.partition(":")[0])
+            if answer.state is not AnswerState.SENT or answer.business_message_id in counted:
+                continue
+            if said in (*_BOOKED, _RETURNED):
+                counted.add(answer.business_message_id)
+                booked, returned = sums.get(entry.transaction_id or "", (Decimal(0), Decimal(0)))
+                amount = Decimal(entry.terms["amount"])
+                come = (booked, returned + amount) if said == _RETURNED else (booked + amount, returned)
+                sums[entry.transaction_id or ""] = come
+    return sums
 
 
 def refused_by_the_network(entries: Sequence[BookEntry]) -> set[str]:
@@ -480,7 +500,9 @@ class Exchanges:
             dialogue, name = entry.dialogue or "", entry.transaction_id or ""
             if not entry.valid or entry.repeat is not None or dialogue not in _EXCHANGES:
                 continue
-            if dialogue in ("exchange_confirmation", "exchange_amendment"):
+            if dialogue != "exchange_confirmation" and refused_by_the_network([entry]):
+                pass  # it never came
+            elif dialogue in ("exchange_confirmation", "exchange_amendment"):
                 ours[name] = _exchanged(entry.terms)
             elif dialogue == "exchange_cancellation":
                 ours.pop(name, None)

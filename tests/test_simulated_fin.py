@@ -1,4 +1,4 @@
-"""The simulated counterparty in FIN beyond settlement: payments, movements, allegements, trades that both sides confirm."""
+"""The simulated counterparty in FIN beyond settlement: payments, movements, trades that both sides confirm."""
 
 # ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
@@ -188,3 +188,27 @@ async def test_it_may_confirm_a_trade_first(fin_loops: Loops) -> None:
         "confirmed",
         "agrees",
     )
+
+
+@pytest.mark.parametrize("asks", [amend, cancel], ids=["amendment", "cancellation"])
+async def test_what_the_network_refuses_to_say_of_a_trade_was_never_said(
+    fin_loops: Loops, tmp_path: Path, asks: Any
+) -> None:
+    await fin_loops.take_in(exchange())
+    await fin_loops.send()
+    refusals = ("exchange-amendment-refused", "exchange-cancellation-refused")
+    await answered(fin_loops, tmp_path / "book", "exchange-confirmed", *refusals)
+    await fin_loops.take_in(asks(**sides(CHANNEL)))
+    await fin_loops.send()
+    await fin_loops.work_off()
+    assert await headline(fin_loops) != "confirmed"
+    await answered(fin_loops, tmp_path / "book", "exchange-confirmed", *refusals)
+    await fin_loops.work_off()
+    story = await ours_of(fin_loops)
+    assert story.instruction.headline == "confirmed"
+    assert [asked.status.value for asked in (story.state.requests or {}).values()] == ["rejected"]
+    assert "network_refused" in [alert.code for entry in story.history for alert in entry.alerts]
+    assert await fin_loops.parked() == []
+    [again] = await fin_loops.take_in(asks(**sides(CHANNEL)) | {"event_id": "AGAIN"})
+    assert again.outcome != "parked"
+    await fin_loops.prove()

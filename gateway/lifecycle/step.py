@@ -28,6 +28,7 @@ from gateway.model.transitions import (
     NOTHING,
     OPENING,
     PROVABLE,
+    REVERSAL,
     SETTLED,
     STATUS,
     TAKEN_BACK,
@@ -204,6 +205,26 @@ class Step:
         effect = EFFECTS.get((self.state.dialogue, axis, answered.status.value, asked.asks))
         if effect is not None and answered.status != asked.status:
             self.say(effect[0], StatusValue(effect[1]))
+
+    def unsay(self, axis: str, status: StatusValue) -> None:
+        """Take back a request that held as soon as it was said: the network refused it, so that it never was.
+
+        One after it stated the whole of what it asks, and stands without it.
+        """
+        kind = [name for name, asked in (self.requests or {}).items() if asked.request == axis]
+        refused = self.evidence.names or kind[-1]
+        later = kind[kind.index(refused) + 1 :]
+        moved = Axis(status, self.evidence.asserted_at, self.evidence.archive_id)
+        requests = dict(self.requests or {})
+        before = requests[refused].status.value
+        requests[refused] = replace(
+            requests[refused], status=status, asserted_at=moved.asserted_at, archive_id=moved.archive_id
+        )
+        self.requests = requests | {name: replace(requests[name], before=None) for name in later}
+        if later:
+            self.changes.append(Change(axis, before, status.value, status.reasons, refused))
+        else:
+            self.move(axis, moved, REVERSAL)
 
     def answered(self, asked: Asked, status: StatusValue, named: str) -> Axis:
         """Say where an earlier request stands after an answer; one that is older than its last word changes nothing."""

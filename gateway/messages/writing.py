@@ -70,7 +70,8 @@ _BEGINS_NO_LINE = ("-", ":", " ")
 def lines(text: str, width: int) -> str:
     """Write a text as lines of at most a width, broken at spaces where there are some; nothing of it is lost.
 
-    No line that is made so begins with a hyphen or colon, which FIN does not allow. More lines than the field has are the matter of whoever judges the message.
+    No line that is made so begins with a hyphen or colon, which FIN does not allow. More lines than the field has are
+    the matter of whoever judges the message.
     """
     if len(text) <= width and "\n" not in text:
         return text

@@ -38,7 +38,7 @@ class FinWriter(Writer):
         }
 
     def definition(self, document: str, terms: Mapping[str, str]) -> str:
-        """Return the message type of a document: of some it follows from the movement and payment, or from other terms."""
+        """Return the message type of a document: of some it follows from the terms, as from movement and payment."""
         kind = self._described(document)["type"]
         if isinstance(kind, str):
             return kind.format_map(terms)
@@ -154,7 +154,7 @@ def _network_code(reason: str | None) -> str:
 
 
 def _common_reference(one_bic: str, other_bic: str, rate: str) -> str:
-    """Return what both sides call a trade: their banks and places by the alphabet, around the last digits of its rate."""
+    """Return what both call a trade: their banks and places by the alphabet, around the last digits of its rate."""
     first, second = sorted(bic[:4] + bic[6:8] for bic in (one_bic, other_bic))
     digits = rate.replace(",", "").rstrip("0").zfill(4)[-4:]
     return f"{first}{digits}{second}"
