@@ -429,7 +429,9 @@ class Replies:
         An earlier attempt of it that is in doubt may have arrived, whatever was said of this one.
         """
         if row.dialogue == Dialogue.FOREIGN_EXCHANGE:
-            unit.recheck([row.id])  # what we confirm to the other side may be what it was before
+            # What we confirm to the other side may be what it was before.
+            unit.settles_on(row, lifecycle.terms_in_force(row.state, row.terms).settlement_date)
+            unit.recheck([row.id])
         if not any(change.axis == "delivery" for change in advance.changes):
             return
         document, attempts, in_doubt = unit.sent_document(row.id, message_id)
