@@ -188,7 +188,7 @@ class Instructions(Pending):
         return row
 
     def settles_on(self, row: InstructionRow, day: date | None) -> None:
-        """Let an instruction be found by the settlement date that it has now; its terms stay as they were instructed."""
+        """Let an instruction be found by the settlement date that it has now; its terms stay as instructed."""
         if day is not None:
             self._dates[row.id] = day
 
