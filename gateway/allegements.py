@@ -160,6 +160,8 @@ class Allegements:
         if dialogue not in _OURS or said is None or said.archive_id != evidence.archive_id:  # an older one came late
             return row, lifecycle.Advance(step.state, step.changes, alerts)
         state = replace(step.state, stated=None if terms == row.terms else terms)  # or as it was at first again
+        if state.stated != row.state.stated:
+            unit.settles_on(row, terms.settlement_date)
         compared = self._compare(unit, row, state, evidence)
         return row, lifecycle.Advance(compared.state, (*step.changes, *compared.changes), (*alerts, *compared.alerts))
 

@@ -346,8 +346,6 @@ class Replies:
             alerts += self._move(unit, item, reply, row, advance, references)
             if row.id in refused:
                 self._take_back(unit, row, refused[row.id], advance)
-                if row.dialogue == Dialogue.FOREIGN_EXCHANGE:  # what theirs was compared with was never said
-                    unit.recheck([row.id])
             evidence = self._evidence(unit, item, reply, "instruction", None)
             alerts += self._allegements.confirm_ours(unit, row, row.state.counterparts, evidence)
         number = found[0][2].candidate.instruction_id
@@ -434,6 +432,10 @@ class Replies:
 
         An earlier attempt of it that is in doubt may have arrived, whatever was said of this one.
         """
+        if row.dialogue == Dialogue.FOREIGN_EXCHANGE:
+            # What we confirm to the other side may be what it was before.
+            unit.settles_on(row, lifecycle.terms_in_force(row.state, row.terms).settlement_date)
+            unit.recheck([row.id])
         if not any(change.axis == "delivery" for change in advance.changes):
             return
         document, attempts, in_doubt = unit.sent_document(row.id, message_id)

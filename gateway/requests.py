@@ -86,6 +86,7 @@ def ask(
         channel=profile.bic,
     )
     if bilateral:
+        unit.settles_on(row, lifecycle.terms_in_force(row.state, row.terms).settlement_date)
         unit.recheck([row.id])
     links.state(unit, messages.own_bic, row, event.links(), event.event_id, message_id)
     return (*alerts, *tell_dropped(unit, row, built, cause=cause, actor=actor))

@@ -3,13 +3,17 @@
 # ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from gateway.messages.fin import parse
+from gateway.messages.writing import lines
 from gateway.model.facts import Reason, StatusAdvice, StatusValue
 from gateway.store import Ledger
 from tests import test_allegements as iso
@@ -459,3 +463,11 @@ async def test_an_answer_to_a_call_that_nobody_made_is_parked(both: tuple[Loops,
     await loops.send()
     axes, _, parked = await after(loops, advice("CALL1", "25D::CALL//CACK", *standing("SETT//PEND")))
     assert (axes, parked) == ({}, ["reply_not_of_dialogue"])
+
+
+@given(st.text("ab -:", min_size=1, max_size=200).filter(lambda text: text[0] not in "-: " and text[-1] != " "))
+def test_a_text_is_broken_where_fin_lets_a_line_begin(text: str) -> None:
+    assume(not re.search("[-: ]{20}", text))  # nowhere to break it
+    written = lines(text, 20).split("\n")
+    assert all(0 < len(line) <= 20 and line[0] not in "-: " for line in written)
+    assert "".join(written).replace(" ", "") == text.replace(" ", "")

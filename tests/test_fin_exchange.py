@@ -503,3 +503,25 @@ async def test_a_reason_has_no_place_in_a_cancellation(loops: Loops) -> None:
 async def test_a_confirmation_of_another_channels_sender_is_never_accepted(loops: Loops) -> None:
     await loops.hear(theirs(sender="BROKFRPPXXX"))
     assert (await loops.only_parked()).summary.code == "reply_wrong_counterparty"
+
+
+@pytest.mark.parametrize("first", ["20260304", "20260331"])
+async def test_a_trade_that_both_sides_amend_to_a_distant_day_is_confirmed(loops: Loops, first: str) -> None:
+    await sent(loops, instruct())
+    if first == "20260304":
+        await loops.hear(theirs())
+    await sent(loops, amend(settlement_date="2026-03-31"))
+    if first == "20260304":
+        await loops.hear(theirs("SECOND", "AMND", related="THEIRS-1", day="20260331", at="1200"))
+    else:
+        await loops.hear(theirs(day="20260331"))
+    assert await words(loops) == ("confirmed", "agrees")
+
+
+async def test_ours_that_is_amended_to_the_distant_day_of_theirs_is_confirmed(loops: Loops) -> None:
+    await sent(loops, instruct())
+    await loops.hear(theirs())
+    await loops.hear(theirs("SECOND", "AMND", related="THEIRS-1", day="20260331", at="1200"))
+    assert (await alleged(loops)).instruction.headline != "agrees"
+    await sent(loops, amend(settlement_date="2026-03-31"))
+    assert await words(loops) == ("confirmed", "agrees")

@@ -221,6 +221,12 @@ def test_same_answer_is_the_same_bytes() -> None:
 
 async def converse(loops: Loops, book: Path, scenario: str, *more: str) -> str:
     """Let the simulated counterparty answer what was sent, and the gateway hear it; returns the headline."""
+    await answered(loops, book, scenario, *more)
+    return await loops.headline()
+
+
+async def answered(loops: Loops, book: Path, scenario: str, *more: str) -> None:
+    """Let the simulated counterparty answer what was sent, and the gateway hear it."""
     settings = SimulatorSettings(
         CHANNEL,
         OWN_BIC,
@@ -240,7 +246,6 @@ async def converse(loops: Loops, book: Path, scenario: str, *more: str) -> str:
     await asyncio.gather(running, idling)
     assert simulated.progress.unsendable == 0
     await loops.hear()
-    return await loops.headline()
 
 
 @pytest.mark.parametrize(

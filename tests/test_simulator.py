@@ -358,7 +358,7 @@ def values(content: bytes, *paths: str) -> list[str | None]:
     return [parsed.document_value(path) for path in paths]
 
 
-ELSEWHERE = {  # test_simulated_exchange
+ELSEWHERE = {  # test_simulated_exchange; those of the last are of FIN alone
     "foreign_exchange",
     "foreign_exchange_amendment",
     "foreign_exchange_cancellation",

@@ -427,8 +427,8 @@ _MISTAKES: Mapping[str, Callable[[_Maker, dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-def _one_more(terms: dict[str, str]) -> dict[str, str]:
-    return terms | {"amount": str(Decimal(terms["amount"]) + 1)}
+def _one_more(terms: dict[str, str], name: str = "amount") -> dict[str, str]:
+    return terms | {name: str(Decimal(terms[name]) + 1)}
 
 
 def _unlike_any(terms: dict[str, str]) -> dict[str, str]:
@@ -440,6 +440,7 @@ def _unlike_any(terms: dict[str, str]) -> dict[str, str]:
 # What of theirs differs from ours on purpose.
 _DIFFERENCES: Mapping[str, Callable[[dict[str, str]], dict[str, str]]] = {
     "amount": _one_more,
+    "sold": lambda terms: _one_more(terms, "sold"),
     "everything": _unlike_any,
 }
 

@@ -268,7 +268,10 @@ def _message_rejection(step: Step, fact: MessageRejection, _: tuple[Difference, 
     if fact.by_network:
         step.alert("network_refused", f"{fact.reason_code or 'No code'}: {status.reasons[0].text}.")
     if step.evidence.about in REQUESTS:
-        (step.refuse_request if fact.by_network else step.answer)(step.evidence.about, status)
+        if fact.by_network and _held_when_said(step):
+            step.unsay(step.evidence.about, status)
+        else:
+            step.answer(step.evidence.about, status)
         return
     answered = step.parts or any(axis not in REQUESTS and said.archive_id for axis, said in step.axes.items())
     if answered:
@@ -279,6 +282,12 @@ def _message_rejection(step: Step, fact: MessageRejection, _: tuple[Difference, 
         return
     step.prove_delivery()
     step.say("processing", status)
+
+
+def _held_when_said(step: Step) -> bool:
+    """Tell whether the request that is spoken of was done without an answer: nobody gives one."""
+    asked = (step.requests or {}).get(step.evidence.names or "")
+    return asked is not None and not asked.archive_id and asked.status.value != "requested"
 
 
 def _receipt(step: Step, fact: Receipt, differences: tuple[Difference, ...]) -> None:

@@ -29,7 +29,7 @@ from gateway.model.transitions import (
     NOTHING,
     OPENING,
     PROVABLE,
-    REQUEST,
+    REVERSAL,
     SETTLED,
     STATUS,
     TAKEN_BACK,
@@ -173,25 +173,20 @@ class Step:
             self.delivery = after
             self.changes.append(Change("delivery", before, after))
 
-    def say(self, axis: str, status: StatusValue, cause: Cause = STATUS) -> None:
+    def say(self, axis: str, status: StatusValue) -> None:
         """Move an axis to what the counterparty asserts, unless it asserted something newer before."""
         self.notice(axis, status)
         held = self.axes.get(axis)
         evidence = self.evidence
         if held is None or newer(evidence.asserted_at, evidence.archive_id, held):
-            self.move(axis, Axis(status, evidence.asserted_at, evidence.archive_id), cause)
+            self.move(axis, Axis(status, evidence.asserted_at, evidence.archive_id), STATUS)
 
     def notice(self, axis: str, status: StatusValue) -> None:
         """Alert a status that no code set here has; it is kept as a proprietary one."""
         if status.unknown:
             self.alert("status_code_unknown", f"{axis}: {status.proprietary}.")
 
-    def refuse_request(self, axis: str, status: StatusValue) -> None:
-        """Take back a request that the network refused: nobody has it. One that is done by being said is undone."""
-        undone = (REQUEST, self.value(axis), status.value) in WAYS.get((self.state.dialogue, axis), ())
-        self.answer(axis, status, REQUEST if undone else STATUS)
-
-    def answer(self, axis: str, status: StatusValue, cause: Cause = STATUS) -> None:
+    def answer(self, axis: str, status: StatusValue) -> None:
         """Move a request of ours; the axis shows the latest of its kind."""
         if axis not in self.axes:
             self.alert("request_not_made")
@@ -199,11 +194,11 @@ class Step:
         latest = next(reversed(kind), None)
         named = self.evidence.names if self.evidence.names in kind else latest
         if named == latest:
-            self.say(axis, status, cause)
+            self.say(axis, status)
         if named is None:
             return
         asked = kind[named]
-        answered = self.axes[axis] if named == latest else self.answered(asked, status, named, cause)
+        answered = self.axes[axis] if named == latest else self.answered(asked, status, named)
         self.requests = {
             **(self.requests or {}),
             named: replace(
@@ -214,14 +209,34 @@ class Step:
         if effect is not None and answered.status != asked.status:
             self.say(effect[0], StatusValue(effect[1]))
 
-    def answered(self, asked: Asked, status: StatusValue, named: str, cause: Cause = STATUS) -> Axis:
+    def unsay(self, axis: str, status: StatusValue) -> None:
+        """Take back a request that held as soon as it was said: the network refused it, so that it never was.
+
+        One after it stated the whole of what it asks, and stands without it.
+        """
+        kind = [name for name, asked in (self.requests or {}).items() if asked.request == axis]
+        refused = self.evidence.names or kind[-1]
+        later = kind[kind.index(refused) + 1 :]
+        moved = Axis(status, self.evidence.asserted_at, self.evidence.archive_id)
+        requests = dict(self.requests or {})
+        before = requests[refused].status.value
+        requests[refused] = replace(
+            requests[refused], status=status, asserted_at=moved.asserted_at, archive_id=moved.archive_id
+        )
+        self.requests = requests | {name: replace(requests[name], before=None) for name in later}
+        if later:
+            self.changes.append(Change(axis, before, status.value, status.reasons, refused))
+        else:
+            self.move(axis, moved, REVERSAL)
+
+    def answered(self, asked: Asked, status: StatusValue, named: str) -> Axis:
         """Say where an earlier request stands after an answer; one that is older than its last word changes nothing."""
         self.notice(asked.request, status)
         evidence, before = self.evidence, asked.status.value
         if asked.archive_id and not newer(evidence.asserted_at, evidence.archive_id, asked):
             return Axis(asked.status, asked.asserted_at, asked.archive_id)
         if before != status.value:
-            if (cause, before, status.value) not in WAYS[self.state.dialogue, asked.request]:
+            if (STATUS, before, status.value) not in WAYS[self.state.dialogue, asked.request]:
                 raise illegal(self.state, asked.request, before, status.value)
             self.changes.append(Change(asked.request, before, status.value, status.reasons, named))
         return Axis(status, evidence.asserted_at, evidence.archive_id)

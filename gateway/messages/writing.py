@@ -68,10 +68,14 @@ def moment(value: datetime) -> str:
     return value.isoformat()[:19].replace("-", "").replace(":", "").replace("T", "")
 
 
+_BEGINS_NO_LINE = ("-", ":", " ")
+
+
 def lines(text: str, width: int) -> str:
     """Write a text as lines of at most a width, broken at spaces where there are some; nothing of it is lost.
 
-    More lines than the field has are the matter of whoever judges the message.
+    No line that is made so begins with a hyphen or colon, which FIN does not allow. More lines than the field has are
+    the matter of whoever judges the message.
     """
     if len(text) <= width and "\n" not in text:
         return text
@@ -79,11 +83,22 @@ def lines(text: str, width: int) -> str:
     for line in text.splitlines():
         rest = line
         while len(rest) > width:
-            place = rest.rfind(" ", 1, width + 1)
-            written.append(rest[: place if place > 0 else width])
-            rest = rest[place + 1 :] if place > 0 else rest[width:]
+            end, start = _line_end(rest, width)
+            written.append(rest[:end])
+            rest = rest[start:]
         written.append(rest)
     return "\n".join(filter(None, written))  # an empty line would end the field
+
+
+def _line_end(text: str, width: int) -> tuple[int, int]:
+    """Return where the first line of a longer text ends, and where the second begins."""
+    allowed = [place for place in range(width, 0, -1) if text[place] not in _BEGINS_NO_LINE]
+    at_spaces = (place for place in range(width, 0, -1) if text[place] == " ")
+    space = next((place for place in at_spaces if text[place + 1 : place + 2] not in ("", *_BEGINS_NO_LINE)), None)
+    if space is not None:
+        return space, space + 1
+    end = allowed[0] if allowed else width
+    return end, end
 
 
 _FORMS = {

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from hashlib import sha256
 from typing import Any
@@ -168,6 +169,8 @@ class Writer:
         row: Mapping[str, Any] = {} if item.step.name == GARBAGE else self._steps[plan.dialogue][item.step.name]
         if row.get("own_reference"):
             identifier = plan.arrival.transaction_id or identifier
+        elif row.get("names_transaction"):
+            identifier = self.identifier("servicer", plan.arrival.transaction_id or "")
         document: str | None = row.get("document")
         if "settles" in row:
             account, leg = self._account(plan, row.get("leg", ""))
@@ -183,6 +186,8 @@ class Writer:
             values = reasons(row, item.step.argument) if row else {}
         values |= {name: plan.restated[name] for name in row.get("restates", ()) if name in plan.restated}
         values |= {name: plan.arrival.terms[name] for name in row.get("amends", ()) if name in plan.arrival.terms}
+        if "differs" in row:
+            values = _otherwise(plan.arrival.terms, item.step.argument or row["differs"])
         if row.get("tells"):
             values["told"] = ",".join(plan.standing)
         if row.get("withdraws") and plan.said:
@@ -432,22 +437,30 @@ class _Plan:
 
 
 def _definitions(documents: Mapping[str, Mapping[str, Any]], versions: Sequence[str]) -> dict[str, str]:
-    families = {row["family"] for row in documents.values()}
-    chosen = {name: str(row["default"]) for name, row in documents.items()}
+    described = {name: row for name, row in documents.items() if "family" in row}  # the others are of FIN alone
+    families = {row["family"] for row in described.values()}
+    chosen = {name: str(row["default"]) for name, row in described.items()}
     for version in versions:
         if version[:8] == _HEADER_FAMILY:
             continue
         if version[:8] not in families:
             known = ", ".join(sorted((*families, _HEADER_FAMILY)))
             raise ConfigError(f"the simulator never answers with '{version}'; it writes versions of {known}")
-        chosen |= {name: version for name, row in documents.items() if row["family"] == version[:8]}
+        chosen |= {name: version for name, row in described.items() if row["family"] == version[:8]}
     return chosen
 
 
 def reasons(row: Mapping[str, Any], argument: str | None) -> dict[str, str]:
     """Return the reason that a step gives: its argument, or else that of its row."""
-    reason = argument or row.get("reason")
+    reason = None if row.get("unreasoned") else argument or row.get("reason")
     return {"reason": str(reason)} if reason else {}
+
+
+def _otherwise(terms: Mapping[str, str], name: str) -> dict[str, str]:
+    """Return a term as it is not: a day later, or one more."""
+    if name.endswith("_date"):
+        return {name: (date.fromisoformat(terms[name]) + timedelta(days=1)).isoformat()}
+    return {name: str(Decimal(terms[name]) + 1)}
 
 
 def _refusal(arrival: Arrival) -> dict[str, str]:

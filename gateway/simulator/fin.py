@@ -29,11 +29,19 @@ _LINE_END: Final = "\r\n"
 class FinWriter(Writer):
     """Plan and write the answers of a counterparty that speaks FIN."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take what any writer takes; what a step is in FIN is laid over what it is elsewhere."""
+        super().__init__(*arguments, **options)
+        self._steps = {
+            dialogue: {name: {**row, **row.get("in_fin", {})} for name, row in rows.items()}
+            for dialogue, rows in self._steps.items()
+        }
+
     def definition(self, document: str, terms: Mapping[str, str]) -> str:
-        """Return the message type of a document: of some it follows from the movement and the payment."""
+        """Return the message type of a document: of some it follows from the terms, as from movement and payment."""
         kind = self._described(document)["type"]
         if isinstance(kind, str):
-            return kind
+            return kind.format_map(terms)
         return str(kind[f"{terms.get('movement', 'receive')} {terms.get('payment', 'free')}"])
 
     def is_of_network(self, document: str) -> bool:
@@ -56,7 +64,11 @@ class FinWriter(Writer):
         values = self._written(self._values(arrival, answer, row)) | {
             "prepared": f"{said_at:%Y%m%d%H%M%S},{said_at.microsecond // 1000:03}",
             "network_time": f"{said_at:%y%m%d%H%M}",
+            "from_bic": self._bic,
+            "to_bic": self._gateway_bic,
         }
+        if "rate" in values:
+            values["common_reference"] = _common_reference(self._bic, self._gateway_bic, values["rate"])
         values["network_code"] = _network_code(values.get("reason"))
         status = [str(row["fin"])] if "fin" in row else []
         if row.get("tells"):
@@ -74,7 +86,8 @@ class FinWriter(Writer):
             assert row is not None  # only such steps are told
             said.append(str(row["fin"]))
             if stated := reasons(row, step.argument):
-                values[f"{_name(said[-1])}_reason"] = stated["reason"]
+                # A document with one status names its reason plainly.
+                values[f"{_name(said[-1])}_reason"] = values["reason"] = stated["reason"]
         return said
 
     def _text(self, document: str, described: Mapping[str, Any], statuses: Sequence[str]) -> Template:
@@ -90,7 +103,10 @@ class FinWriter(Writer):
         return template
 
     def _status(self, said: str, reason: str) -> str:
-        qualifier, _, code = said.partition("//")
+        """Return how a status is said: in a sequence of its own by qualifier and code, or as the word that it is."""
+        qualifier, parted, code = said.partition("//")
+        if not parted:
+            return said
         text: str = self._table["fragments"]["fin_status"]
         return text.replace("{>qualifier}", qualifier).replace("{>code}", code).replace("{reason}", f"{{{reason}}}")
 
@@ -100,11 +116,13 @@ class FinWriter(Writer):
         for name in rules["dates"]:
             if name in values:
                 values[name] = values[name].replace("-", "")
+                values[f"{name}_short"] = values[name][2:]
         for name in rules["numbers"]:
             if name in values:
                 whole, _, part = values[name].partition(".")
                 values[name] = f"{whole},{part}"
         values["element"] = rules["elements"].get(values.get("quantity_type", ""), "UNIT")
+        values["other_agent"] = rules["agents"].get(values.get("movement", ""), "")
         return values
 
     def _around(self, body: str, kind: str, sender: str, answer: Answer) -> bytes:
@@ -133,3 +151,10 @@ def _name(status: str) -> str:
 
 def _network_code(reason: str | None) -> str:
     return reason if reason and _NETWORK_CODE.fullmatch(reason) else _ANY_ERROR
+
+
+def _common_reference(one_bic: str, other_bic: str, rate: str) -> str:
+    """Return what both call a trade: their banks and places by the alphabet, around the last digits of its rate."""
+    first, second = sorted(bic[:4] + bic[6:8] for bic in (one_bic, other_bic))
+    digits = rate.replace(",", "").rstrip("0").zfill(4)[-4:]
+    return f"{first}{digits}{second}"

@@ -14,6 +14,7 @@ from gateway.errors import ConfigError
 RANDOM = "random"
 
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_LINE_END = re.compile(r"\n(//)?")  # where FIN breaks a text, in some fields with a mark
 _SCRIPTED = re.compile(r"SIM:([a-z0-9-]+(?:,[a-z0-9-]+)*)")
 
 
@@ -170,7 +171,7 @@ class Scenarios:
 
 def scripted(text: str | None) -> tuple[str, ...]:
     """Return the scenario names that an instruction asks for in a text: ``SIM:partial`` or ``SIM:matched,silence``."""
-    found = _SCRIPTED.search(text) if text else None
+    found = _SCRIPTED.search(_LINE_END.sub("", text)) if text else None
     return tuple(found.group(1).split(",")) if found else ()
 
 

@@ -192,6 +192,11 @@ class Instructions(Pending):
         self._fresh[row.id] = (encode(terms), self.now)
         return row
 
+    def settles_on(self, row: InstructionRow, day: date | None) -> None:
+        """Let an instruction be found by the settlement date that it has now; its terms stay as instructed."""
+        if day is not None:
+            self._dates[row.id] = day
+
     def move(
         self,
         row: InstructionRow,

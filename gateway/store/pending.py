@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, update
 
 from gateway.model.references import trade_key
 from gateway.model.reports import (
@@ -38,6 +38,7 @@ class Pending:
     now: datetime
     size: int = 16  # how many items the loop expects to write: the block of row numbers asked for at once
     _touched: set[int] = field(default_factory=set)
+    _dates: dict[int, date] = field(default_factory=dict)
     _rows: dict[Table, list[tuple[Any, ...]]] = field(default_factory=lambda: defaultdict(list))
     _moved: dict[int, Moved] = field(default_factory=dict)
     _fresh: dict[int, tuple[Any, ...]] = field(default_factory=dict)
@@ -127,6 +128,9 @@ class Pending:
             self._rows[tables.publication].append((self._allocate(tables.publication), *values))
         for table in INSERT_ORDER:
             self._flush_rows(table)
+        for number, day in self._dates.items():
+            dated = update(tables.instruction).where(tables.instruction.c.id == number)
+            self.connection.execute(dated.values(settlement_date=day))
         for statement, rows in (
             (self.statements.update_instruction, updated),
             (self.statements.end_attempt, self._ended),

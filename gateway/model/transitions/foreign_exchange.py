@@ -5,7 +5,7 @@ as well, a settled one is matched.
 
 Where the two sides confirm a trade to each other (MT300 of both), nobody sends a status: ours is confirmed when theirs
 agrees with it, and that is its end, until one of them is amended or withdrawn. What we say of our own confirmation
-holds from then on, without an answer.
+holds from then on, without an answer, unless the network refuses to carry it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gateway.model.transitions.edges import (
     NOTHING,
     REFUSALS,
     REQUEST,
+    REVERSAL,
     STATUS,
     DialogueTable,
     Edges,
@@ -65,12 +66,14 @@ AXES: Final = {
         *request(REFUSALS, ("modified",), refusals=REFUSALS),
         Edges(("modified",), ("requested",), REQUEST, "what was amended may be amended again"),
         Edges((NOTHING, *REFUSALS), ("modified",), REQUEST, "said to the other side itself, which does not answer"),
-        Edges(("modified",), ("rejected",), REQUEST, "the network refused to carry it: nothing was said"),
+        Edges(("modified",), ("rejected",), REVERSAL, "the network refused what was said: the other side never had it"),
     ),
     "cancellation": (
         *CANCELLATION,
         Edges((NOTHING, *REFUSALS), ("cancelled",), REQUEST, "said to the other side itself, which does not answer"),
-        Edges(("cancelled",), ("rejected",), REQUEST, "the network refused to carry it: nothing was said"),
+        Edges(
+            ("cancelled",), ("rejected",), REVERSAL, "the network refused what was said: the other side never had it"
+        ),
     ),
 }
 
