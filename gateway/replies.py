@@ -293,10 +293,7 @@ class Replies:
         if reply.stated_definition not in (None, reply.message_definition):
             return self._park(unit, item, unfit.misstated(reply))
         if any(isinstance(fact, SettlementInstruction) for _, fact in reply.facts):
-            text = (
-                f"{reply.message_definition} instructs a settlement; the gateway instructs, and takes no instructions"
-            )
-            return self._park(unit, item, MessageError(text, code="instruction_not_taken"))
+            return self._park(unit, item, unfit.instruction(reply))
         reply = self._allegements.told_apart(reply, tuple(candidates.values()))
         if any(isinstance(fact, Alleged | SystemEvent) for _, fact in reply.facts):
             return self._begin(unit, item, reply, candidates)

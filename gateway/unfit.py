@@ -21,6 +21,12 @@ def not_of_dialogue(reply: Reply, row: InstructionRow, belonging: Sequence[str])
     return IllegalTransition(text, code="reply_not_of_dialogue", violations=(violation,))
 
 
+def instruction(reply: Reply) -> MessageError:
+    """Say that a message instructs us."""
+    text = f"{reply.message_definition} instructs a settlement; the gateway instructs, and takes no instructions"
+    return MessageError(text, code="instruction_not_taken")
+
+
 def partly_unknown(unknown: Sequence[matching.Unknown], of: int) -> MessageError:
     """Say that some transactions of a message are not known here."""
     text = (
