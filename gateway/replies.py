@@ -19,6 +19,7 @@ from gateway import lifecycle, matching, unfit
 from gateway.allegements import Allegements
 from gateway.candidates import begun, find, reference
 from gateway.checkpoints import passed
+from gateway.differences import differences_of
 from gateway.errors import (
     Conflict,
     GatewayError,
@@ -35,15 +36,11 @@ from gateway.model.facts import (
     Alert,
     Alleged,
     Delivery,
-    Difference,
     Fact,
-    ForeignExchangeStatus,
     MessageRejection,
-    PenaltyReport,
     Receipt,
     References,
     Reply,
-    SettlementConfirmation,
     SettlementInstruction,
     State,
     Statement,
@@ -52,7 +49,7 @@ from gateway.model.facts import (
 from gateway.model.reports import Cause
 from gateway.model.transitions import Dialogue
 from gateway.pace import Backoff, Clock, Signals
-from gateway.penalties import Estimator, fail_of
+from gateway.penalties import Estimator
 from gateway.statements import Statements
 from gateway.store import ArchiveState, InstructionRow, Ledger, OutboxState, Parking, Unit, WaitingReply
 from gateway.transports import Incoming, Transport
@@ -526,19 +523,7 @@ class Replies:
             if state.delivery is Delivery.RECORDED and number in attempted:
                 # The reply has overtaken the outcome of the send, which is recorded after it.
                 state = lifecycle.advance_delivery(state, Delivery.SENDING).state
-            differences: tuple[Difference, ...] = ()
-            if isinstance(fact, SettlementConfirmation):
-                differences = matching.compare(lifecycle.terms_confirmed(state, row.terms, fact), fact)
-            elif isinstance(fact, ForeignExchangeStatus):
-                differences = matching.compare_trade(lifecycle.terms_in_force(state, row.terms), fact.terms())
-            elif isinstance(fact, AccountEntry):
-                differences = matching.compare_entry(row.terms, fact)
-            elif isinstance(fact, PenaltyReport):
-                instructed_on = (row.created_at or unit.now).date()
-                terms = lifecycle.terms_in_force(state, row.terms)
-                settles = lifecycle.timing.settles(state)
-                fail = fail_of(row.transaction_id, terms, state, instructed_on) if settles else None
-                differences = self._estimator.differences(fail, fact)
+            differences = differences_of(fact, row, state, self._estimator, unit.now)
             evidence = self._evidence(unit, item, reply, correlated.about or "instruction", correlated.names)
             advance = lifecycle.advance(state, fact, evidence, row.terms, differences)
             states[number] = advance.state

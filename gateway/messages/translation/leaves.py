@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.messages.fin.elements import CURRENCY, MOMENT, PARTS
+from gateway.messages.fin.elements import CURRENCY, MOMENT
+from gateway.messages.fin.statements import PARTS
 
-_SAID_AGAIN: Final = frozenset((*PARTS["19A"], *PARTS["25D"]))
+_OF_A_SIGN: Final = ("absolute", "direction")
 MESSAGE_TYPE: Final = "message_type"
 _PARTS_OF_A_MOMENT: Final = ("date", "time", "decimals", "offset")
 
@@ -49,8 +50,10 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
             continue
         if not tags and name == MESSAGE_TYPE:
             continue  # no element of the text: what the header says, for tables to read
-        if name in _SAID_AGAIN and str(child.tag).startswith("{}"):
-            continue  # what the amount beside it says with its sign, or the code with its qualifier
+        if name in _OF_A_SIGN and str(child.tag).startswith("{}"):
+            continue  # says again what the amount beside it says with its sign
+        if tags[-1:] == ("25D",) and name in PARTS["25D"]:
+            continue  # says again what the code beside it says
         following = children[place + 1] if place + 1 < len(children) else None
         if str(child.tag).startswith("{}") and following is not None and following.get(CURRENCY) == child.text:
             continue  # FIN's currency before an amount: it is the amount's
