@@ -229,6 +229,8 @@ class Allegements:
                     alerts=step.alerts,
                 )
                 alerts += step.alerts
+                if nearest is None:  # another one of theirs may confirm it now
+                    unit.recheck([ours.id])
         return tuple(alerts)
 
     def _compare(

@@ -49,6 +49,7 @@ from gateway.model.facts import (
     SystemEvent,
 )
 from gateway.model.reports import Cause
+from gateway.model.transitions import Dialogue
 from gateway.pace import Backoff, Clock, Signals
 from gateway.statements import Statements
 from gateway.store import ArchiveState, InstructionRow, Ledger, OutboxState, Parking, Unit, WaitingReply
@@ -341,6 +342,8 @@ class Replies:
             alerts += self._move(unit, item, reply, row, advance, references)
             if row.id in refused:
                 self._take_back(unit, row, refused[row.id], advance)
+                if row.dialogue == Dialogue.FOREIGN_EXCHANGE:  # what theirs was compared with was never said
+                    unit.recheck([row.id])
             evidence = self._evidence(unit, item, reply, "instruction", None)
             alerts += self._allegements.confirm_ours(unit, row, row.state.counterparts, evidence)
         number = found[0][2].candidate.instruction_id

@@ -338,6 +338,26 @@ async def test_theirs_that_differs_within_tolerance_confirms_ours_and_beyond_it_
     assert await words(loops) == ("confirmed", "agrees")
 
 
+def test_however_many_alike_came_before_theirs_is_read_as_it_says() -> None:
+    readers = Messages(CATALOGUE, [PROFILE], OWN_BIC)
+    for number in range(50):
+        common = f"CUSTFF{number:04}OURS2L"
+        [(_, fact)] = readers.read(theirs(common=common)).facts
+        assert isinstance(fact, Alleged)
+        assert fact.common_reference == common
+
+
+@pytest.mark.parametrize(
+    ("lines", "bic"), [(f"/ABIC/{CHANNEL}\r\n/NAME/Custodian", CHANNEL), ("/ABIC/UKWN\r\n/NAME/Custodian", None)]
+)
+def test_a_party_in_lines_is_known_by_the_bic_in_them(lines: str, bic: str | None) -> None:
+    said = theirs().replace(f":82A:{CHANNEL}".encode(), f":82J:{lines}".encode())
+    assert said != theirs()
+    [(_, fact)] = Messages(CATALOGUE, [PROFILE], OWN_BIC).read(said).facts
+    assert isinstance(fact, Alleged)
+    assert fact.trading_party == bic
+
+
 async def test_a_common_reference_that_ours_states_is_compared(loops: Loops) -> None:
     await sent(loops, instruct(common_reference="CUSTFF0835OURS2L"))
     await loops.hear(theirs(common="CUSTFF9999OURS2L"))
@@ -395,6 +415,18 @@ async def test_of_two_equal_trades_each_is_confirmed_by_one_of_theirs(loops: Loo
     assert [(await ours(loops, trade)).instruction.headline for trade in ("T1", "T2")] == ["confirmed", "confirmed"]
 
 
+async def test_another_one_of_theirs_confirms_ours_once_the_first_is_withdrawn(loops: Loops) -> None:
+    await sent(loops, instruct())
+    await loops.hear(theirs())
+    await loops.hear(theirs("THEIRS-2", at="1200"))
+    await loops.hear(theirs("THIRD", "CANC", related="THEIRS-1", at="1300"))
+    await loops.work_off()
+    assert await words(loops) == ("confirmed", "withdrawn")
+    assert (await alleged(loops, "THEIRS-2")).instruction.headline == "agrees"
+    assert alerts(await ours(loops)) == ["foreign_exchange_unconfirmed"]
+    await loops.prove()
+
+
 async def test_our_amendment_holds_from_when_it_is_said_and_is_compared_anew(loops: Loops) -> None:
     await sent(loops, instruct())
     await loops.hear(theirs(day="20260305"))
@@ -426,6 +458,38 @@ async def test_theirs_stands_alone_once_ours_is_cancelled(loops: Loops) -> None:
     await sent(loops, cancel())
     assert await words(loops) == ("cancelled", "alleged")
     assert alerts(await alleged(loops)) == ["foreign_exchange_unknown"]
+
+
+def refused_by_network(message: bytes) -> bytes:
+    """Return what the network says when it does not carry a message of ours."""
+    named = message[message.index(b"{108:") + 5 :].partition(b"}")[0].decode()
+    return f"{{1:F21OURSGB2LAXXX0001000001}}{{4:{{177:2603021200}}{{451:1}}{{405:T50}}{{108:{named}}}}}".encode()
+
+
+async def test_a_cancellation_that_the_network_refuses_was_never_said(loops: Loops) -> None:
+    await sent(loops, instruct())
+    await loops.hear(theirs())
+    *_, message = await sent(loops, cancel())
+    assert await words(loops) == ("cancelled", "alleged")
+    await loops.hear(refused_by_network(message))
+    await loops.work_off()
+    assert alerts(await ours(loops)) == ["network_refused"]
+    assert await words(loops) == ("confirmed", "agrees")
+    *_, again = await sent(loops, cancel() | {"event_id": "T1-cancel-again"})
+    assert b":22A:CANC\r\n" in again
+    assert (await ours(loops)).instruction.headline == "cancelled"
+    await loops.prove()
+
+
+async def test_an_amendment_that_the_network_refuses_is_neither_in_force_nor_cancelled(loops: Loops) -> None:
+    [first] = await sent(loops, instruct())
+    *_, message = await sent(loops, amend())
+    await loops.hear(refused_by_network(message))
+    await loops.hear(theirs())
+    assert await words(loops) == ("confirmed", "agrees")
+    *_, cancelled = await sent(loops, cancel())
+    assert cancelled[cancelled.index(b":22C:") :] == first[first.index(b":22C:") :]
+    await loops.prove()
 
 
 async def test_a_reason_has_no_place_in_a_cancellation(loops: Loops) -> None:

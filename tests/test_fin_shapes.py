@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 import pytest
 
+from gateway.errors import InvalidMessage, UnreadableMessage
+from gateway.messages import Messages
 from gateway.messages.fin.judging import Judge
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.shapes import _ALIKE, _OUTLINES, _PATIENCE, Shapes, shape_of
+from gateway.messages.schema_files import load_catalogue
 from tests.fin_documents import (
     MESSAGE_TYPES,
     Made,
@@ -139,3 +143,60 @@ def test_shapes_are_bounded() -> None:
                 shapes.learn(text_of(of_shape), "MT199", of_shape, rules, definitions())
     assert len(shapes._known) <= _OUTLINES
     assert all(len(known) <= _ALIKE for known in shapes._known.values())
+
+
+# Known shapes are read as at length -----------------------------------------------------------------------------------
+
+
+def in_envelope(text: str, message_type: str) -> bytes:
+    number, variant = message_type[2:5], message_type[5:]
+    flag = f"{{3:{{119:{variant}}}}}" if variant else ""
+    lines = text.replace("\n", "\r\n")
+    head = f"{{1:F01BANKBEBBAXXX2222123456}}{{2:O{number}1200261126CUSTDEFFAXXX33331234562611261201N}}{flag}"
+    return f"{head}{{4:\r\n{lines}\r\n-}}".encode("ascii")
+
+
+def otherwise(text: str, chance: random.Random) -> str:
+    """Write other letters and digits here and there in the values, so that the shape stays what it is."""
+    letters = {"0": "123456789", "A": "BCDEFGHIJ"}
+    lines = []
+    for line in text.split("\n"):
+        head, colon, value = line.rpartition("//") if "//" in line else line.rpartition(":")
+        said = "".join(
+            chance.choice(letters["0" if one.isdigit() else "A"])
+            if one.isalnum() and one.isascii() and chance.random() < 0.3
+            else one
+            for one in value
+        )
+        lines.append(head + colon + said)
+    return "\n".join(lines)
+
+
+@cache
+def readers() -> tuple[Messages, Messages]:
+    """Return one that comes to know shapes, and one that reads everything at length."""
+    quick, long = (Messages(load_catalogue(), [], "BANKBEBBXXX") for _ in range(2))
+    long._reader.quick = lambda content: None  # type: ignore[method-assign]
+    return quick, long
+
+
+def said_by(messages: Messages, content: bytes) -> object:
+    try:
+        return messages.read(content)
+    except (InvalidMessage, UnreadableMessage) as refused:
+        return refused.code
+
+
+@pytest.mark.parametrize("message_type", LEARNED)
+@pytest.mark.parametrize("kind", ["minimal", "typical", "complete"])
+def test_messages_of_a_known_shape_say_what_they_say_at_length(message_type: str, kind: str) -> None:
+    quick, long = readers()
+    text = golden_text(message_type, kind)
+    first = in_envelope(text, message_type)
+    said = said_by(long, first)
+    for _ in range(_PATIENCE + 2):
+        assert said_by(quick, first) == said
+    chance = random.Random(f"{message_type} {kind}")
+    for _ in range(30):
+        other = in_envelope(otherwise(text, chance), message_type)
+        assert said_by(quick, other) == said_by(long, other)

@@ -268,7 +268,7 @@ def _message_rejection(step: Step, fact: MessageRejection, _: tuple[Difference, 
     if fact.by_network:
         step.alert("network_refused", f"{fact.reason_code or 'No code'}: {status.reasons[0].text}.")
     if step.evidence.about in REQUESTS:
-        step.answer(step.evidence.about, status)
+        (step.refuse_request if fact.by_network else step.answer)(step.evidence.about, status)
         return
     answered = step.parts or any(axis not in REQUESTS and said.archive_id for axis, said in step.axes.items())
     if answered:

@@ -28,6 +28,7 @@ from gateway.model.transitions import (
     NOTHING,
     OPENING,
     PROVABLE,
+    REQUEST,
     SETTLED,
     STATUS,
     TAKEN_BACK,
@@ -169,20 +170,25 @@ class Step:
             self.delivery = after
             self.changes.append(Change("delivery", before, after))
 
-    def say(self, axis: str, status: StatusValue) -> None:
+    def say(self, axis: str, status: StatusValue, cause: Cause = STATUS) -> None:
         """Move an axis to what the counterparty asserts, unless it asserted something newer before."""
         self.notice(axis, status)
         held = self.axes.get(axis)
         evidence = self.evidence
         if held is None or newer(evidence.asserted_at, evidence.archive_id, held):
-            self.move(axis, Axis(status, evidence.asserted_at, evidence.archive_id), STATUS)
+            self.move(axis, Axis(status, evidence.asserted_at, evidence.archive_id), cause)
 
     def notice(self, axis: str, status: StatusValue) -> None:
         """Alert a status that no code set here has; it is kept as a proprietary one."""
         if status.unknown:
             self.alert("status_code_unknown", f"{axis}: {status.proprietary}.")
 
-    def answer(self, axis: str, status: StatusValue) -> None:
+    def refuse_request(self, axis: str, status: StatusValue) -> None:
+        """Take back a request that the network refused: nobody has it. One that is done by being said is undone."""
+        undone = (REQUEST, self.value(axis), status.value) in WAYS.get((self.state.dialogue, axis), ())
+        self.answer(axis, status, REQUEST if undone else STATUS)
+
+    def answer(self, axis: str, status: StatusValue, cause: Cause = STATUS) -> None:
         """Move a request of ours; the axis shows the latest of its kind."""
         if axis not in self.axes:
             self.alert("request_not_made")
@@ -190,11 +196,11 @@ class Step:
         latest = next(reversed(kind), None)
         named = self.evidence.names if self.evidence.names in kind else latest
         if named == latest:
-            self.say(axis, status)
+            self.say(axis, status, cause)
         if named is None:
             return
         asked = kind[named]
-        answered = self.axes[axis] if named == latest else self.answered(asked, status, named)
+        answered = self.axes[axis] if named == latest else self.answered(asked, status, named, cause)
         self.requests = {
             **(self.requests or {}),
             named: replace(
@@ -205,14 +211,14 @@ class Step:
         if effect is not None and answered.status != asked.status:
             self.say(effect[0], StatusValue(effect[1]))
 
-    def answered(self, asked: Asked, status: StatusValue, named: str) -> Axis:
+    def answered(self, asked: Asked, status: StatusValue, named: str, cause: Cause = STATUS) -> Axis:
         """Say where an earlier request stands after an answer; one that is older than its last word changes nothing."""
         self.notice(asked.request, status)
         evidence, before = self.evidence, asked.status.value
         if asked.archive_id and not newer(evidence.asserted_at, evidence.archive_id, asked):
             return Axis(asked.status, asked.asserted_at, asked.archive_id)
         if before != status.value:
-            if (STATUS, before, status.value) not in WAYS[self.state.dialogue, asked.request]:
+            if (cause, before, status.value) not in WAYS[self.state.dialogue, asked.request]:
                 raise illegal(self.state, asked.request, before, status.value)
             self.changes.append(Change(asked.request, before, status.value, status.reasons, named))
         return Axis(status, evidence.asserted_at, evidence.archive_id)

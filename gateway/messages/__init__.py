@@ -6,11 +6,10 @@ The rest of the gateway sees trade events, facts and exact bytes.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
-from xml.sax.saxutils import escape
 
 from gateway import lifecycle
 from gateway.errors import BuildError, ConfigError, Violation
@@ -41,7 +40,7 @@ _PLANS_KEPT: Final = 1_000
 _IDENTIFIER, _MOMENT = "IDENTIFIER", "MOMENT"  # stand for the values that differ between messages
 
 
-_TIMES: Final = {"zulu": instant, "offset": offset_instant}
+_TIMES: Final[Mapping[str, Callable[[datetime], str]]] = {"zulu": instant, "offset": offset_instant}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +195,7 @@ class Messages:
         if heading is None:
             service = _business_service(profile, table, event)
             heading = self._heading(profile, definition, service)
-        heading %= escape(identity.business_message_id), _TIMES[profile.header_times](identity.created_at)
+        heading %= identity.business_message_id, _TIMES[profile.header_times](identity.created_at)
         content = header.envelope(heading, opening, document, closing)
         _, warnings = self._accept(content, profile, "outgoing")
         return BuiltMessage(content, definition, identity.business_message_id, dropped, warnings)

@@ -247,9 +247,14 @@ def joined(placed: Sequence[tuple[Place, list[Piece]]]) -> list[Piece]:
             if isinstance(piece, str):
                 text += piece
             else:
-                pieces += (text, piece)
+                pieces += (_without_empty_lines(text), piece)
                 text = ""
-    return [*pieces, text + "".join(closing for _, _, _, closing in reversed(opened))]
+    return [*pieces, _without_empty_lines(text + "".join(closing for _, _, _, closing in reversed(opened)))]
+
+
+def _without_empty_lines(text: str) -> str:
+    """Leave out the lines of a FIN field that none of its components is on."""
+    return text.replace("\n\n", "\n")
 
 
 class _Compiler:

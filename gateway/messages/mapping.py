@@ -104,7 +104,10 @@ class Table:
 
     def is_for(self, event: object, original: str | None = None) -> bool:
         """Tell whether an event of the table's kind is of its case; ``original`` is the definition it is about."""
-        return all(_holds(name, word, event, original) for name, word in self.case)
+        for name, word in self.case:  # noqa: SIM110 - asked for every message, and `all` takes thrice the time
+            if not _holds(name, word, event, original):
+                return False
+        return True
 
     def offers(self, definition: str) -> bool:
         """Say whether a definition is a version of this message that a profile may name."""

@@ -113,14 +113,30 @@ class Gap(str):
     place: int
 
 
-class _Node(list["_Node"]):
-    """A copy of an element, as far as readers look at one."""
+class Watched(list["Watched"]):
+    """A copy of an element, as far as readers look at one; ``seen`` gets the place of every text that they look at."""
 
-    def __init__(self, element: Any, text: Gap | None) -> None:
+    def __init__(self, element: Any, text: str | None, seen: set[int]) -> None:
         super().__init__()
         self.tag: str = element.tag
-        self.get = dict(element.attrib).get
-        self.text = text
+        self.sourceline: int | None = element.sourceline
+        self.path: str = getattr(element, "path", "")
+        self._attributes: dict[str, str] = dict(element.attrib)
+        self._text, self._seen = text, seen
+
+    @property
+    def text(self) -> str | None:
+        """Return the text, as seen."""
+        return self._looked_at(self._text)
+
+    def get(self, name: str) -> str | None:
+        """Return an attribute, as seen."""
+        return self._looked_at(self._attributes.get(name))
+
+    def _looked_at(self, text: str | None) -> str | None:
+        if isinstance(text, Gap):
+            self._seen.add(text.place)
+        return text
 
 
 def _shape(text: str, parsed: ParsedMessage, extract: Extract) -> _Shape | None:
@@ -137,7 +153,8 @@ def _shape(text: str, parsed: ParsedMessage, extract: Extract) -> _Shape | None:
     if len(openings) != len(elements):
         return None
     gaps = ["[^<]*+"] * len(tags)
-    nodes: dict[Any, _Node] = {}
+    nodes: dict[Any, Watched] = {}
+    seen: set[int] = set()
     for place, element in zip(openings, elements, strict=True):
         tag, following = tags[place]
         its_text = Gap("" if tag.endswith("/") else following)
@@ -146,7 +163,7 @@ def _shape(text: str, parsed: ParsedMessage, extract: Extract) -> _Shape | None:
             return None  # the tag goes on after its first >
         if not following:
             gaps[place] = ""  # what is empty stays empty, so that the same fields have a value
-        nodes[element] = _Node(element, its_text or None)
+        nodes[element] = Watched(element, its_text or None, seen)
         if element.getparent() is not None:
             nodes[element.getparent()].append(nodes[element])
     if not all(element is None or element in nodes for element in (parsed.header, parsed.document)):
@@ -160,6 +177,8 @@ def _shape(text: str, parsed: ParsedMessage, extract: Extract) -> _Shape | None:
     wanted = sorted({leaf.place for leaf in leaves})
     for place in wanted:
         gaps[place] = "([^<]++)"
+    for place in seen.difference(wanted):  # it decided what is said, or something was made of it: it must be the same
+        gaps[place] = re.escape(tags[place][1])
     pattern = "".join(f"<{re.escape(tag)}>{gap}" for (tag, _), gap in zip(tags, gaps, strict=True))
     return re.compile(pattern).fullmatch, recipe(reply, {place: number for number, place in enumerate(wanted)})
 

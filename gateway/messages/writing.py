@@ -32,6 +32,7 @@ Location = tuple[str | int, ...]
 # --- how values are written -------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=256)  # all that is made in one transaction is made at one instant
 def instant(moment: datetime) -> str:
     """Write an instant in UTC with milliseconds and ``Z``, the form that every header version accepts."""
     if moment.tzinfo is not UTC:
@@ -59,9 +60,12 @@ def comma(value: Decimal) -> str:
     return text if "," in text else f"{text},"
 
 
+@lru_cache(maxsize=256)
 def moment(value: datetime) -> str:
     """Write an instant in UTC as FIN does, YYYYMMDDHHMMSS."""
-    return value.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return value.isoformat()[:19].replace("-", "").replace(":", "").replace("T", "")
 
 
 def lines(text: str, width: int) -> str:
@@ -79,7 +83,7 @@ def lines(text: str, width: int) -> str:
             written.append(rest[: place if place > 0 else width])
             rest = rest[place + 1 :] if place > 0 else rest[width:]
         written.append(rest)
-    return "\n".join(written)
+    return "\n".join(filter(None, written))  # an empty line would end the field
 
 
 _FORMS = {
@@ -93,8 +97,8 @@ _FORMS = {
     "yes_no": "('true' if {} else 'false')",
     "amount": "decimal({})",
     "fin decimal": "comma({})",
-    "fin signed": "('N' if {} < 0 else '') + comma({})",
-    "fin sign": "('N' if {} < 0 else '')",
+    "fin signed": "('N' if {}.is_signed() and {} else '') + comma({})",
+    "fin sign": "('N' if {}.is_signed() and {} else '')",
     "fin date date": "{}.isoformat().replace('-', '')",
     "fin date date2": "{}.isoformat().replace('-', '')[2:]",
     "fin instant moment": "moment({})",
@@ -265,7 +269,7 @@ def _check_object(location: Location, value: Any, conditions: frozenset[Location
         if location != (0,) and any(kind.optional or kind.items is not None for kind in kinds.values()):
             given = body.constant(frozenset(value.model_fields_set))
             body.check(f"{body.expression(location)}.__pydantic_fields_set__ == {given}")
-    else:
+    elif not getattr(model, "FOLLOWS", False):
         for name in (name for name, kind in kinds.items() if kind.optional):
             wanted = "is" if getattr(value, name) is None else "is not"
             body.check(f"{body.expression((*location, name))} {wanted} None")

@@ -34,6 +34,7 @@ from gateway.store.rows import (
 from gateway.store.tables import microseconds
 
 _RESTATES: Final = "amendment"  # the role of a request whose message states the whole instruction once more
+_REFUSED: Final = frozenset({"rejected", "denied"})
 _STATE = msgspec.json.Decoder(State)
 _TERMS = msgspec.json.Decoder(Terms)
 _ALLEGED = select(
@@ -112,12 +113,13 @@ class Instructions(Pending):
     def first_document(self, row: InstructionRow) -> tuple[str, str, bytes, datetime] | None:
         """Return identifier, definition, bytes and creation time of the message that states an instruction.
 
-        It is the one that carried it, or the last amendment, which states all of it once more.
+        It is the one that carried it, or the last amendment that nobody refused, which states all of it once more.
         """
         table = tables.document
+        refused = [name for name, asked in (row.state.requests or {}).items() if asked.status.value in _REFUSED]
         query = (
             select(table.c.business_message_id, table.c.message_definition, table.c.content, table.c.created_at)
-            .where(table.c.instruction_id == row.id)
+            .where(table.c.instruction_id == row.id, table.c.business_message_id.not_in(refused))
             .order_by(case((table.c.role == _RESTATES, -table.c.id), else_=table.c.id))
             .limit(1)
         )

@@ -74,6 +74,7 @@ KNOWN_BY: Final = {
 
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(narratives.CODED, narratives.PARTS),
+    **dict.fromkeys(narratives.PARTIES, ("bic",)),
     **statements.PARTS,
 }
 """The elements of a field that follow from its components, by tag."""
@@ -443,6 +444,8 @@ class _Reading:
 def _parts(tag: str, texts: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     if tag in narratives.CODED:
         return narratives.said(tag, texts.get("narrative", "")).items()
+    if tag in narratives.PARTIES:
+        return narratives.party(texts.get("party_identification", "")).items()
     return statements.parts(tag, texts)
 
 

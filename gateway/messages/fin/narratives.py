@@ -1,4 +1,4 @@
-"""What the coded words of a narrative say: answers to cancellations (76), rejections, returns, statuses (72, 79).
+"""What coded words say: in answers to cancellations (76), in rejections, returns and statuses (72, 79), of parties (J).
 
 Public guidelines give them a form; other words stay the narrative that they are. The parts are elements of the field
 beside its narrative: ``code``, ``reason_code``, ``original_reference`` and ``text``.
@@ -12,6 +12,8 @@ from typing import Final
 PARTS: Final = ("code", "reason_code", "original_reference", "text")
 CODED: Final = frozenset({"72", "76", "79"})
 """The fields whose narrative may be coded."""
+PARTIES: Final = frozenset({"53J", "56J", "57J", "58J", "82J", "83J", "84J", "87J", "88J"})
+"""The fields that say of a party what each of its lines is; their only part is ``bic``."""
 
 _ANSWER: Final = re.compile(r"/(?P<code>[A-Z]{4})/(?P<reason_code>[A-Z0-9]{4})?(?:/(?P<text>.*))?", re.DOTALL)
 _REJECTION: Final = re.compile(
@@ -22,6 +24,7 @@ _REJECTION: Final = re.compile(
 _STATUS: Final = re.compile(
     r"//[0-9]{10}[+-][0-9]{4}\n//(?P<code>[A-Z]{4})(?:/(?P<reason_code>[A-Z0-9]{4}))?(?:\n(?P<text>.*))?", re.DOTALL
 )
+_BIC: Final = re.compile(r"^/ABIC/([A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)$", re.MULTILINE)
 _LINE: Final = re.compile(r"/(MREF|TEXT)/([^\n]*)")
 
 
@@ -32,6 +35,12 @@ def said(tag: str, narrative: str) -> dict[str, str]:
     pattern = {"76": _ANSWER, "79": _STATUS}.get(tag)
     found = pattern.fullmatch(narrative) if pattern else None
     return {} if found is None else {name: text for name, text in found.groupdict().items() if text}
+
+
+def party(lines: str) -> dict[str, str]:
+    """Return the BIC that the lines of a party give; none where it is not known to them."""
+    found = _BIC.search(lines)
+    return {} if found is None else {"bic": found[1]}
 
 
 def _rejected(found: re.Match[str]) -> dict[str, str]:

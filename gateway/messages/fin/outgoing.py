@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, cast
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
@@ -16,6 +17,7 @@ from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse
 from gateway.messages.fin.payments import Payment, payment
 from gateway.messages.writing import moment
+from gateway.model.events.allegement import AnswerTrade
 from gateway.model.events.confirmation import ConfirmTrade
 from gateway.model.vocabulary import Code, DirectedAmount, Party, ProprietaryIdentification
 
@@ -29,6 +31,8 @@ _CANCEL: Final = "CANC"
 @dataclass(slots=True)  # not frozen, which takes three times as long to make
 class PartyInFin:
     """A party as FIN states it: name and address are one text of lines, the others as in ``Party``."""
+
+    FOLLOWS = True  # what it gives follows from what the event's party gives, which is checked
 
     bic: str | None = None
     proprietary: ProprietaryIdentification | None = None
@@ -83,24 +87,25 @@ class Derived:
 
 def derived(event: TradeEvent) -> Derived:
     """Return what follows from an event. Raises ``BuildError`` with what FIN has to state and cannot."""
-    said = event.__dict__  # a model's own look-up of attributes takes longer
-    place = said.get("place_of_trade")
-    made = Derived(
-        function=_HELD if said.get("hold") else "NEWM",
-        investors=tuple([party_in_fin(one) for one in said.get("investors", ())]),
-        market=None if place is None else place.market or place.description,
-        payment=payment(event),
-        exchange=exchange(event),
-        reason=(said.get("reason") or (_IN_WORDS if said.get("text") else None)) if "answer" in said else None,
-        **_placed(DELIVERING, said.get("delivering_parties", ())),
-        **_placed(RECEIVING, said.get("receiving_parties", ())),
+    look_up = event.__dict__.get  # a model's own look-up of attributes takes longer
+    place, investors = look_up("place_of_trade"), look_up("investors")
+    made = Derived(  # the parts of either side stand in its fields in their order
+        _HELD if look_up("hold") else "NEWM",
+        *_placed(look_up("delivering_parties", ())),
+        *_placed(look_up("receiving_parties", ())),
+        tuple([party_in_fin(one) for one in investors]) if investors else (),
+        None if place is None else place.market or place.description,
+        payment(event),
+        exchange(event),
     )
     if isinstance(event, ConfirmTrade):
         for name, value in confirmed(event).items():
             setattr(made, name, value)
         for name, field in CONFIRMING.items():
-            if (party := said.get(field)) is not None:
+            if (party := look_up(field)) is not None:
                 setattr(made, name, party_in_fin(party))
+    elif isinstance(event, AnswerTrade):
+        made.reason = event.reason or (_IN_WORDS if event.text else None)
     return made
 
 
@@ -131,10 +136,15 @@ CONFIRMING: Final = {
 """The parties of a confirmed trade, and what the event calls them."""
 
 
-def _placed(parts: Sequence[str], chain: Sequence[Party]) -> dict[str, Any]:
-    """Give each party of a chain its part: the first is the agent, the others the last parts that there are."""
-    names = [parts[0], *parts[len(parts) + 1 - len(chain) :]]
-    return {name: party_in_fin(party) for name, party in zip(names, chain, strict=False)}
+_Side = tuple[PartyInFin | None, PartyInFin | None, PartyInFin | None, PartyInFin | None, PartyInFin | None]
+_NOBODY: Final = (None,) * len(DELIVERING)
+
+
+def _placed(chain: Sequence[Party]) -> _Side:
+    """Give each part of a chain its party: the first is the agent, the others have the last parts that there are."""
+    parties: list[PartyInFin | None] = [party_in_fin(party) for party in chain[: len(DELIVERING)]]
+    parties[1:1] = _NOBODY[len(parties) :]
+    return cast("_Side", parties)
 
 
 def party_in_fin(party: Party) -> PartyInFin:
@@ -143,7 +153,7 @@ def party_in_fin(party: Party) -> PartyInFin:
     name, address = said["name"], said["address"]
     if address is not None:
         place = (address.post_code, address.town, address.country)
-        name = "\n".join([name, *address.lines, " ".join(part for part in place if part)])
+        name = "\n".join([name, *address.lines, " ".join([part for part in place if part])])
     return PartyInFin(
         said["bic"],
         said["proprietary"],
@@ -202,13 +212,18 @@ def implied(said: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...],
 def envelope(own_bic: str, receiver_bic: str, definition: str, reference: str, uetr: str | None, text: str) -> bytes:
     """Put the blocks around the text of a message; ``reference`` is also the user's reference of block 3.
 
-    ``text`` is the fields, each ended by a line feed; an empty line in it is left out, since FIN has none.
+    ``text`` is the fields, each ended by a line feed.
     """
-    number, flag = definition[2:5], definition[5:]
+    flag = definition[5:]
     user = f"{{108:{reference}}}{f'{{119:{flag}}}' if flag else ''}{f'{{121:{uetr}}}' if uetr else ''}"
+    body = text.encode().replace(b"\n", b"\r\n")
+    return b"%b{3:%b}{4:\r\n%b-}" % (_headers(own_bic, receiver_bic, definition[2:5]), user.encode(), body)
+
+
+@lru_cache(maxsize=1024)
+def _headers(own_bic: str, receiver_bic: str, number: str) -> bytes:
     sender, receiver = logical_terminal(own_bic, OWN_TERMINAL), logical_terminal(receiver_bic)
-    body = text.replace("\n\n", "\n").replace("\n", "\r\n")
-    return f"{{1:F01{sender}0000000000}}{{2:I{number}{receiver}N}}{{3:{user}}}{{4:\r\n{body}-}}".encode()
+    return f"{{1:F01{sender}0000000000}}{{2:I{number}{receiver}N}}".encode()
 
 
 def cancellation(original: bytes, reference: str, created_at: datetime) -> str:

@@ -8,10 +8,10 @@ to the tables, which refuse it, or refused here.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import BuildError, Violation
 from gateway.model.cash import (
@@ -147,18 +147,8 @@ def payment(event: TradeEvent) -> Payment | None:
 
     Raises ``BuildError`` (``element_not_in_version``) where there is no form for something.
     """
-    match event:
-        case TransferBetweenInstitutions():
-            return _between_institutions(event)
-        case TransferForCustomer():
-            return _for_customer(event)
-        case NotifyToReceive():
-            return _notice(event)
-        case CancelPayment() | CancelNotice():
-            return Payment(narrative=_reason(event.reason, event.texts) or _CANCEL)
-        case QueryPaymentStatus():
-            return Payment(narrative=_QUERY)
-    return None
+    make = _FORMS.get(type(event))
+    return None if make is None else make(event)
 
 
 def _between_institutions(event: TransferBetweenInstitutions) -> Payment:
@@ -379,3 +369,17 @@ def _no_form(path: str, value: str | None, rule: str) -> BuildError:
         code="element_not_in_version",
         violations=[Violation("element_not_in_version", path, rule, value, text)],
     )
+
+
+def _cancellation(event: CancelPayment | CancelNotice) -> Payment:
+    return Payment(narrative=_reason(event.reason, event.texts) or _CANCEL)
+
+
+_FORMS: Final[Mapping[type, Callable[[Any], Payment]]] = {
+    TransferBetweenInstitutions: _between_institutions,
+    TransferForCustomer: _for_customer,
+    NotifyToReceive: _notice,
+    CancelPayment: _cancellation,
+    CancelNotice: _cancellation,
+    QueryPaymentStatus: lambda _: Payment(narrative=_QUERY),
+}

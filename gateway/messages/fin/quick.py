@@ -17,7 +17,7 @@ from gateway.messages.fin.elements import Derive, Element, elements_of
 from gateway.messages.fin.judging import Judge, definition_name
 from gateway.messages.fin.structure import read_structure
 from gateway.messages.parsing import ParsedMessage
-from gateway.messages.shapes import Gap, gaps_in, recipe
+from gateway.messages.shapes import Gap, Watched, gaps_in, recipe
 
 if TYPE_CHECKING:
     from gateway.messages.fin.fields import FieldFormat
@@ -64,18 +64,19 @@ def usual_blocks(content: bytes) -> Blocks | None:
     return Blocks(definition_name(sent or delivered, flag or ""), values, text.replace("\r\n", "\n"))
 
 
-def _gap(text: str, place: int) -> Gap:
-    made = Gap(text)
-    made.place = place
-    return made
-
-
 class _Varying(Derive):
     """Texts that vary, each with how it comes of the texts of a message of the shape."""
 
     def __init__(self, count: int) -> None:
         self.sources: list[tuple[Callable[..., str] | None, tuple[int, ...]]] = [(None, (n,)) for n in range(count)]
         self.pinned: dict[int, str] = {}
+        self._made: dict[int, Gap] = {}
+
+    def gap(self, text: str, place: int) -> Gap:
+        """Return a text that varies."""
+        made = self._made[place] = Gap(text)
+        made.place = place
+        return made
 
     def __call__(self, function: Callable[..., str], *texts: str) -> str:
         if not any(isinstance(text, Gap) for text in texts):
@@ -88,12 +89,22 @@ class _Varying(Derive):
                 self.sources.append((_always(text), ()))
                 places.append(len(self.sources) - 1)
         self.sources.append((function, tuple(places)))
-        return _gap(function(*texts), len(self.sources) - 1)
+        return self.gap(function(*texts), len(self.sources) - 1)
 
     def pin(self, text: str) -> str:
         if isinstance(text, Gap):
             self.pinned[text.place] = str(text)
         return text
+
+    def pin_all(self, places: Iterable[int]) -> None:
+        """Ask for the same texts again where one was looked at that is no value: something was made of it."""
+        self.pinned.update({place: str(self._made[place]) for place in places})
+
+
+def _watched(element: Element, seen: set[int]) -> Watched:
+    copy = Watched(element, element.text, seen)
+    copy.extend(_watched(part, seen) for part in element)
+    return copy
 
 
 def _always(text: str) -> Callable[..., str]:
@@ -143,7 +154,7 @@ class QuickReader:
             texts = format_.texts(field.value) or {}
             number = numbers[id(field)]
             return {
-                name: _gap(text, places[number, name]) if (number, name) in places else text
+                name: varying.gap(text, places[number, name]) if (number, name) in places else text
                 for name, text in texts.items()
             }
 
@@ -151,15 +162,17 @@ class QuickReader:
         document = elements_of(root, blocks.definition, definitions, texts_of, varying)
         said = dict(zip(HEADER_TEXTS, blocks.values, strict=True))
         values = {
-            name: None if text is None else _gap(text, len(shape.parts) + given.index(name))
+            name: None if text is None else varying.gap(text, len(shape.parts) + given.index(name))
             for name, text in said.items()
         }
         header = self._header_of(blocks.definition, values, document)
         for element in self._decided_by(blocks.definition, document):
             varying.pin(element.text or "")
-        parsed = ParsedMessage(blocks.definition, "FIN", cast("Any", header), cast("Any", document), ())
-        reply = _settled(self._extract(parsed, True))
+        seen: set[int] = set()
+        said_by, text = (cast("Any", _watched(element, seen)) for element in (header, document))
+        reply = _settled(self._extract(ParsedMessage(blocks.definition, "FIN", said_by, text, ()), True))
         wanted = sorted({gap.place for gap in gaps_in(reply)})
+        varying.pin_all(seen.difference(wanted))
         make = recipe(reply, {place: number for number, place in enumerate(wanted)})
         first = len(shape.parts) + len(given)
         steps = tuple((function, of) for function, of in varying.sources[first:] if function is not None)

@@ -84,7 +84,10 @@ def _booked(value_date: str, entry_date: str) -> str | None:
     """Give MMDD the year in which it is nearest to the value date; an entry is booked some days around it."""
     if not entry_date:
         return None
-    valued = date.fromisoformat(iso_date(value_date))
+    try:
+        valued = date.fromisoformat(iso_date(value_date))
+    except ValueError:  # no day of the calendar, as who judges the field says
+        return None
     candidates = []
     for year in (valued.year - 1, valued.year, valued.year + 1):
         try:

@@ -65,10 +65,12 @@ AXES: Final = {
         *request(REFUSALS, ("modified",), refusals=REFUSALS),
         Edges(("modified",), ("requested",), REQUEST, "what was amended may be amended again"),
         Edges((NOTHING, *REFUSALS), ("modified",), REQUEST, "said to the other side itself, which does not answer"),
+        Edges(("modified",), ("rejected",), REQUEST, "the network refused to carry it: nothing was said"),
     ),
     "cancellation": (
         *CANCELLATION,
         Edges((NOTHING, *REFUSALS), ("cancelled",), REQUEST, "said to the other side itself, which does not answer"),
+        Edges(("cancelled",), ("rejected",), REQUEST, "the network refused to carry it: nothing was said"),
     ),
 }
 
