@@ -231,8 +231,8 @@ class Allegements:
                     alerts=step.alerts,
                 )
                 alerts += step.alerts
-                if nearest is None:  # another one of theirs may confirm it now
-                    unit.recheck([ours.id])
+                if nearest is None or nearest.differences:
+                    unit.recheck([ours.id])  # another one of theirs may confirm it
         return tuple(alerts)
 
     def _compare(

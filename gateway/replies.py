@@ -47,9 +47,9 @@ from gateway.model.facts import (
     SystemEvent,
 )
 from gateway.model.reports import Cause
-from gateway.model.transitions import Dialogue
 from gateway.pace import Backoff, Clock, Signals
 from gateway.penalties import Estimator
+from gateway.requests import compare_anew
 from gateway.statements import Statements
 from gateway.store import ArchiveState, InstructionRow, Ledger, OutboxState, Parking, Unit, WaitingReply
 from gateway.transports import Incoming, Transport
@@ -426,10 +426,7 @@ class Replies:
 
         An earlier attempt of it that is in doubt may have arrived, whatever was said of this one.
         """
-        if row.dialogue == Dialogue.FOREIGN_EXCHANGE:
-            # What we confirm to the other side may be what it was before.
-            unit.settles_on(row, lifecycle.terms_in_force(row.state, row.terms).settlement_date)
-            unit.recheck([row.id])
+        compare_anew(unit, row)
         if not any(change.axis == "delivery" for change in advance.changes):
             return
         document, attempts, in_doubt = unit.sent_document(row.id, message_id)

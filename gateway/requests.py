@@ -86,10 +86,16 @@ def ask(
         channel=profile.bic,
     )
     if bilateral:
-        unit.settles_on(row, lifecycle.terms_in_force(row.state, row.terms).settlement_date)
-        unit.recheck([row.id])
+        compare_anew(unit, row)
     links.state(unit, messages.own_bic, row, event.links(), event.event_id, message_id)
     return (*alerts, *tell_dropped(unit, row, built, cause=cause, actor=actor))
+
+
+def compare_anew(unit: Unit, row: InstructionRow) -> None:
+    """Let a foreign exchange trade be compared with what the other side confirms, as it is now; no other one."""
+    if row.dialogue == Dialogue.FOREIGN_EXCHANGE:
+        unit.settles_on(row, lifecycle.terms_in_force(row.state, row.terms).settlement_date)
+        unit.recheck([row.id])
 
 
 def tell_dropped(

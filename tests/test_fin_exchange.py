@@ -525,3 +525,18 @@ async def test_ours_that_is_amended_to_the_distant_day_of_theirs_is_confirmed(lo
     assert (await alleged(loops)).instruction.headline != "agrees"
     await sent(loops, amend(settlement_date="2026-03-31"))
     assert await words(loops) == ("confirmed", "agrees")
+
+
+@pytest.mark.parametrize("gives_way", ["withdrawn", "amended"])
+async def test_another_confirmation_takes_the_place_of_one_that_gives_way(loops: Loops, gives_way: str) -> None:
+    await sent(loops, instruct())
+    await loops.hear(theirs(), theirs("OTHER-1", at="1130"))
+    assert await words(loops) == ("confirmed", "agrees")
+    if gives_way == "withdrawn":
+        await loops.hear(theirs("SECOND", "CANC", related="THEIRS-1", at="1200"))
+    else:
+        await loops.hear(theirs("SECOND", "AMND", related="THEIRS-1", bought="USD7,", at="1200"))
+    await loops.work_off()
+    assert (await ours(loops)).instruction.headline == "confirmed"
+    assert (await alleged(loops, "OTHER-1")).instruction.headline == "agrees"
+    await loops.prove()

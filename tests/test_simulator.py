@@ -358,12 +358,15 @@ def values(content: bytes, *paths: str) -> list[str | None]:
     return [parsed.document_value(path) for path in paths]
 
 
-ELSEWHERE = {  # test_simulated_exchange; those of the last are of FIN alone
+ELSEWHERE = {  # test_simulated_exchange
     "foreign_exchange",
     "foreign_exchange_amendment",
     "foreign_exchange_cancellation",
     "alleged_exchange",
     "payment_query",  # test_simulated_payments
+    "exchange_confirmation",  # of FIN alone, as the next two: test_simulated_fin
+    "exchange_amendment",
+    "exchange_cancellation",
 }
 STANDING = ("repair", "inferred-matched", "unmatched:CMIS", "failing:LACK")
 

@@ -291,11 +291,11 @@ class _Maker:
         }
 
     def _first_message_id(self) -> str:
-        """Return the identifier of the message that the first event becomes, where that instructs a settlement."""
+        """Return the identifier of the message that the first event becomes, if that is a settlement in ISO 20022."""
         names = (self._tables.own_bic, self._source, self._trade_id)
         versions = next(one.versions for one in self._tables.counterparties if one.bic == self._counterparty)
         identity = transaction_id(*names, Dialogue.SETTLEMENT, 1)
-        return business_message_id(identity, f"{self._trade_id}-1", versions["settlement_instruction"])
+        return business_message_id(identity, f"{self._trade_id}-1", versions.get("settlement_instruction", ""))
 
     def _later(self, days: int) -> str:
         return _business_days_after(date.fromisoformat(self._dates["settlement_date"]), days).isoformat()
