@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.errors import BuildError, InvalidMessage, Violation
-from gateway.messages import Correspondents, fin, read_fin_mappings, sources_of
+from gateway.messages import Correspondents, fin, read_fin_mappings
 from gateway.messages import around as tags_around
 from gateway.messages.catalogue import Catalogue
 from gateway.messages.data_files import read_tables
@@ -29,6 +29,7 @@ from gateway.messages.sources import fields_of
 from gateway.messages.translation import by_event, by_fact
 from gateway.messages.translation import heading as headings
 from gateway.messages.translation.additions import parse_additions
+from gateway.messages.translation.answers import read_answer_tables, sources
 from gateway.messages.translation.leaves import Leaf, leaves_of, lost
 from gateway.messages.translation.placing import written
 from gateway.messages.translation.report import KINDS, Entry, Kind, Report, Untranslatable
@@ -155,7 +156,9 @@ class Translator:
             table for name, text in read_tables("mapping", ".map").items() for table in parse_tables(text, name)
         ]
         self._header = next(table for table in mappings if table.events == (_HEADER,))
-        self._tables = [table for table in (*mappings, *read_fin_mappings()) if table is not self._header]
+        self._tables = [
+            table for table in (*mappings, *read_fin_mappings(), *read_answer_tables()) if table is not self._header
+        ]
 
     def translate(
         self,
@@ -261,7 +264,7 @@ class Translator:
         """Yield what becomes of a message by each pair of mapping tables."""
         message = self._catalogue.message(source.definition)
         for table, target, cancels in self._pairs(source, asked):
-            said = state(table, message, source.leaves, sources_of(table))
+            said = state(table, message, source.leaves, sources(table))
             parts = by_event.imply(said) if table.is_fin else {}
             if cancels:
                 said = _cancelled(said, source)
@@ -275,7 +278,9 @@ class Translator:
             yield draft
 
     def _write(self, said: Statement, parts: by_event.Parts, target: Table, source: _Source, asked: _Asked) -> _Draft:
-        definition = asked.definition(target.message, target.default)
+        known = target.default in self._catalogue
+        default = target.default if known else self._newest(target.message)
+        definition = asked.definition(target.message, default)
         reference = said.value("identity", "transaction_id")
         heading = headings.heading_of(source.said, definition, reference, asked.now, asked.parties)
         given: dict[str, Any] = {

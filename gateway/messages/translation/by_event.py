@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final, cast
 
-from gateway.messages import Identity, fin, sources_of
+from gateway.messages import Identity, fin
 from gateway.messages.building import Line, MessageWriter
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Table
+from gateway.messages.translation.answers import sources as kinds_of
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.placing import Placed, changed, objection, path_of, rendered, shortened, too_many
 from gateway.messages.translation.report import Entry, Report
@@ -116,7 +117,7 @@ def write(
     What has no place, or does not fit, is in ``why`` of the element that said it; what nobody said is reported.
     """
     origins = Origins()
-    types = sources_of(table)
+    types = kinds_of(table)
     objects: dict[str, Any] = {}
     for name, model in types.items():
         if name == FIN:
