@@ -26,7 +26,7 @@ from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_files import load_rulebook
 from gateway.messages.sources import fields_of
-from gateway.messages.translation import by_event, by_fact
+from gateway.messages.translation import by_event, by_fact, payments
 from gateway.messages.translation import heading as headings
 from gateway.messages.translation.additions import parse_additions
 from gateway.messages.translation.answers import read_answer_tables, sources
@@ -48,6 +48,8 @@ _CREATED: Final = "AppHdr/CreDt"
 _TRANSACTION: Final = "TxId"
 _HEADER: Final = "header"
 _FIN: Final = "MT"
+_ORIGINAL: Final = "original"
+_SIDES: Final = ("sender", "receiver")
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -266,16 +268,46 @@ class Translator:
         for table, target, cancels in self._pairs(source, asked):
             said = state(table, message, source.leaves, sources(table))
             parts = by_event.imply(said) if table.is_fin else {}
+            if table.is_fin and not target.is_fin:
+                sender, receiver = (
+                    asked.parties[side] or source.said.get(f"reply.{side}_bic", ("",))[0] for side in _SIDES
+                )
+                payments.take_apart(said, table.events[0], sender, receiver)
+            elif target.is_fin and not table.is_fin:
+                payments.put_together(said, table.events[0])
             if cancels:
                 said = _cancelled(said, source)
                 parts = {}
             if target.copies:
                 draft = self._copy(target, source, asked)
-            elif not all(_is_case(said, name, word) for name, word in target.case):
+            elif not all(self._is_case(said, name, word) for name, word in target.case):
                 continue
             else:
                 draft = self._write(said, parts, target, source, asked)
             yield draft
+
+    def _is_case(self, said: Statement, name: str, word: str) -> bool:
+        """Tell whether a statement is of a case of a table: a field with a word, that is given, or that is not."""
+        if name == _ORIGINAL:
+            return self._is_about(said, word)
+        if word:
+            return bool(said.value(EVENT, name) == word)
+        field = name.removeprefix("no ")
+        return (field in said.fields[EVENT]) == (field == name)
+
+    def _is_about(self, said: Statement, message: str) -> bool:
+        """Tell whether a request is about what this message of FIN says; it is then named by that."""
+        named = said.fields["identity"].get("original_definition")
+        if not isinstance(named, Stated):
+            return False
+        kinds = {kind for table in self._tables if _is_of(table, named.value) for kind in table.events}
+        alike = {table.message for table in self._tables if table.is_fin and kinds & set(table.events)}
+        if message not in alike | {named.value}:
+            return False
+        if named.value != message and named.leaf is not None:
+            said.why[id(named.leaf)] = f"what {named.value} is in FIN"
+        said.fields["identity"]["original_definition"] = replace(named, value=message)
+        return True
 
     def _write(self, said: Statement, parts: by_event.Parts, target: Table, source: _Source, asked: _Asked) -> _Draft:
         known = target.default in self._catalogue
@@ -283,6 +315,8 @@ class Translator:
         definition = asked.definition(target.message, default)
         reference = said.value("identity", "transaction_id")
         heading = headings.heading_of(source.said, definition, reference, asked.now, asked.parties)
+        if heading.uetr is None:
+            heading = replace(heading, uetr=said.value("identity", "uetr"))
         given: dict[str, Any] = {
             "identity": {
                 "transaction_id": source.stated("reply.business_message_id", heading.business_message_id),
@@ -296,8 +330,11 @@ class Translator:
         message = self._catalogue.message(definition)
         result = by_event.write(said, target, message, given, report, parts, truncate=asked.truncate)
         result.carried += source.in_header(heading, definition, report)
+        if target.is_fin:
+            result.carried += headings.in_header(said, heading, report, result.carried)
         for leaf in lost(source.leaves, result.carried):
-            report.not_carried.append(Entry(leaf.shown, None, leaf.value, result.why.get(id(leaf))))
+            why = result.why.get(id(leaf)) or said.why.get(id(leaf))
+            report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
         return _Draft(definition, written(result.placed), report, heading, result.carried)
 
     # --- by facts -------------------------------------------------------------------------------------------------
@@ -422,14 +459,6 @@ def _cancelled(said: Statement, source: _Source) -> Statement:
     for leaf in (leaf for path in _PREVIOUS for leaf in source.leaves if leaf.tags == path):
         cancels.state("identity", ("transaction_id",), Stated(leaf.text, leaf))
     return cancels
-
-
-def _is_case(said: Statement, name: str, word: str) -> bool:
-    """Tell whether a statement is of a case of a table: a field with a word, one that is given, or one that is not."""
-    if word:
-        return bool(said.value(EVENT, name) == word)
-    field = name.removeprefix("no ")
-    return (field in said.fields[EVENT]) == (field == name)
 
 
 def _is_of(table: Table, definition: str) -> bool:

@@ -121,6 +121,6 @@ def complete(text: str, name: str, others: Mapping[str, str]) -> str:
 
 def _field(line: str) -> str:
     """Return the field of an event that a row is about; of what is in a list, or in another, the outermost."""
-    field = line.split("|")[1].split()[0]
+    field = line.split("|")[1].split(maxsplit=1)[0]
     source, _, inner = field.partition(".")
     return field if source in ("identity", "fin") and inner else source.partition("[")[0]

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final, cast
 
+from gateway.errors import BuildError
 from gateway.messages import Identity, fin
 from gateway.messages.building import Line, MessageWriter
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Table
+from gateway.messages.translation import payments
 from gateway.messages.translation.answers import sources as kinds_of
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.placing import Placed, changed, objection, path_of, rendered, shortened, too_many
@@ -19,6 +21,7 @@ from gateway.messages.writing import Location, value_at
 from gateway.model.facts import Terms
 
 FIN: Final = "fin"
+_GRANTED: Final = "what FIN takes for granted"
 _TEXT: Final = "text"
 
 
@@ -119,10 +122,15 @@ def write(
     origins = Origins()
     types = kinds_of(table)
     objects: dict[str, Any] = {}
+    result = Written(carried=list(said.constants))
     for name, model in types.items():
         if name == FIN:
-            objects[name] = fin.derived(objects[EVENT])
+            objects[name] = _derived(said, objects, types[EVENT], origins, result)
             _trace(objects[EVENT], objects[name], origins)
+            payments.trace(objects[EVENT], table.events[0], objects["identity"], objects[name].payment, origins)
+            granted = payments.granted(objects[EVENT], table.events[0], origins)
+            report.carried += [Entry(leaf.shown, message.identifier, leaf.value, _GRANTED) for leaf in granted]
+            result.carried += granted
         elif name == "identity":
             objects[name] = make(Identity, {**given[name], **said.fields.get(name, {})}, origins)
         elif name in given:
@@ -134,13 +142,14 @@ def write(
     if objects["asked"] == Terms():
         objects["asked"] = objects["instructed"]
     sources = list(objects.values())
-    result = Written(carried=list(said.constants))
+    report.not_carried += said.left
     report.carried += [
         Entry(leaf.shown, message.identifier, leaf.value, "says nothing more") for leaf in said.constants
     ]
     writer = MessageWriter(table, message, types)
     for line, location, value in writer.applied(sources):
-        _one(line, location, value, sources, message, origins, result, report, truncate=truncate)
+        _one(line, location, value, sources, message, origins, said, result, report, truncate=truncate)
+    _refused(result, report)
     _by_type(table, objects[EVENT], message, origins, result, report)
     targets = {entry.source: entry.target for entry in report.carried}
     carried = {id(leaf) for leaf in result.carried}
@@ -158,6 +167,7 @@ def _one(
     sources: list[Any],
     message: MessageDefinition,
     origins: Origins,
+    said: Statement,
     result: Written,
     report: Report,
     *,
@@ -198,8 +208,49 @@ def _one(
         result.carried += (leaf, *others)
     else:
         why = changed(text, value)
-        report.carried += [Entry(each.shown, path, each.value, why) for each in (leaf, *others)]
+        report.carried += [
+            Entry(each.shown, path, each.value, said.why.get(id(each)) or _in_other_words(line, value, each) or why)
+            for each in (leaf, *others)
+        ]
         result.carried += (leaf, *others)
+
+
+def _in_other_words(line: Line, value: Any, leaf: Leaf) -> str | None:
+    """Say that a text is a part of another, or has it as a part."""
+    if not isinstance(value, str) or line.form.codes is not None or value == leaf.text:
+        return None
+    if line.row.field.startswith("fin.payment."):
+        return payments.WITHIN
+    return "a part of it" if value in leaf.text else None
+
+
+def _derived(said: Statement, objects: dict[str, Any], model: type, origins: Origins, result: Written) -> fin.Derived:
+    """Return what follows from an event for FIN; what FIN has no form for is taken out of the event, and refused."""
+    while True:
+        try:
+            return fin.derived(objects[EVENT])
+        except BuildError as error:
+            (violation,) = error.violations[:1] or (None,)
+            path = payments.keys(violation.path) if violation is not None else ()
+            leaves: list[Leaf] = []
+            while path and not leaves:
+                leaves, path = said.drop(path), path[:-1]
+            if not leaves:
+                raise
+            for leaf in leaves:
+                _refuse(result, leaf, f"FIN has no form for it; expected {violation.rule}" if violation else error.text)
+            objects[EVENT] = make(model, said.fields[EVENT], origins)
+
+
+def _refused(result: Written, report: Report) -> None:
+    """Settle what is carried in one place and refused in another: repeated by chance, or carried in part."""
+    for leaf in [leaf for leaf in result.carried if id(leaf) in result.why]:
+        entries = [entry for entry in report.carried if entry.source == leaf.shown]
+        if all(entry.why == payments.WITHIN for entry in entries):
+            report.carried = [entry for entry in report.carried if entry not in entries]
+            result.carried = [each for each in result.carried if each is not leaf]
+        elif not any(entry.source == leaf.shown for entry in report.not_carried):
+            report.not_carried.append(Entry(leaf.shown, None, leaf.value, f"in part: {result.why[id(leaf)]}"))
 
 
 def _origin(
