@@ -307,6 +307,9 @@ class Translator:
         if named.value != message and named.leaf is not None:
             said.why[id(named.leaf)] = f"what {named.value} is in FIN"
         said.fields["identity"]["original_definition"] = replace(named, value=message)
+        if message.startswith(_FIN) and "original_created_at" not in said.fields["identity"]:
+            del said.fields["identity"]["original_definition"]
+            said.why[id(named.leaf)] = "FIN names the original with the day on which it was sent"
         return True
 
     def _write(self, said: Statement, parts: by_event.Parts, target: Table, source: _Source, asked: _Asked) -> _Draft:

@@ -16,6 +16,7 @@ from gateway.errors import ConfigError
 from gateway.messages import Correspondents, Identity, fin, sources_of
 from gateway.messages.data_files import read_tables
 from gateway.messages.mapping import Table, parse_tables
+from gateway.model.cash import PaymentAccount
 from gateway.model.event import Event
 from gateway.model.events.settlement import InstructSettlement
 from gateway.model.facts import Terms
@@ -53,6 +54,43 @@ class _Confirmation(_Answer):
     remaining_amount: Amount | None = None
 
 
+@dataclass
+class _Allegement:
+    """An instruction of the other side's; named as in ``facts.Alleged``."""
+
+    reference: str | None = None
+    market_infrastructure_transaction_id: str | None = None
+    counterparty_market_infrastructure_transaction_id: str | None = None
+    processor_transaction_id: str | None = None
+
+
+@dataclass
+class _Entry:
+    """An entry on an account; named as in ``facts.AccountEntry``."""
+
+    direction: Literal["credit", "debit"] | None = None
+    status: Literal["booked", "pending", "announced"] | None = None
+    account: PaymentAccount | None = None
+    account_number: str | None = None
+    account_servicer: str | None = None
+    amount: Amount | None = None
+    value_date: date | None = None
+    booked_at: datetime | None = None
+    servicer_reference: str | None = None
+    related_reference: str | None = None
+    end_to_end_id: str | None = None
+    transaction_id: str | None = None
+    transaction_code: str | None = None
+    ordering_institution: str | None = None
+    intermediary: str | None = None
+    narrative: str | None = None
+
+
+_NOT_IN_ANSWERS: Final = (
+    *("linkages", "hold", "hold_reasons", "late_delivery_date", "return_leg", "modification_cancellation_allowed"),
+)
+
+
 def _with_terms(answer: type, *without: str) -> type:
     """Return a class with the fields of an answer, and those of an instruction that no answer is without."""
     of_event = set(Event.model_fields) | {"event_schema", "instruction_number"}
@@ -67,9 +105,10 @@ def _with_terms(answer: type, *without: str) -> type:
 _MODELS: Final[Mapping[str, type]] = {
     "settlement_confirmation": _with_terms(
         _Confirmation,
-        *("quantity", "settlement_amount", "linkages", "hold", "hold_reasons", "late_delivery_date", "return_leg"),
-        "modification_cancellation_allowed",
-    )
+        *("quantity", "settlement_amount", *_NOT_IN_ANSWERS),
+    ),
+    "settlement_allegement": _with_terms(_Allegement, *_NOT_IN_ANSWERS),
+    "account_entry": _Entry,
 }
 
 

@@ -46,6 +46,8 @@ _FOR_CUSTOMER: Final = {
     "receivers_correspondent": "instructed_reimbursement_agent",
     "third_institution": "third_reimbursement_agent",
 }
+_ENTRY: Final = "account_entry"
+_SHORT: Final = "a reference of FIN has 16 characters of set X"
 _TRANSFERS: Final = ("transfer_between_institutions/1", "transfer_for_customer/1")
 _REQUESTS: Final = ("cancel_payment/1", "query_payment_status/1", "cancel_notice/1")
 _COVERS: Final = ("senders_correspondent", "receivers_correspondent", "third_institution")
@@ -91,6 +93,9 @@ def take_apart(said: Statement, kind: str, sender: str, receiver: str) -> None:
 
     What FIN leaves to who sends and who receives the message is stated as such, as derived.
     """
+    if kind == _ENTRY:
+        _entry_from_fin(said)
+        return
     given: Tree = said.fields["fin"].get(_PAYMENT, {})
     left = said.left
     for name, path in _PARTIES.get(kind, {}).items():
@@ -331,11 +336,13 @@ def _at(tree: Any, path: str) -> Any:
 
 def put_together(said: Statement, kind: str) -> None:
     """State what FIN says of a payment in another way than ISO 20022 does, or cannot be without."""
+    if kind == _ENTRY:
+        _entry_to_fin(said)
     identity = said.fields[_IDENTITY]
     named = identity.get("end_to_end_id")
     if isinstance(named, Stated) and named.leaf is not None:
         if kind == _TRANSFERS[0] and not is_reference(named.value):
-            said.why[id(named.leaf)] = "a reference of FIN has 16 characters of set X"
+            said.why[id(named.leaf)] = _SHORT
             identity["end_to_end_id"] = Stated(NOT_PROVIDED, None, told=False)
         elif kind == _TRANSFERS[1] and named.value == NOT_PROVIDED:
             said.constants.append(named.leaf)
@@ -345,6 +352,33 @@ def put_together(said: Statement, kind: str) -> None:
     if kind in _REQUESTS and sent is not None:  # the message was hardly sent on another day, and FIN wants to know it
         moment = datetime.combine(sent, time(), UTC)
         said.state(_IDENTITY, ("original_created_at",), Stated(moment, None, told=False))
+
+
+def _entry_to_fin(said: Statement) -> None:
+    """State the references and the account of an entry as FIN does, which has two fields for the first and one for it."""
+    given = said.fields[EVENT]
+    account = given.get("account", {})
+    number = account.get("iban") or _at(account, "other.identification")
+    if isinstance(number, Stated):
+        said.state(EVENT, ("account_number",), number)
+    own = [given.get("servicer_reference"), said.fields[_IDENTITY].get("business_message_id")]
+    theirs = [given.get(name) for name in ("related_reference", "transaction_id", "end_to_end_id")]
+    for name, found, otherwise in (("servicer_reference", own, None), ("related_reference", theirs, NOT_GIVEN)):
+        fit = (one for one in found if isinstance(one, Stated) and is_reference(one.value))
+        first = next(fit, Stated(otherwise, None, told=False) if otherwise else None)
+        if isinstance(given.get(name), Stated) and given[name] is not first and given[name].leaf is not None:
+            said.why[id(given[name].leaf)] = _SHORT
+        if first is not None:
+            given[name] = first
+
+
+def _entry_from_fin(said: Statement) -> None:
+    number = said.fields[EVENT].get("account_number")
+    if isinstance(number, Stated):
+        for path, value in _account(number.value):
+            said.state(EVENT, keys(path), Stated(value, number.leaf))
+    for name in ("end_to_end_id", "transaction_code"):  # ISO 20022 wants them
+        said.state(EVENT, (name,), Stated(NOT_PROVIDED, None, told=False))
 
 
 def trace(event: Any, kind: str, identity: Any, payment: Any, origins: Origins) -> None:
