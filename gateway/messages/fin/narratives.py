@@ -13,6 +13,8 @@ PARTS: Final = ("code", "reason_code", "original_reference", "text")
 CODED: Final = frozenset({"72", "76", "79"})
 """The fields whose narrative may be coded."""
 
+ANSWER: Final = "76"
+_AROUND: Final = {"code": ("/", "/"), "reason_code": ("", ""), "text": ("/", "")}
 _ANSWER: Final = re.compile(r"/(?P<code>[A-Z]{4})/(?P<reason_code>[A-Z0-9]{4})?(?:/(?P<text>.*))?", re.DOTALL)
 _REJECTION: Final = re.compile(
     r"/(?P<code>REJT|RETN)/[^\n]*\n/(?:XT99/)?(?P<reason_code>[A-Z]{2}[0-9]{2}|[A-Z]{4})(?:/(?P<words>[^\n]*))?"
@@ -23,6 +25,11 @@ _STATUS: Final = re.compile(
     r"//[0-9]{10}[+-][0-9]{4}\n//(?P<code>[A-Z]{4})(?:/(?P<reason_code>[A-Z0-9]{4}))?(?:\n(?P<text>.*))?", re.DOTALL
 )
 _LINE: Final = re.compile(r"/(MREF|TEXT)/([^\n]*)")
+
+
+def around(tag: str, part: str) -> tuple[str, str] | None:
+    """Return what stands before and behind a part of an answer where it is written; None for what says more than it."""
+    return _AROUND.get(part) if tag == ANSWER else None
 
 
 def said(tag: str, narrative: str) -> dict[str, str]:

@@ -387,6 +387,8 @@ class Translator:
             identity = {
                 "business_message_id": source.stated("reply.business_message_id", heading.business_message_id),
                 "created_at": source.stated("reply.created_at", heading.created_at),
+                "sender_bic": source.stated("reply.sender_bic", heading.sender),
+                "receiver_bic": source.stated("reply.receiver_bic", heading.receiver),
             }
             result = writer.write(reply, identity, report)
             carried = by_fact.tell(source.leaves, table, self._additions.needs.get(own, ()), reply, result, report)

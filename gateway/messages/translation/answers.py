@@ -72,9 +72,11 @@ class _Entry:
     status: Literal["booked", "pending", "announced"] | None = None
     account: PaymentAccount | None = None
     account_number: str | None = None
+    account_at_servicer: str | None = None
     account_servicer: str | None = None
     amount: Amount | None = None
     value_date: date | None = None
+    booking_date: date | None = None
     booked_at: datetime | None = None
     servicer_reference: str | None = None
     related_reference: str | None = None

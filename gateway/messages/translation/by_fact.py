@@ -17,6 +17,7 @@ from typing import Any, Final
 from gateway.messages.building import Place
 from gateway.messages.catalogue import ElementDefinition, MessageDefinition, SimpleContentType, SimpleType
 from gateway.messages.conversions import COMPOUND
+from gateway.messages.fin import narratives
 from gateway.messages.mapping import Step, elements_below
 from gateway.messages.reading import Column, ListLines, ReadingTable
 from gateway.messages.translation.additions import Addition
@@ -57,6 +58,7 @@ class Written:
     placed: list[Placed] = field(default_factory=list)
     said: dict[Atom, str] = field(default_factory=dict)  # and the path where
     why: dict[Atom, str] = field(default_factory=dict)
+    taken: dict[Place, str] = field(default_factory=dict)
     shorter: dict[Atom, str] = field(default_factory=dict)
     carried: list[Leaf] = field(default_factory=list)  # of the source's header
 
@@ -183,8 +185,14 @@ class FactWriter:
                     said, why = shorter, None
                     result.shorter.update((atom, shorter) for atom in _stated(name, value))
             if why is None:
+                place = _place(steps, numbers)
+                taken = result.taken.get(place)
+                if taken is not None and taken != text:
+                    why = f"{column.path} says {taken} already"
+                    continue
                 currency = value.currency if isinstance(value, Amount) else None
-                path = self._put(steps, shape, said, currency, numbers, result)
+                path = path_of(steps, place) if taken else self._put(steps, shape, said, currency, numbers, result)
+                result.taken[place] = text
                 for atom in _stated(name, value):
                     result.said.setdefault(atom, path)
                 return None
@@ -200,11 +208,12 @@ class FactWriter:
         numbers: dict[int, int],
         result: Written,
     ) -> str:
-        place: Place = tuple(
-            (step.position, numbers.get(depth, 0), step.opening, step.closing) for depth, step in enumerate(steps)
-        )
+        place = _place(steps, numbers)
         last = steps[-1]
         pieces: list[Piece] = [last.opening, Value((), shape, value), last.closing]
+        if self._is_part(steps):
+            before, behind = narratives.around(steps[-2].tag, last.tag) or ("", "")
+            pieces = [before, *pieces, behind]
         definition = self._message.types.get(last.type)
         if currency is not None and isinstance(definition, SimpleContentType):
             said = Value((), form("identifier"), currency)
@@ -402,7 +411,14 @@ class FactWriter:
             opening, closing = self._message.tags(here.type, below[position])
             here = below[position]
             steps.append(Step(name, here.type, position, here.maximum != 1, 0, opening, closing))
+        if self._is_part(steps) and narratives.around(steps[-2].tag, steps[-1].tag) is None:
+            return None  # the rest of such a narrative nobody would say
         return tuple(steps)
+
+    def _is_part(self, steps: Sequence[Step]) -> bool:
+        """Tell whether an element is a part of a coded narrative of FIN."""
+        coded = not self._message.namespace and len(steps) > 1 and steps[-2].tag in narratives.CODED
+        return coded and steps[-1].tag in narratives.PARTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +435,10 @@ class _Given:
         if name.startswith("references."):
             return getattr(self.references, name.removeprefix("references."))
         return _value(self.fact, name)
+
+
+def _place(steps: Sequence[Step], numbers: Mapping[int, int]) -> Place:
+    return tuple((step.position, numbers.get(depth, 0), step.opening, step.closing) for depth, step in enumerate(steps))
 
 
 def _value(item: Any, name: str) -> Any:

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.messages.fin import narratives
 from gateway.messages.fin.elements import CURRENCY, MOMENT
 
 _OF_A_SIGN: Final = ("absolute", "direction")
+_NARRATIVE: Final = "narrative"
 MESSAGE_TYPE: Final = "message_type"
 _PARTS_OF_A_MOMENT: Final = ("date", "time", "decimals", "offset")
 
@@ -49,6 +51,8 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
             continue
         if not tags and name == MESSAGE_TYPE:
             continue  # no element of the text: what the header says, for tables to read
+        if name == _NARRATIVE and tags[-1:] == (narratives.ANSWER,) and "code" in names:
+            continue  # its parts stand beside it
         if name in _OF_A_SIGN and str(child.tag).startswith("{}"):
             continue  # says again what the amount beside it says with its sign
         following = children[place + 1] if place + 1 < len(children) else None

@@ -17,6 +17,7 @@ from gateway.messages.translation.heading import is_reference
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.report import Entry
 from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, Tree
+from gateway.model.references import business_message_id
 
 NOT_PROVIDED: Final = "NOTPROVIDED"
 WITHIN: Final = "within a text"
@@ -339,6 +340,10 @@ def put_together(said: Statement, kind: str) -> None:
     if kind == _ENTRY:
         _entry_to_fin(said)
     identity = said.fields[_IDENTITY]
+    own = identity.get("transaction_id")
+    if isinstance(own, Stated) and own.leaf is not None and not is_reference(own.value):
+        said.why[id(own.leaf)] = _SHORT
+        identity["transaction_id"] = Stated(business_message_id(own.value, "translation", kind), None, told=False)
     named = identity.get("end_to_end_id")
     if isinstance(named, Stated) and named.leaf is not None:
         if kind == _TRANSFERS[0] and not is_reference(named.value):
@@ -355,25 +360,30 @@ def put_together(said: Statement, kind: str) -> None:
 
 
 def _entry_to_fin(said: Statement) -> None:
-    """State the references and the account of an entry as FIN does, which has two fields for the first and one for it."""
+    """State the references and the account of an entry as FIN does, which has two fields for the first."""
     given = said.fields[EVENT]
     account = given.get("account", {})
     number = account.get("iban") or _at(account, "other.identification")
     if isinstance(number, Stated):
-        said.state(EVENT, ("account_number",), number)
+        said.state(EVENT, ("account_at_servicer" if "account_servicer" in given else "account_number",), number)
+    booked = given.get("booking_date")
+    if isinstance(booked, Stated) and booked.leaf is not None and "value_date" not in given:
+        said.why[id(booked.leaf)] = "no other value date is said"
+        given["value_date"] = booked
     own = [given.get("servicer_reference"), said.fields[_IDENTITY].get("business_message_id")]
     theirs = [given.get(name) for name in ("related_reference", "transaction_id", "end_to_end_id")]
-    for name, found, otherwise in (("servicer_reference", own, None), ("related_reference", theirs, NOT_GIVEN)):
+    usual = business_message_id(said.value(_IDENTITY, "business_message_id") or "", "translation", _ENTRY)
+    for name, found, otherwise in (("servicer_reference", own, usual), ("related_reference", theirs, NOT_GIVEN)):
         fit = (one for one in found if isinstance(one, Stated) and is_reference(one.value))
-        first = next(fit, Stated(otherwise, None, told=False) if otherwise else None)
+        first = next(fit, Stated(otherwise, None, told=False))
         if isinstance(given.get(name), Stated) and given[name] is not first and given[name].leaf is not None:
             said.why[id(given[name].leaf)] = _SHORT
-        if first is not None:
-            given[name] = first
+        given[name] = first
 
 
 def _entry_from_fin(said: Statement) -> None:
-    number = said.fields[EVENT].get("account_number")
+    given = said.fields[EVENT]
+    number = given.get("account_number") or given.get("account_at_servicer")
     if isinstance(number, Stated):
         for path, value in _account(number.value):
             said.state(EVENT, keys(path), Stated(value, number.leaf))
