@@ -30,6 +30,7 @@ from gateway.messages.writing import Form, Piece, Value, form
 from gateway.model import facts
 from gateway.model.facts import Amount, Quantity, Reason, Reply, StatusValue
 
+_OF_REASON: Final = "reason_"  # code, proprietary, text: of a status whose reason has elements of its own
 _OF_THE_TYPE: Final = "says what message it is"
 
 
@@ -193,7 +194,7 @@ class FactWriter:
                 currency = value.currency if isinstance(value, Amount) else None
                 path = path_of(steps, place) if taken else self._put(steps, shape, said, currency, numbers, result)
                 result.taken[place] = text
-                for atom in _stated(name, value):
+                for atom in _stated(name, value)[: 1 if isinstance(value, StatusValue) else None]:
                     result.said.setdefault(atom, path)
                 return None
             why = f"{self._message.identifier} wants {why} in {column.path}"
@@ -273,9 +274,13 @@ class FactWriter:
         plain = name.removesuffix(".reasons")
         if column.conversion == "status" and isinstance(value, StatusValue):
             return self._status(plain, column, steps, value, numbers, result)
-        if column.conversion == "reasons" and not self._message.namespace:
+        if column.conversion == "reasons":
+            path = "/".join(step.tag for step in steps)
             for number, reason in enumerate(value.reasons if isinstance(value, StatusValue) else value):
-                self._fin_reason(plain, steps, reason, _inner(steps, numbers, number), result)
+                if self._message.namespace:
+                    self._reason(plain, path, reason, number, numbers, result)
+                else:
+                    self._fin_reason(plain, steps, reason, _inner(steps, numbers, number), result)
             return ""
         return None if column.conversion not in COMPOUND else f"{column.path} is no place for it"
 
@@ -321,9 +326,9 @@ class FactWriter:
             return
         here = _inner(steps, numbers, number)
         ways = (
-            (reason.code, ("Cd/Cd", "Cd")),
-            (reason.proprietary, ("Cd/Prtry/Id", "Prtry/Id", "Id")),
-            (reason.text, ("AddtlRsnInf",)),
+            (reason.code, ("Cd/Cd", "Cd", "Rsn/Cd")),
+            (reason.proprietary, ("Cd/Prtry/Id", "Prtry/Id", "Id", "Rsn/Prtry")),
+            (reason.text, ("AddtlRsnInf", "AddtlInf")),
         )
         for text, places in ways:
             if text is None:
@@ -448,12 +453,16 @@ def _value(item: Any, name: str) -> Any:
         return value
     if part == "reasons":
         return None if value is None else value.reasons
+    if part.startswith(_OF_REASON) and isinstance(value, StatusValue):
+        return getattr(value.reasons[0], part.removeprefix(_OF_REASON)) if value.reasons else None
     return value if not part else None
 
 
 def _stated(name: str, value: Any) -> list[Atom]:
     """Return what a line of a table says of a value; the reasons of a status stand in lines of their own."""
     plain = name.removesuffix(".value")
+    if name.rpartition(".")[2].startswith(_OF_REASON):
+        return [(f"{name.rpartition('.')[0]}.reasons", str(value))]
     said = list(atoms(plain, value))
     return said[:1] if name != plain and isinstance(value, StatusValue) else said
 
