@@ -41,6 +41,8 @@ __all__ = ["KINDS", "Entry", "Kind", "Report", "Translation", "Translator", "Unt
 
 _CANCEL: Final = "CANC"
 _FUNCTION: Final = ("GENL", "23G", "function")
+_CODED_WORDS: Final = ("72", "code")
+_GIVEN_BACK: Final = ("RETN", "REJT")
 _PREVIOUS: Final = (("GENL", "LINK_PREV", "20C", "reference"), ("GENL", "LINK_RELA", "20C", "reference"))
 _OWN_REFERENCE: Final = ("20C_SEME", "20")
 _PREPARED: Final = ("98C_PREP", "moment")
@@ -48,6 +50,7 @@ _CREATED: Final = "AppHdr/CreDt"
 _TRANSACTION: Final = "TxId"
 _HEADER: Final = "header"
 _FIN: Final = "MT"
+_FLAG: Final = "no element is for what the flag of the message type says"
 _ORIGINAL: Final = "original"
 _SIDES: Final = ("sender", "receiver")
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -249,6 +252,8 @@ class Translator:
         """Yield the pairs of tables of one kind of event, and whether the message cancels what its table is about."""
         tables = [table for table in self._tables if _is_of(table, source.definition)]
         cancels = source.is_fin and source.text(_FUNCTION) == _CANCEL
+        if source.text(_CODED_WORDS) in _GIVEN_BACK:
+            return  # no payment, but one that comes back
         for table in (table for table in tables if not table.copies):
             kinds = self._cancelling(table) if cancels else table.events
             for kind in kinds:
@@ -267,6 +272,11 @@ class Translator:
         message = self._catalogue.message(source.definition)
         for table, target, cancels in self._pairs(source, asked):
             said = state(table, message, source.leaves, sources(table))
+            original = next((word for name, word in table.case if name == _ORIGINAL), None)
+            if original not in (None, said.value("identity", "original_definition") or original):
+                continue
+            if source.definition not in (table.message, _plain(source.definition)) and table.is_fin:
+                said.left.append(Entry("header/message_type", None, source.definition, _FLAG))
             parts = by_event.imply(said) if table.is_fin else {}
             if table.is_fin and not target.is_fin:
                 sender, receiver = (
@@ -347,10 +357,11 @@ class Translator:
         family, table = self._reading(source)
         if table is None or table.fact is None:
             return
-        usual = self._additions.becomes.get(family) if asked.to is None else None
+        others = self._additions.becomes.get(family, ())
+        same = family.startswith(_FIN) or asked.to is None or not asked.to.startswith(f"{family}.")
         for target in self._readings:
             for name in target.family.split():
-                if usual is not None and name not in usual:
+                if name not in others and same:
                     continue
                 if target.fact == table.fact and asked.wants(name, source, _versions(name)):
                     yield name, target
@@ -467,7 +478,12 @@ def _cancelled(said: Statement, source: _Source) -> Statement:
 
 
 def _is_of(table: Table, definition: str) -> bool:
-    return table.message == definition if table.is_fin else table.offers(definition)
+    return table.message in (definition, _plain(definition)) if table.is_fin else table.offers(definition)
+
+
+def _plain(definition: str) -> str:
+    """Return a message type of FIN without the flags that say what a payment is fit for."""
+    return definition.removesuffix("STP").removesuffix("REMIT")
 
 
 def _offers(table: Table) -> Callable[[str], bool]:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Final, cast
 
 from gateway.errors import BuildError
 from gateway.messages import Identity, fin
-from gateway.messages.building import Line, MessageWriter
+from gateway.messages.building import Line, MessageWriter, Place
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Table
 from gateway.messages.translation import payments
 from gateway.messages.translation.answers import sources as kinds_of
 from gateway.messages.translation.leaves import Leaf
-from gateway.messages.translation.placing import Placed, changed, objection, path_of, rendered, shortened, too_many
+from gateway.messages.translation.placing import (
+    Placed,
+    changed,
+    objection,
+    path_of,
+    rendered,
+    shortened,
+    too_many,
+)
 from gateway.messages.translation.report import Entry, Report
 from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, Tree, make
 from gateway.messages.writing import Location, value_at
@@ -22,6 +30,7 @@ from gateway.model.facts import Terms
 
 FIN: Final = "fin"
 _GRANTED: Final = "what FIN takes for granted"
+_NAMES: Final = ("bic", "name_and_address")  # a party of FIN is one of them, or nobody
 _TEXT: Final = "text"
 
 
@@ -32,6 +41,7 @@ class Written:
     placed: list[Placed] = field(default_factory=list)
     carried: list[Leaf] = field(default_factory=list)
     why: dict[int, str] = field(default_factory=dict)  # of a leaf that is not carried, by identity
+    broken: dict[Place, str] = field(default_factory=dict)  # fields of FIN that lack a part, and why
     paths: dict[str, str] = field(default_factory=dict)  # of the elements of what the source did not say, by field
 
 
@@ -149,6 +159,7 @@ def write(
     writer = MessageWriter(table, message, types)
     for line, location, value in writer.applied(sources):
         _one(line, location, value, sources, message, origins, said, result, report, truncate=truncate)
+    _broken(result, report)
     _refused(result, report)
     _by_type(table, objects[EVENT], message, origins, result, report)
     targets = {entry.source: entry.target for entry in report.carried}
@@ -196,6 +207,8 @@ def _one(
             report.not_carried.append(Entry(None, path, str(value), f"{message.identifier} wants {why}"))
         for each in (leaf, *others):
             _refuse(result, each, f"{message.identifier} wants {why} in {path}")
+        if not message.namespace and line.steps[-1].tag in _NAMES:
+            result.broken[line.place(location)[:-1]] = f"{line.steps[-1].tag} beside it does not fit"
         return
     shown = f"{value.currency} {value.value}" if line.attribute else text
     result.placed.append(Placed(line.place(location), tuple(line.pieces(location, value)), path, shown))
@@ -240,6 +253,17 @@ def _derived(said: Statement, objects: dict[str, Any], model: type, origins: Ori
             for leaf in leaves:
                 _refuse(result, leaf, f"FIN has no form for it; expected {violation.rule}" if violation else error.text)
             objects[EVENT] = make(model, said.fields[EVENT], origins)
+
+
+def _broken(result: Written, report: Report) -> None:
+    """Take back what stands in a field of FIN that lacks a part which it cannot be without."""
+    for placed in [placed for placed in result.placed if placed.place[:-1] in result.broken]:
+        result.placed.remove(placed)
+        why = result.broken[placed.place[:-1]]
+        for entries in (report.carried, report.derived, report.truncated):
+            gone = [entry for entry in entries if entry.target == placed.path]
+            entries[:] = [entry for entry in entries if entry.target != placed.path]
+            report.not_carried += [replace(entry, target=None, why=why) for entry in gone if entry.source is not None]
 
 
 def _refused(result: Written, report: Report) -> None:

@@ -50,7 +50,8 @@ _FOR_CUSTOMER: Final = {
 _ENTRY: Final = "account_entry"
 _SHORT: Final = "a reference of FIN has 16 characters of set X"
 _TRANSFERS: Final = ("transfer_between_institutions/1", "transfer_for_customer/1")
-_REQUESTS: Final = ("cancel_payment/1", "query_payment_status/1", "cancel_notice/1")
+_NOTICE_CANCELLED: Final = "cancel_notice/1"
+_REQUESTS: Final = ("cancel_payment/1", "query_payment_status/1", _NOTICE_CANCELLED)
 _COVERS: Final = ("senders_correspondent", "receivers_correspondent", "third_institution")
 _COVERED: Final = ("ordering_institution", "intermediary", "account_with", "ordering_customer", "beneficiary")
 _PARTIES: Final[Mapping[str, Mapping[str, str]]] = {
@@ -353,6 +354,8 @@ def put_together(said: Statement, kind: str) -> None:
             said.constants.append(named.leaf)
         elif kind == _TRANSFERS[1]:
             said.state(EVENT, ("end_to_end_id",), named)
+    if kind == _NOTICE_CANCELLED and "original_definition" not in identity:
+        identity["original_definition"] = Stated("MT210", None, told=False)
     sent = said.value("instructed", "settlement_date")
     if kind in _REQUESTS and sent is not None:  # the message was hardly sent on another day, and FIN wants to know it
         moment = datetime.combine(sent, time(), UTC)
