@@ -1,0 +1,241 @@
+"""Every pair of messages, there and back: each value that is not the same again is named by one of the two reports."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from gateway.errors import BuildError, GatewayError
+from gateway.messages import fin
+from gateway.messages.schema_files import load_catalogue
+from gateway.messages.translation import Translation, Translator, Untranslatable
+from gateway.messages.translation.leaves import Leaf, leaves_of
+from gateway.messages.validation import Validator
+from tests.examples import TABLES, build, document, leaves, remove
+from tests.test_allegements import alleged, removal
+
+NOW = datetime(2026, 3, 2, 9, 0, 0, tzinfo=UTC)
+HERE = Path(__file__).parent
+FIN = {
+    path.name.removesuffix(".txt"): path
+    for path in sorted((HERE / "golden" / "fin").glob("MT*.txt"))
+    if path.name != "MT548.complete.txt"  # says everything at once, and so is about nothing
+}
+ISO = {
+    **{path.name: path for path in sorted((HERE / "golden").glob("*.xml"))},
+    **{path.name: path for path in sorted((HERE / "messages" / "replies").glob("*.xml"))},
+}
+OUTGOING = {
+    "instruct_settlement/1": "MT54",
+    "change_settlement_conditions/1": "MT530",
+    "query_settlement_status/1": "MT549",
+    "instruct_intra_position_movement/1": "MT524",
+    "transfer_between_institutions/1": "MT202",
+    "transfer_for_customer/1": "MT103",
+    "notify_to_receive/1": "MT210",
+    "cancel_payment/1": "MT292",
+    "query_payment_status/1": "MT295",
+}
+"""The kinds of event that both languages have a message for, and what that of FIN begins with."""
+
+INCOMING = ("MT544", "MT545", "MT546", "MT547", "MT548", "MT578", "MT508", "MT900", "MT910", "MT196", "MT296")
+OUT = ("MT103", "MT202", "MT202COV", "MT210", "MT524", "MT530", "MT540", "MT541", "MT542", "MT543", "MT549")
+TRANSLATED = {
+    *(f"{message}.typical" for message in (*INCOMING, *OUT)),
+    *(f"{message}.minimal" for message in (*INCOMING, *OUT)),
+} - {"MT196.minimal", "MT296.minimal", "MT202COV.minimal"}  # lack what ISO 20022 cannot be without: a status, an agent
+
+
+@cache
+def translator() -> Translator:
+    return Translator(load_catalogue())
+
+
+@cache
+def validator() -> Validator:
+    return Validator(load_catalogue())
+
+
+def translate(content: bytes, to: str | None = None) -> Translation:
+    return translator().translate(content, to, now=NOW)
+
+
+def in_fin(message: str, text: str) -> bytes:
+    """Put the blocks around the text of a message."""
+    return fin.envelope("OURSGB2LXXX", "CUSTGB2LXXX", message, "REF0001", None, text)
+
+
+def sample(name: str) -> bytes:
+    """Return a message in FIN by the name of its file."""
+    return in_fin(name.split(".")[0], FIN[name].read_text())
+
+
+def leaves_in(content: bytes) -> list[Leaf]:
+    parsed = validator().parse(content)
+    assert parsed.document is not None
+    return leaves_of(parsed.document[0])
+
+
+def plain(path: str | None) -> str:
+    """Leave numbers out: where one of several is lost, the others move up; those of the parties of a chain too."""
+    return re.sub(r"\[\d+\]|(?<=Pty)\d|(?<=Agt)\d", "", path or "")
+
+
+def same(value: str) -> str:
+    """Write a value in one way: numbers without zeros at their end, instants in UTC to the second, texts in one line."""
+    currency, _, amount = value.rpartition(" ")
+    if re.fullmatch("([A-Z]{3})?", currency) and re.fullmatch(r"-?\d+(\.\d*)?", amount):
+        try:
+            return f"{currency} {Decimal(amount).normalize():f}"
+        except InvalidOperation:
+            pass
+    if re.match(r"\d{4}-\d\d-\d\dT", value):
+        at = datetime.fromisoformat(value)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0).isoformat()
+    return " ".join(value.split())
+
+
+def count(content: bytes) -> Counter[tuple[str, str]]:
+    return Counter((plain(leaf.shown), same(leaf.value)) for leaf in leaves_in(content))
+
+
+def named(there: Translation, back: Translation) -> Iterator[str]:
+    """Yield the paths of the values that a report says are lost, or put in other words."""
+    gone = {entry.source for entry in (*back.report.not_carried, *back.report.truncated)}
+    gone |= {entry.source for entry in back.report.carried if entry.why}
+    for entry in (*there.report.not_carried, *there.report.truncated, *there.report.carried):
+        lost = entry in there.report.not_carried or entry in there.report.truncated or entry.why
+        if entry.source is not None and (lost or entry.target in gone):
+            yield entry.source
+
+
+def unexplained(content: bytes, there: Translation, back: Translation) -> list[tuple[str, str]]:
+    """Return the values of a message that are gone, or another, and that nobody says anything of."""
+    missing = count(content) - count(back.content)
+    told = set(named(there, back))
+    by_text: dict[tuple[str, str], list[Leaf]] = defaultdict(list)
+    for leaf in leaves_in(content):
+        by_text[plain(leaf.shown), same(leaf.value)].append(leaf)
+    return [text for text, often in missing.items() if sum(_is_told(leaf, told) for leaf in by_text[text]) < often]
+
+
+def _is_told(leaf: Leaf, told: set[str]) -> bool:
+    if leaf.shown in told:
+        return True
+    moment = leaf.tags[-1] in ("date", "time", "offset", "decimals", "moment")  # told as one, or by its parts
+    around = leaf.shown.rpartition("/")[0]
+    return moment and any(path.rpartition("/")[0] == around for path in told)
+
+
+def accounts_for_everything(content: bytes, made: Translation) -> None:
+    """Every value of the source is told of: carried, truncated or not carried."""
+    report = made.report
+    told = {str(entry.source) for kind in (report.carried, report.truncated, report.not_carried) for entry in kind}
+    silent = [leaf.shown for leaf in leaves_in(content) if not _is_told(leaf, told)]
+    assert silent == []
+
+
+def there_and_back(content: bytes, to: str | None = None) -> Translation:
+    """Translate there and back, and let nothing be lost in silence."""
+    there = translate(content, to)
+    accounts_for_everything(content, there)
+    try:
+        back = translate(there.content, there.source)
+    except Untranslatable as refused:
+        assert refused.violations  # what the first report names as lost, the way back wants
+        assert not there.report.complete
+        return there
+    accounts_for_everything(there.content, back)
+    assert unexplained(content, there, back) == []
+    return there
+
+
+# Every sample ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(FIN))
+def test_a_message_in_fin_there_and_back(name: str) -> None:
+    """The way back begins with what the first one made: that is a message of ISO 20022, which must lose nothing too."""
+    try:
+        there = there_and_back(sample(name))
+    except (GatewayError,) as refused:
+        assert name not in TRANSLATED, refused
+        assert isinstance(refused, BuildError | Untranslatable) or refused.violations
+        return
+    there_and_back(there.content, there.source if there.source != "MT103STP" else "MT103")
+
+
+@pytest.mark.parametrize("name", sorted(ISO))
+def test_a_message_of_iso_20022_there_and_back(name: str) -> None:
+    try:
+        there_and_back(ISO[name].read_bytes())
+    except (BuildError, Untranslatable) as refused:
+        assert refused.violations or refused.code == "translation_needs_original"
+
+
+@pytest.mark.parametrize(("content", "message"), [(alleged(), "MT578"), (removal(), "MT578")])
+def test_an_allegement_and_its_removal_there_and_back(content: bytes, message: str) -> None:
+    assert there_and_back(content).definition == message
+
+
+# Generated ------------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def events(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
+    """Draw an event of a kind that both languages speak of, with some of what it may say left out."""
+    kind = draw(st.sampled_from(sorted(OUTGOING)))
+    event = document(kind, minimal=draw(st.booleans()))
+    paths = sorted({re.sub(r"\[\d+\]$", "", path) for path in leaves(event)} | event.keys())
+    for path in draw(st.lists(st.sampled_from(paths), max_size=12, unique=True)):
+        remove(event, path)
+    return kind, event
+
+
+@settings(deadline=None, max_examples=120, suppress_health_check=list(HealthCheck))
+@given(events())
+def test_any_event_of_ours_there_and_back(drawn: tuple[str, dict[str, Any]]) -> None:
+    kind, event = drawn
+    try:
+        content = build(event, TABLES[kind].default).content
+    except GatewayError:  # what no message can say is not what is asked here
+        assume(False)
+    try:
+        there = there_and_back(content)
+    except Untranslatable as refused:  # only where something of the source has no place in the target
+        assert refused.report.not_carried
+        assert refused.violations
+        return
+    assert there.definition.startswith(OUTGOING[kind])
+
+
+@st.composite
+def messages_in_fin(draw: st.DrawFn) -> bytes:
+    """Draw a message in FIN that lacks some of the fields of a sample."""
+    name = draw(st.sampled_from(sorted(TRANSLATED | {f"{message}.complete" for message in INCOMING} & set(FIN))))
+    fields = re.split(r"(?m)^(?=:\d\d[A-Z]?:)", FIN[name].read_text())
+    optional = [number for number, field in enumerate(fields) if not field.startswith((":16R:", ":16S:"))]
+    gone = draw(st.sets(st.sampled_from(optional), max_size=4))
+    text = "".join(field for number, field in enumerate(fields) if number not in gone)
+    return in_fin(name.split(".")[0], re.sub(r":16R:(\w+)\n:16S:\1\n", "", text))
+
+
+@settings(deadline=None, max_examples=120, suppress_health_check=list(HealthCheck))
+@given(messages_in_fin())
+def test_any_message_in_fin_there_and_back(content: bytes) -> None:
+    try:
+        there = there_and_back(content)
+    except (GatewayError,) as refused:  # not valid, or without what the other language wants
+        assert refused.violations or isinstance(refused, BuildError)
+        return
+    there_and_back(there.content, there.source)
