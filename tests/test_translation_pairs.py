@@ -99,6 +99,8 @@ def same(value: str) -> str:
             return f"{currency} {Decimal(amount).normalize():f}"
         except InvalidOperation:
             pass
+    if re.fullmatch("[A-Z]{6}[A-Z0-9]{2}XXX", value):
+        return value[:8]  # the head office, which a header of FIN does not name apart
     if re.match(r"\d{4}-\d\d-\d\dT", value):
         at = datetime.fromisoformat(value)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0).isoformat()
@@ -110,13 +112,21 @@ def count(content: bytes) -> Counter[tuple[str, str]]:
 
 
 def named(there: Translation, back: Translation) -> Iterator[str]:
-    """Yield the paths of the values that a report says are lost, or put in other words."""
-    gone = {entry.source for entry in (*back.report.not_carried, *back.report.truncated)}
-    gone |= {entry.source for entry in back.report.carried if entry.why}
+    """Yield the paths of the values that a report says are lost, or put in other words, or in another place."""
+    gone = {first(entry.source) for entry in (*back.report.not_carried, *back.report.truncated)}
+    gone |= {first(entry.source) for entry in back.report.carried if entry.why}
+    moved = {first(entry.source): plain(entry.target) for entry in back.report.carried}
     for entry in (*there.report.not_carried, *there.report.truncated, *there.report.carried):
         lost = entry in there.report.not_carried or entry in there.report.truncated or entry.why
-        if entry.source is not None and (lost or entry.target in gone):
+        target = first(entry.target)
+        elsewhere = target in moved and moved[target] != plain(entry.source)
+        if entry.source is not None and (lost or target in gone or elsewhere):
             yield entry.source
+
+
+def first(path: str | None) -> str:
+    """Write a path as a target is: the first of several has no number."""
+    return (path or "").replace("[1]", "")
 
 
 def unexplained(content: bytes, there: Translation, back: Translation) -> list[tuple[str, str]]:
@@ -160,6 +170,15 @@ def there_and_back(content: bytes, to: str | None = None) -> Translation:
     return there
 
 
+def again(there: Translation) -> None:
+    """Translate what was made, there and back: a message of ISO 20022, which must lose nothing either."""
+    try:
+        there_and_back(there.content, there.source.replace("STP", "").replace("REMIT", ""))
+    except Untranslatable as refused:
+        assert refused.violations
+        assert not there.report.complete
+
+
 # Every sample ---------------------------------------------------------------------------------------------------------
 
 
@@ -172,7 +191,7 @@ def test_a_message_in_fin_there_and_back(name: str) -> None:
         assert name not in TRANSLATED, refused
         assert isinstance(refused, BuildError | Untranslatable) or refused.violations
         return
-    there_and_back(there.content, there.source if there.source != "MT103STP" else "MT103")
+    again(there)
 
 
 @pytest.mark.parametrize("name", sorted(ISO))
@@ -238,4 +257,4 @@ def test_any_message_in_fin_there_and_back(content: bytes) -> None:
     except (GatewayError,) as refused:  # not valid, or without what the other language wants
         assert refused.violations or isinstance(refused, BuildError)
         return
-    there_and_back(there.content, there.source)
+    again(there)

@@ -27,6 +27,7 @@ from gateway.messages.translation.report import Entry, Report
 from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, Tree, make
 from gateway.messages.writing import Location, value_at
 from gateway.model.facts import Terms
+from gateway.model.identifiers import COUNTRIES
 
 FIN: Final = "fin"
 _GRANTED: Final = "what FIN takes for granted"
@@ -70,10 +71,28 @@ def imply(said: Statement) -> Parts:
         here = said.fields[EVENT]
         for step in around:
             here = here.setdefault(step, {})
-        here[last] = {fin.IN_EVENT.get(each, each): told for each, told in cast("Tree", value).items()}
+        here[last] = _party(cast("Tree", value))
         if inner is value:
             parts[path] = name
     return parts
+
+
+def _party(said: Tree) -> Tree:
+    """Return a party as the event has it: lines that end with a country are a name and an address."""
+    party = {fin.IN_EVENT.get(name, name): told for name, told in said.items()}
+    named = party.get("name")
+    if not isinstance(named, Stated):
+        return party
+    name, *lines = str(named.value).splitlines()
+    town, _, country = lines[-1].rpartition(" ") if lines else ("", "", "")
+    if country in COUNTRIES:
+        party["name"] = Stated(name, named.leaf)
+        address = {"lines": dict(enumerate(Stated(line, named.leaf) for line in lines[:-1])), "country": country}
+        address |= {"town": town} if town else {}
+        party["address"] = {
+            each: Stated(text, named.leaf) if isinstance(text, str) else text for each, text in address.items() if text
+        }
+    return party
 
 
 def _parts_lost(parts: Parts, event: Any, said: Statement) -> Iterator[Entry]:
@@ -232,7 +251,7 @@ def _in_other_words(line: Line, value: Any, leaf: Leaf) -> str | None:
     """Say that a text is a part of another, or has it as a part."""
     if not isinstance(value, str) or line.form.codes is not None or value == leaf.text:
         return None
-    if line.row.field.startswith("fin.payment."):
+    if line.row.field.startswith("fin."):
         return payments.WITHIN
     return "a part of it" if value in leaf.text else None
 
