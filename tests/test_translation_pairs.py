@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -21,7 +22,7 @@ from gateway.messages.schema_files import load_catalogue
 from gateway.messages.translation import Translation, Translator, Untranslatable
 from gateway.messages.translation.leaves import Leaf, leaves_of
 from gateway.messages.validation import Validator
-from tests.examples import TABLES, build, document, leaves, remove
+from tests.examples import TABLES, build, document, leaves, messages, remove
 from tests.test_allegements import alleged, removal
 
 NOW = datetime(2026, 3, 2, 9, 0, 0, tzinfo=UTC)
@@ -202,9 +203,28 @@ def test_a_message_of_iso_20022_there_and_back(name: str) -> None:
         assert refused.violations or refused.code == "translation_needs_original"
 
 
-@pytest.mark.parametrize(("content", "message"), [(alleged(), "MT578"), (removal(), "MT578")])
-def test_an_allegement_and_its_removal_there_and_back(content: bytes, message: str) -> None:
-    assert there_and_back(content).definition == message
+@pytest.mark.parametrize("name", sorted(name for name in TRANSLATED if name.split(".")[0] in INCOMING))
+def test_a_message_to_us_means_the_same_in_the_other_language(name: str) -> None:
+    """The gateway reads from what is made all that it reads from FIN; ISO 20022 may say more, such as a direction."""
+    content = sample(name)
+    ((_, said),), ((_, again),) = messages().read(content).facts, messages().read(translate(content).content).facts
+    assert type(again) is type(said)
+    told = {each: value for each, value in asdict(said).items() if value}
+    assert {each: value for each, value in asdict(again).items() if each in told} == told
+
+
+def test_an_allegement_there_and_back() -> None:
+    assert there_and_back(alleged()).definition == "MT578"
+
+
+def test_the_removal_of_an_allegement_repeats_it_in_fin_and_so_goes_one_way() -> None:
+    with pytest.raises(Untranslatable, match="MT578"):
+        translate(removal())
+    link = ":16R:LINK\n:20C::PREV//ALLEGE0001\n:16S:LINK\n:16S:GENL"
+    text = FIN["MT578.typical"].read_text().replace(":23G:NEWM", ":23G:REMO").replace(":16S:GENL", link)
+    made = translate(in_fin("MT578", text.replace("SEME//ALLEGE0001", "SEME//REMOVE0001")))
+    assert made.definition == "sese.029.001.08"
+    assert count(made.content)["AcctSvcrTxId/TxId", "ALLEGE0001"] == 1
 
 
 # Generated ------------------------------------------------------------------------------------------------------------

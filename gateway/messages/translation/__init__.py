@@ -254,7 +254,8 @@ class Translator:
         cancels = source.is_fin and source.text(_FUNCTION) == _CANCEL
         if source.text(_CODED_WORDS) in _GIVEN_BACK:
             return  # no payment, but one that comes back
-        for table in (table for table in tables if not table.copies):
+        function = source.text(_FUNCTION)
+        for table in (table for table in tables if not table.copies and _says(table, function)):
             kinds = self._cancelling(table) if cancels else table.events
             for kind in kinds:
                 for target in self._tables:
@@ -479,6 +480,13 @@ def _cancelled(said: Statement, source: _Source) -> Statement:
 
 def _is_of(table: Table, definition: str) -> bool:
     return table.message in (definition, _plain(definition)) if table.is_fin else table.offers(definition)
+
+
+def _says(table: Table, function: str | None) -> bool:
+    """Tell whether the messages of a table may have this function; most tables leave it to the event."""
+    wanted = {row.conversion for row in table.rows if row.elements == ("/".join(_FUNCTION),)}
+    always = {word.removeprefix("always ") for word in wanted if word.startswith("always ")}
+    return function is None or not always or function in always
 
 
 def _plain(definition: str) -> str:

@@ -65,6 +65,16 @@ class _Allegement:
 
 
 @dataclass
+class _Removal:
+    """An allegement that is withdrawn."""
+
+    previous: str | None = None
+    movement: Literal["deliver", "receive"] | None = None
+    payment: Literal["against", "free"] | None = None
+    market_infrastructure_transaction_id: str | None = None
+
+
+@dataclass
 class _Entry:
     """An entry on an account; named as in ``facts.AccountEntry``."""
 
@@ -110,6 +120,7 @@ _MODELS: Final[Mapping[str, type]] = {
         *("quantity", "settlement_amount", *_NOT_IN_ANSWERS),
     ),
     "settlement_allegement": _with_terms(_Allegement, *_NOT_IN_ANSWERS),
+    "allegement_removal": _Removal,
     "account_entry": _Entry,
 }
 

@@ -251,7 +251,7 @@ def _in_other_words(line: Line, value: Any, leaf: Leaf) -> str | None:
     """Say that a text is a part of another, or has it as a part."""
     if not isinstance(value, str) or line.form.codes is not None or value == leaf.text:
         return None
-    if line.row.field.startswith("fin."):
+    if line.row.field.startswith("fin.payment.") or line.row.field.endswith(".name_and_address"):
         return payments.WITHIN
     return "a part of it" if value in leaf.text else None
 

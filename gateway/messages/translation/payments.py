@@ -369,7 +369,7 @@ def _entry_to_fin(said: Statement) -> None:
     number = account.get("iban") or _at(account, "other.identification")
     if isinstance(number, Stated):
         said.state(EVENT, ("account_at_servicer" if "account_servicer" in given else "account_number",), number)
-    booked = given.get("booking_date")
+    booked = given.pop("booking_date", None)  # which FIN says with the time
     if isinstance(booked, Stated) and booked.leaf is not None and "value_date" not in given:
         said.why[id(booked.leaf)] = "no other value date is said"
         given["value_date"] = booked
@@ -390,8 +390,11 @@ def _entry_from_fin(said: Statement) -> None:
     if isinstance(number, Stated):
         for path, value in _account(number.value):
             said.state(EVENT, keys(path), Stated(value, number.leaf))
-    for name in ("end_to_end_id", "transaction_code"):  # ISO 20022 wants them
-        said.state(EVENT, (name,), Stated(NOT_PROVIDED, None, told=False))
+    said.state(EVENT, ("transaction_code",), Stated(NOT_PROVIDED, None, told=False))  # ISO 20022 wants one
+    related = given.get("related_reference")
+    if isinstance(related, Stated) and related.value == NOT_GIVEN and related.leaf is not None:
+        said.constants.append(related.leaf)
+        del given["related_reference"]
 
 
 def trace(event: Any, kind: str, identity: Any, payment: Any, origins: Origins) -> None:
