@@ -210,10 +210,19 @@ def _customer(party: Tree, left: list[Entry]) -> _Told:
             yield f"{path}country", country, leaf
         if place:
             yield f"{path}{town}", place, leaf
-    for line in lines.pop("4", ()):
-        yield "person.birth.born_on", date.fromisoformat(line), leaf
-    for number, texts in lines.items():
-        left += [Entry(leaf.shown, None, f"{number}/{text}", "no element is for this line") for text in texts]
+    born = _day(lines.get("4", [""])[0])
+    if born is not None:
+        lines.pop("4")
+        yield "person.birth.born_on", born, leaf
+    for digit, texts in lines.items():
+        left += [Entry(leaf.shown, None, f"{digit}/{text}", "no element is for this line") for text in texts]
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _named(party: Tree, lines: str, bic: str) -> _Told:
@@ -402,7 +411,7 @@ def trace(event: Any, kind: str, identity: Any, payment: Any, origins: Origins) 
     if payment is None:
         return
     paths: dict[str, tuple[str, ...]] = {name: (path,) for name, path in _PARTIES.get(kind, {}).items()}
-    for name, found in (paths | _TEXTS).items():
+    for name, found in {**paths, **_TEXTS}.items():
         holder: Any = payment
         *around, last = name.split(".")
         for step in around:
@@ -417,8 +426,8 @@ def trace(event: Any, kind: str, identity: Any, payment: Any, origins: Origins) 
                 origins.note(owner, field, said[0], said[1:])
     for each in payment.times:
         leaf = next(iter(_leaves(event, identity, _TIMES[each.code], origins)), None)
-        for field in fields(each):
-            origins.note(each, field.name, leaf)
+        for part in fields(each):
+            origins.note(each, part.name, leaf)
 
 
 def _forms(text: str) -> Iterator[str]:
