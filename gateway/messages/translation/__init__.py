@@ -85,7 +85,7 @@ class _Source:
     def stated(self, field: str, value: Any) -> Stated:
         """Return a value of the new heading, and the element of the header if that says the same."""
         said, leaf = self.said.get(field, (None, None))
-        return Stated(value, leaf if said == value else None)
+        return Stated(value, leaf) if said == value and leaf is not None else Stated(value, None, told=False)
 
     def in_header(self, heading: headings.Heading, definition: str, report: Report) -> list[Leaf]:
         """Return the elements of FIN's text that say what the header of the other language does; reports them."""
@@ -348,6 +348,9 @@ class Translator:
             result.carried += headings.in_header(said, heading, report, result.carried)
         for leaf in lost(source.leaves, result.carried):
             why = result.why.get(id(leaf)) or said.why.get(id(leaf))
+            lines = [entry for entry in said.left if entry.source == leaf.shown]  # nothing of it is carried
+            report.not_carried = [entry for entry in report.not_carried if entry not in lines]
+            why = why or next((entry.why for entry in lines), None)
             report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
         return _Draft(definition, written(result.placed), report, heading, result.carried)
 
