@@ -15,6 +15,8 @@ CODED: Final = frozenset({"72", "76", "79"})
 PARTIES: Final = frozenset({"53J", "56J", "57J", "58J", "82J", "83J", "84J", "87J", "88J"})
 """The fields that say of a party what each of its lines is; their only part is ``bic``."""
 
+ANSWER: Final = "76"
+_AROUND: Final = {"code": ("/", "/"), "reason_code": ("", ""), "text": ("/", "")}
 _ANSWER: Final = re.compile(r"/(?P<code>[A-Z]{4})/(?P<reason_code>[A-Z0-9]{4})?(?:/(?P<text>.*))?", re.DOTALL)
 _REJECTION: Final = re.compile(
     r"/(?P<code>REJT|RETN)/[^\n]*\n/(?:XT99/)?(?P<reason_code>[A-Z]{2}[0-9]{2}|[A-Z]{4})(?:/(?P<words>[^\n]*))?"
@@ -26,6 +28,11 @@ _STATUS: Final = re.compile(
 )
 _BIC: Final = re.compile(r"^/ABIC/([A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)$", re.MULTILINE)
 _LINE: Final = re.compile(r"/(MREF|TEXT)/([^\n]*)")
+
+
+def around(tag: str, part: str) -> tuple[str, str] | None:
+    """Return what stands before and behind a part of an answer where it is written; None for what says more than it."""
+    return _AROUND.get(part) if tag == ANSWER else None
 
 
 def said(tag: str, narrative: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.errors import BuildError, Violation
 from gateway.model.cash import (
+    AccountHolder,
     Agent,
     Coded,
     Customer,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.model.events import TradeEvent
 
 _WIDTH, _NUMBERED_WIDTH = 35, 33
-_CLEARING: Final = {
+CLEARING: Final = {
     "ATBLZ": "AT",
     "AUBSB": "AU",
     "CACPA": "CC",
@@ -63,7 +64,7 @@ _CLEARING: Final = {
 }
 """The two letters before a number in a clearing system, by the system's code in ISO 20022."""
 
-_NO_REFERENCE: Final = "NONREF"
+NOT_GIVEN: Final = "NONREF"
 _QUERY: Final = "PLEASE ADVISE THE STATUS"
 _CANCEL: Final = "PLEASE CANCEL"
 
@@ -109,11 +110,11 @@ class TimeOfPayment:
 class Cover:
     """What a cover payment repeats of the customers' transfer."""
 
-    ordering_customer: NamedCustomer
-    ordering_institution: NamedInstitution
+    ordering_customer: NamedCustomer | None
+    ordering_institution: NamedInstitution | None
     intermediary: NamedInstitution | None
-    account_with: NamedInstitution
-    beneficiary: NamedCustomer
+    account_with: NamedInstitution | None
+    beneficiary: NamedCustomer | None
     remittance: str | None
     to_receiver: str | None
 
@@ -184,14 +185,14 @@ def _for_customer(event: TransferForCustomer) -> Payment:
     return Payment(
         account=_number(event.settlement_account),
         times=tuple(_times(event)),
-        ordering_customer=_customer(event.debtor, event.debtor.account, "debtor"),
+        ordering_customer=_holder(event.debtor, "debtor"),
         ordering_institution=_institution(event.debtor_agent, "debtor_agent"),
         senders_correspondent=_institution(event.instructing_reimbursement_agent, "instructing_reimbursement_agent"),
         receivers_correspondent=_institution(event.instructed_reimbursement_agent, "instructed_reimbursement_agent"),
         third_institution=_institution(event.third_reimbursement_agent, "third_reimbursement_agent"),
         intermediary=_first(event.intermediary_agents),
         account_with=_institution(event.creditor_agent, "creditor_agent"),
-        beneficiary=_customer(event.creditor, event.creditor.account, "creditor"),
+        beneficiary=_holder(event.creditor, "creditor"),
         remittance=_narrative((*reference, *event.remittance)),
         to_receiver=_narrative(told),
         deducted=() if ours else charges,
@@ -205,16 +206,12 @@ def _cover(transfer: UnderlyingTransfer) -> Cover:
         *_coded("ACC", _said(transfer.instructions_for_creditor_agent)),
         *_coded("REC", _said(transfer.instructions_for_next_agent)),
     ]
-    agent = _institution(transfer.debtor_agent, "underlying.debtor_agent")
-    with_ = _institution(transfer.creditor_agent, "underlying.creditor_agent")
-    assert agent is not None  # both are mandatory
-    assert with_ is not None
     return Cover(
-        _customer(transfer.debtor, transfer.debtor.account, "underlying.debtor"),
-        agent,
+        _holder(transfer.debtor, "underlying.debtor"),
+        _institution(transfer.debtor_agent, "underlying.debtor_agent"),
         _first(transfer.intermediary_agents, "underlying."),
-        with_,
-        _customer(transfer.creditor, transfer.creditor.account, "underlying.creditor"),
+        _institution(transfer.creditor_agent, "underlying.creditor_agent"),
+        _holder(transfer.creditor, "underlying.creditor"),
         _narrative(transfer.remittance),
         _narrative(told),
     )
@@ -223,8 +220,8 @@ def _cover(transfer: UnderlyingTransfer) -> Cover:
 def _notice(event: NotifyToReceive) -> Payment:
     customer = event.customer_debtor
     return Payment(
-        related_reference=event.end_to_end_id or _NO_REFERENCE,
-        account=event.account.number,
+        related_reference=event.end_to_end_id or NOT_GIVEN,
+        account=_number(event.account),
         ordering_customer=None if customer is None else _customer(customer, None, "customer_debtor"),
         ordering_institution=_institution(event.debtor, "debtor"),
         intermediary=_institution(event.intermediary_agent, "intermediary_agent"),
@@ -249,9 +246,9 @@ def _institution(party: Institution | None, path: str) -> NamedInstitution | Non
     number = None
     if party.clearing_member is not None:
         system = party.clearing_member.system or ""
-        if system not in _CLEARING:
-            raise _no_form(f"{path}.clearing_member.system", system, f"one of {', '.join(_CLEARING)}")
-        number = f"/{_CLEARING[system]}{party.clearing_member.member}"
+        if system not in CLEARING:
+            raise _no_form(f"{path}.clearing_member.system", system, f"one of {', '.join(CLEARING)}")
+        number = f"/{CLEARING[system]}{party.clearing_member.member}"
     if party.bic is not None:
         return NamedInstitution(bic=party.bic, account=account or number)
     if party.name is not None:
@@ -261,6 +258,10 @@ def _institution(party: Institution | None, path: str) -> NamedInstitution | Non
     if party.address is not None:
         raise _no_form(f"{path}.address", party.address.country, "an address beside a name")
     return NamedInstitution(number=number)
+
+
+def _holder(party: AccountHolder | None, path: str) -> NamedCustomer | None:
+    return None if party is None else _customer(party, party.account, path)
 
 
 def _customer(party: Customer, account: PaymentAccount | None, path: str) -> NamedCustomer:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.errors import BuildError, InvalidMessage, Violation
-from gateway.messages import Correspondents, fin, read_fin_mappings, sources_of
+from gateway.messages import Correspondents, fin, read_fin_mappings
 from gateway.messages import around as tags_around
 from gateway.messages.catalogue import Catalogue
 from gateway.messages.data_files import read_tables
@@ -26,9 +26,10 @@ from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_files import load_rulebook
 from gateway.messages.sources import fields_of
-from gateway.messages.translation import by_event, by_fact
+from gateway.messages.translation import by_event, by_fact, payments
 from gateway.messages.translation import heading as headings
 from gateway.messages.translation.additions import parse_additions
+from gateway.messages.translation.answers import read_answer_tables, sources
 from gateway.messages.translation.leaves import Leaf, leaves_of, lost
 from gateway.messages.translation.placing import written
 from gateway.messages.translation.report import KINDS, Entry, Kind, Report, Untranslatable
@@ -40,6 +41,8 @@ __all__ = ["KINDS", "Entry", "Kind", "Report", "Translation", "Translator", "Unt
 
 _CANCEL: Final = "CANC"
 _FUNCTION: Final = ("GENL", "23G", "function")
+_CODED_WORDS: Final = ("72", "code")
+_GIVEN_BACK: Final = ("RETN", "REJT")
 _PREVIOUS: Final = (("GENL", "LINK_PREV", "20C", "reference"), ("GENL", "LINK_RELA", "20C", "reference"))
 _OWN_REFERENCE: Final = ("20C_SEME", "20")
 _PREPARED: Final = ("98C_PREP", "moment")
@@ -47,6 +50,9 @@ _CREATED: Final = "AppHdr/CreDt"
 _TRANSACTION: Final = "TxId"
 _HEADER: Final = "header"
 _FIN: Final = "MT"
+_FLAG: Final = "no element is for what the flag of the message type says"
+_ORIGINAL: Final = "original"
+_SIDES: Final = ("sender", "receiver")
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -79,7 +85,7 @@ class _Source:
     def stated(self, field: str, value: Any) -> Stated:
         """Return a value of the new heading, and the element of the header if that says the same."""
         said, leaf = self.said.get(field, (None, None))
-        return Stated(value, leaf if said == value else None)
+        return Stated(value, leaf) if said == value and leaf is not None else Stated(value, None, told=False)
 
     def in_header(self, heading: headings.Heading, definition: str, report: Report) -> list[Leaf]:
         """Return the elements of FIN's text that say what the header of the other language does; reports them."""
@@ -155,7 +161,9 @@ class Translator:
             table for name, text in read_tables("mapping", ".map").items() for table in parse_tables(text, name)
         ]
         self._header = next(table for table in mappings if table.events == (_HEADER,))
-        self._tables = [table for table in (*mappings, *read_fin_mappings()) if table is not self._header]
+        self._tables = [
+            table for table in (*mappings, *read_fin_mappings(), *read_answer_tables()) if table is not self._header
+        ]
 
     def translate(
         self,
@@ -244,7 +252,10 @@ class Translator:
         """Yield the pairs of tables of one kind of event, and whether the message cancels what its table is about."""
         tables = [table for table in self._tables if _is_of(table, source.definition)]
         cancels = source.is_fin and source.text(_FUNCTION) == _CANCEL
-        for table in (table for table in tables if not table.copies):
+        if source.text(_CODED_WORDS) in _GIVEN_BACK:
+            return  # no payment, but one that comes back
+        function = source.text(_FUNCTION)
+        for table in (table for table in tables if not table.copies and _says(table, function)):
             kinds = self._cancelling(table) if cancels else table.events
             for kind in kinds:
                 for target in self._tables:
@@ -261,23 +272,65 @@ class Translator:
         """Yield what becomes of a message by each pair of mapping tables."""
         message = self._catalogue.message(source.definition)
         for table, target, cancels in self._pairs(source, asked):
-            said = state(table, message, source.leaves, sources_of(table))
+            said = state(table, message, source.leaves, sources(table))
+            original = next((word for name, word in table.case if name == _ORIGINAL), None)
+            if original not in (None, said.value("identity", "original_definition") or original):
+                continue
+            if source.definition not in (table.message, _plain(source.definition)) and table.is_fin:
+                said.left.append(Entry("header/message_type", None, source.definition, _FLAG))
             parts = by_event.imply(said) if table.is_fin else {}
+            if table.is_fin and not target.is_fin:
+                sender, receiver = (
+                    asked.parties[side] or source.said.get(f"reply.{side}_bic", ("",))[0] for side in _SIDES
+                )
+                payments.take_apart(said, table.events[0], sender, receiver)
+            elif target.is_fin and not table.is_fin:
+                payments.put_together(said, table.events[0])
             if cancels:
                 said = _cancelled(said, source)
                 parts = {}
             if target.copies:
                 draft = self._copy(target, source, asked)
-            elif not all(_is_case(said, name, word) for name, word in target.case):
+            elif not all(self._is_case(said, name, word) for name, word in target.case):
                 continue
             else:
                 draft = self._write(said, parts, target, source, asked)
             yield draft
 
+    def _is_case(self, said: Statement, name: str, word: str) -> bool:
+        """Tell whether a statement is of a case of a table: a field with a word, that is given, or that is not."""
+        if name == _ORIGINAL:
+            return self._is_about(said, word)
+        if word:
+            return bool(said.value(EVENT, name) == word)
+        field = name.removeprefix("no ")
+        return (field in said.fields[EVENT]) == (field == name)
+
+    def _is_about(self, said: Statement, message: str) -> bool:
+        """Tell whether a request is about what this message of FIN says; it is then named by that."""
+        named = said.fields["identity"].get("original_definition")
+        if not isinstance(named, Stated):
+            return False
+        kinds = {kind for table in self._tables if _is_of(table, named.value) for kind in table.events}
+        alike = {table.message for table in self._tables if table.is_fin and kinds & set(table.events)}
+        if message not in alike | {named.value}:
+            return False
+        if named.value != message and named.leaf is not None:
+            said.why[id(named.leaf)] = f"what {named.value} is in FIN"
+        said.fields["identity"]["original_definition"] = replace(named, value=message)
+        if message.startswith(_FIN) and "original_created_at" not in said.fields["identity"]:
+            del said.fields["identity"]["original_definition"]
+            said.why[id(named.leaf)] = "FIN names the original with the day on which it was sent"
+        return True
+
     def _write(self, said: Statement, parts: by_event.Parts, target: Table, source: _Source, asked: _Asked) -> _Draft:
-        definition = asked.definition(target.message, target.default)
+        known = target.default in self._catalogue
+        default = target.default if known else self._newest(target.message)
+        definition = asked.definition(target.message, default)
         reference = said.value("identity", "transaction_id")
         heading = headings.heading_of(source.said, definition, reference, asked.now, asked.parties)
+        if heading.uetr is None:
+            heading = replace(heading, uetr=said.value("identity", "uetr"))
         given: dict[str, Any] = {
             "identity": {
                 "transaction_id": source.stated("reply.business_message_id", heading.business_message_id),
@@ -291,8 +344,14 @@ class Translator:
         message = self._catalogue.message(definition)
         result = by_event.write(said, target, message, given, report, parts, truncate=asked.truncate)
         result.carried += source.in_header(heading, definition, report)
+        if target.is_fin:
+            result.carried += headings.in_header(said, heading, report, result.carried)
         for leaf in lost(source.leaves, result.carried):
-            report.not_carried.append(Entry(leaf.shown, None, leaf.value, result.why.get(id(leaf))))
+            why = result.why.get(id(leaf)) or said.why.get(id(leaf))
+            lines = [entry for entry in said.left if entry.source == leaf.shown]  # nothing of it is carried
+            report.not_carried = [entry for entry in report.not_carried if entry not in lines]
+            why = why or next((entry.why for entry in lines), None)
+            report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
         return _Draft(definition, written(result.placed), report, heading, result.carried)
 
     # --- by facts -------------------------------------------------------------------------------------------------
@@ -302,10 +361,11 @@ class Translator:
         family, table = self._reading(source)
         if table is None or table.fact is None:
             return
-        usual = self._additions.becomes.get(family) if asked.to is None else None
+        others = self._additions.becomes.get(family, ())
+        same = family.startswith(_FIN) or asked.to is None or not asked.to.startswith(f"{family}.")
         for target in self._readings:
             for name in target.family.split():
-                if usual is not None and name not in usual:
+                if name not in others and same:
                     continue
                 if target.fact == table.fact and asked.wants(name, source, _versions(name)):
                     yield name, target
@@ -346,6 +406,8 @@ class Translator:
             identity = {
                 "business_message_id": source.stated("reply.business_message_id", heading.business_message_id),
                 "created_at": source.stated("reply.created_at", heading.created_at),
+                "sender_bic": source.stated("reply.sender_bic", heading.sender),
+                "receiver_bic": source.stated("reply.receiver_bic", heading.receiver),
             }
             result = writer.write(reply, identity, report)
             carried = by_fact.tell(source.leaves, table, self._additions.needs.get(own, ()), reply, result, report)
@@ -423,16 +485,20 @@ def _cancelled(said: Statement, source: _Source) -> Statement:
     return cancels
 
 
-def _is_case(said: Statement, name: str, word: str) -> bool:
-    """Tell whether a statement is of a case of a table: a field with a word, one that is given, or one that is not."""
-    if word:
-        return bool(said.value(EVENT, name) == word)
-    field = name.removeprefix("no ")
-    return (field in said.fields[EVENT]) == (field == name)
-
-
 def _is_of(table: Table, definition: str) -> bool:
-    return table.message == definition if table.is_fin else table.offers(definition)
+    return table.message in (definition, _plain(definition)) if table.is_fin else table.offers(definition)
+
+
+def _says(table: Table, function: str | None) -> bool:
+    """Tell whether the messages of a table may have this function; most tables leave it to the event."""
+    wanted = {row.conversion for row in table.rows if row.elements == ("/".join(_FUNCTION),)}
+    always = {word.removeprefix("always ") for word in wanted if word.startswith("always ")}
+    return function is None or not always or function in always
+
+
+def _plain(definition: str) -> str:
+    """Return a message type of FIN without the flags that say what a payment is fit for."""
+    return definition.removesuffix("STP").removesuffix("REMIT")
 
 
 def _offers(table: Table) -> Callable[[str], bool]:

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Final, cast
 
-from gateway.messages import Identity, fin, sources_of
-from gateway.messages.building import Line, MessageWriter
+from gateway.errors import BuildError
+from gateway.messages import Identity, fin
+from gateway.messages.building import Line, MessageWriter, Place
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Table
+from gateway.messages.translation import payments
+from gateway.messages.translation.answers import sources as kinds_of
 from gateway.messages.translation.leaves import Leaf
-from gateway.messages.translation.placing import Placed, changed, objection, path_of, rendered, shortened, too_many
+from gateway.messages.translation.placing import (
+    Placed,
+    changed,
+    objection,
+    path_of,
+    rendered,
+    shortened,
+    too_many,
+)
 from gateway.messages.translation.report import Entry, Report
 from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, Tree, make
 from gateway.messages.writing import Location, value_at
 from gateway.model.facts import Terms
+from gateway.model.identifiers import COUNTRIES
 
 FIN: Final = "fin"
+_GRANTED: Final = "what FIN takes for granted"
+_NAMES: Final = ("bic", "name_and_address")  # a party of FIN is one of them, or nobody
 _TEXT: Final = "text"
 
 
@@ -28,6 +42,7 @@ class Written:
     placed: list[Placed] = field(default_factory=list)
     carried: list[Leaf] = field(default_factory=list)
     why: dict[int, str] = field(default_factory=dict)  # of a leaf that is not carried, by identity
+    broken: dict[Place, str] = field(default_factory=dict)  # fields of FIN that lack a part, and why
     paths: dict[str, str] = field(default_factory=dict)  # of the elements of what the source did not say, by field
 
 
@@ -56,11 +71,28 @@ def imply(said: Statement) -> Parts:
         here = said.fields[EVENT]
         for step in around:
             here = here.setdefault(step, {})
-        named = {fin.IN_EVENT.get(each, each): told for each, told in cast("Tree", value).items()}
-        here[last] = {**here.get(last, {}), **named}  # of a party, more may be said
+        here[last] = {**here.get(last, {}), **_party(cast("Tree", value))}  # of a party, more may be said
         if inner is value:
             parts[path] = name
     return parts
+
+
+def _party(said: Tree) -> Tree:
+    """Return a party as the event has it: lines that end with a country are a name and an address."""
+    party = {fin.IN_EVENT.get(name, name): told for name, told in said.items()}
+    named = party.get("name")
+    if not isinstance(named, Stated):
+        return party
+    name, *lines = str(named.value).splitlines()
+    town, _, country = lines[-1].rpartition(" ") if lines else ("", "", "")
+    if country in COUNTRIES:
+        party["name"] = Stated(name, named.leaf)
+        address = {"lines": dict(enumerate(Stated(line, named.leaf) for line in lines[:-1])), "country": country}
+        address |= {"town": town} if town else {}
+        party["address"] = {
+            each: Stated(text, named.leaf) if isinstance(text, str) else text for each, text in address.items() if text
+        }
+    return party
 
 
 def _parts_lost(parts: Parts, event: Any, said: Statement) -> Iterator[Entry]:
@@ -117,12 +149,17 @@ def write(
     What has no place, or does not fit, is in ``why`` of the element that said it; what nobody said is reported.
     """
     origins = Origins()
-    types = sources_of(table)
+    types = kinds_of(table)
     objects: dict[str, Any] = {}
+    result = Written(carried=list(said.constants))
     for name, model in types.items():
         if name == FIN:
-            objects[name] = fin.derived(objects[EVENT])
+            objects[name] = _derived(said, objects, types[EVENT], origins, result)
             _trace(objects[EVENT], objects[name], origins)
+            payments.trace(objects[EVENT], table.events[0], objects["identity"], objects[name].payment, origins)
+            granted = payments.granted(objects[EVENT], table.events[0], origins)
+            report.carried += [Entry(leaf.shown, message.identifier, leaf.value, _GRANTED) for leaf in granted]
+            result.carried += granted
         elif name == "identity":
             objects[name] = make(Identity, {**given[name], **said.fields.get(name, {})}, origins)
         elif name in given:
@@ -134,13 +171,15 @@ def write(
     if objects["asked"] == Terms():
         objects["asked"] = objects["instructed"]
     sources = list(objects.values())
-    result = Written(carried=list(said.constants))
+    report.not_carried += said.left
     report.carried += [
         Entry(leaf.shown, message.identifier, leaf.value, "says nothing more") for leaf in said.constants
     ]
     writer = MessageWriter(table, message, types)
     for line, location, value in writer.applied(sources):
-        _one(line, location, value, sources, message, origins, result, report, truncate=truncate)
+        _one(line, location, value, sources, message, origins, said, result, report, truncate=truncate)
+    _broken(result, report)
+    _refused(result, report)
     _by_type(table, objects[EVENT], message, origins, result, report)
     targets = {entry.source: entry.target for entry in report.carried}
     carried = {id(leaf) for leaf in result.carried}
@@ -158,6 +197,7 @@ def _one(
     sources: list[Any],
     message: MessageDefinition,
     origins: Origins,
+    said: Statement,
     result: Written,
     report: Report,
     *,
@@ -186,6 +226,8 @@ def _one(
             report.not_carried.append(Entry(None, path, str(value), f"{message.identifier} wants {why}"))
         for each in (leaf, *others):
             _refuse(result, each, f"{message.identifier} wants {why} in {path}")
+        if not message.namespace and line.steps[-1].tag in _NAMES:
+            result.broken[line.place(location)[:-1]] = f"{line.steps[-1].tag} beside it does not fit"
         return
     shown = f"{value.currency} {value.value}" if line.attribute else text
     result.placed.append(Placed(line.place(location), tuple(line.pieces(location, value)), path, shown))
@@ -198,8 +240,60 @@ def _one(
         result.carried += (leaf, *others)
     else:
         why = changed(text, value)
-        report.carried += [Entry(each.shown, path, each.value, why) for each in (leaf, *others)]
+        report.carried += [
+            Entry(each.shown, path, each.value, said.why.get(id(each)) or _in_other_words(line, value, each) or why)
+            for each in (leaf, *others)
+        ]
         result.carried += (leaf, *others)
+
+
+def _in_other_words(line: Line, value: Any, leaf: Leaf) -> str | None:
+    """Say that a text is a part of another, or has it as a part."""
+    if not isinstance(value, str) or line.form.codes is not None or value == leaf.text:
+        return None
+    if line.row.field.startswith("fin.payment.") or line.row.field.endswith(".name_and_address"):
+        return payments.WITHIN
+    return "a part of it" if value in leaf.text else None
+
+
+def _derived(said: Statement, objects: dict[str, Any], model: type, origins: Origins, result: Written) -> fin.Derived:
+    """Return what follows from an event for FIN; what FIN has no form for is taken out of the event, and refused."""
+    while True:
+        try:
+            return fin.derived(objects[EVENT])
+        except BuildError as error:
+            (violation,) = error.violations[:1] or (None,)
+            path = payments.keys(violation.path) if violation is not None else ()
+            leaves: list[Leaf] = []
+            while path and not leaves:
+                leaves, path = said.drop(path), path[:-1]
+            if not leaves:
+                raise
+            for leaf in leaves:
+                _refuse(result, leaf, f"FIN has no form for it; expected {violation.rule}" if violation else error.text)
+            objects[EVENT] = make(model, said.fields[EVENT], origins)
+
+
+def _broken(result: Written, report: Report) -> None:
+    """Take back what stands in a field of FIN that lacks a part which it cannot be without."""
+    for placed in [placed for placed in result.placed if placed.place[:-1] in result.broken]:
+        result.placed.remove(placed)
+        why = result.broken[placed.place[:-1]]
+        for entries in (report.carried, report.derived, report.truncated):
+            gone = [entry for entry in entries if entry.target == placed.path]
+            entries[:] = [entry for entry in entries if entry.target != placed.path]
+            report.not_carried += [replace(entry, target=None, why=why) for entry in gone if entry.source is not None]
+
+
+def _refused(result: Written, report: Report) -> None:
+    """Settle what is carried in one place and refused in another: repeated by chance, or carried in part."""
+    for leaf in [leaf for leaf in result.carried if id(leaf) in result.why]:
+        entries = [entry for entry in report.carried if entry.source == leaf.shown]
+        if all(entry.why == payments.WITHIN for entry in entries):
+            report.carried = [entry for entry in report.carried if entry not in entries]
+            result.carried = [each for each in result.carried if each is not leaf]
+        elif not any(entry.source == leaf.shown for entry in report.not_carried):
+            report.not_carried.append(Entry(leaf.shown, None, leaf.value, f"in part: {result.why[id(leaf)]}"))
 
 
 def _origin(

@@ -17,6 +17,7 @@ from typing import Any, Final
 from gateway.messages.building import Place
 from gateway.messages.catalogue import ElementDefinition, MessageDefinition, SimpleContentType, SimpleType
 from gateway.messages.conversions import COMPOUND
+from gateway.messages.fin import narratives
 from gateway.messages.mapping import Step, elements_below
 from gateway.messages.reading import Column, ListLines, ReadingTable
 from gateway.messages.translation.additions import Addition
@@ -29,6 +30,7 @@ from gateway.messages.writing import Form, Piece, Value, form
 from gateway.model import facts
 from gateway.model.facts import Amount, Quantity, Reason, Reply, StatusValue
 
+_OF_REASON: Final = "reason_"  # code, proprietary, text: of a status whose reason has elements of its own
 _OF_THE_TYPE: Final = "says what message it is"
 
 
@@ -57,6 +59,7 @@ class Written:
     placed: list[Placed] = field(default_factory=list)
     said: dict[Atom, str] = field(default_factory=dict)  # and the path where
     why: dict[Atom, str] = field(default_factory=dict)
+    taken: dict[Place, str] = field(default_factory=dict)
     shorter: dict[Atom, str] = field(default_factory=dict)
     carried: list[Leaf] = field(default_factory=list)  # of the source's header
 
@@ -183,9 +186,15 @@ class FactWriter:
                     said, why = shorter, None
                     result.shorter.update((atom, shorter) for atom in _stated(name, value))
             if why is None:
+                place = _place(steps, numbers)
+                taken = result.taken.get(place)
+                if taken is not None and taken != text:
+                    why = f"{column.path} says {taken} already"
+                    continue
                 currency = value.currency if isinstance(value, Amount) else None
-                path = self._put(steps, shape, said, currency, numbers, result)
-                for atom in _stated(name, value):
+                path = path_of(steps, place) if taken else self._put(steps, shape, said, currency, numbers, result)
+                result.taken[place] = text
+                for atom in _stated(name, value)[: 1 if isinstance(value, StatusValue) else None]:
                     result.said.setdefault(atom, path)
                 return None
             why = f"{self._message.identifier} wants {why} in {column.path}"
@@ -200,11 +209,12 @@ class FactWriter:
         numbers: dict[int, int],
         result: Written,
     ) -> str:
-        place: Place = tuple(
-            (step.position, numbers.get(depth, 0), step.opening, step.closing) for depth, step in enumerate(steps)
-        )
+        place = _place(steps, numbers)
         last = steps[-1]
         pieces: list[Piece] = [last.opening, Value((), shape, value), last.closing]
+        if self._is_part(steps):
+            before, behind = narratives.around(steps[-2].tag, last.tag) or ("", "")
+            pieces = [before, *pieces, behind]
         definition = self._message.types.get(last.type)
         if currency is not None and isinstance(definition, SimpleContentType):
             said = Value((), form("identifier"), currency)
@@ -265,6 +275,11 @@ class FactWriter:
         if column.conversion == "status" and isinstance(value, StatusValue):
             write = self._status if self._message.namespace else self._fin_status
             return write(plain, column, steps, value, numbers, result)
+        if column.conversion == "reasons" and self._message.namespace:
+            path = "/".join(step.tag for step in steps)
+            for number, reason in enumerate(value.reasons if isinstance(value, StatusValue) else value):
+                self._reason(plain, path, reason, number, numbers, result)
+            return ""
         return None if column.conversion not in COMPOUND else f"{column.path} is no place for it"
 
     def _status(
@@ -309,9 +324,9 @@ class FactWriter:
             return
         here = _inner(steps, numbers, number)
         ways = (
-            (reason.code, ("Cd/Cd", "Cd")),
-            (reason.proprietary, ("Cd/Prtry/Id", "Prtry/Id", "Id")),
-            (reason.text, ("AddtlRsnInf",)),
+            (reason.code, ("Cd/Cd", "Cd", "Rsn/Cd")),
+            (reason.proprietary, ("Cd/Prtry/Id", "Prtry/Id", "Id", "Rsn/Prtry")),
+            (reason.text, ("AddtlRsnInf", "AddtlInf")),
         )
         for text, places in ways:
             if text is None:
@@ -415,7 +430,14 @@ class FactWriter:
             opening, closing = self._message.tags(here.type, below[position])
             here = below[position]
             steps.append(Step(name, here.type, position, here.maximum != 1, 0, opening, closing))
+        if self._is_part(steps) and narratives.around(steps[-2].tag, steps[-1].tag) is None:
+            return None  # the rest of such a narrative nobody would say
         return tuple(steps)
+
+    def _is_part(self, steps: Sequence[Step]) -> bool:
+        """Tell whether an element is a part of a coded narrative of FIN."""
+        coded = not self._message.namespace and len(steps) > 1 and steps[-2].tag in narratives.CODED
+        return coded and steps[-1].tag in narratives.PARTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,6 +456,10 @@ class _Given:
         return _value(self.fact, name)
 
 
+def _place(steps: Sequence[Step], numbers: Mapping[int, int]) -> Place:
+    return tuple((step.position, numbers.get(depth, 0), step.opening, step.closing) for depth, step in enumerate(steps))
+
+
 def _value(item: Any, name: str) -> Any:
     plain, _, part = name.partition(".")
     value = getattr(item, plain)
@@ -441,12 +467,16 @@ def _value(item: Any, name: str) -> Any:
         return value
     if part == "reasons":
         return None if value is None else value.reasons
+    if part.startswith(_OF_REASON) and isinstance(value, StatusValue):
+        return getattr(value.reasons[0], part.removeprefix(_OF_REASON)) if value.reasons else None
     return value if not part else None
 
 
 def _stated(name: str, value: Any) -> list[Atom]:
     """Return what a line of a table says of a value; the reasons of a status stand in lines of their own."""
     plain = name.removesuffix(".value")
+    if name.rpartition(".")[2].startswith(_OF_REASON):
+        return [(f"{name.rpartition('.')[0]}.reasons", str(value))]
     said = list(atoms(plain, value))
     return said[:1] if name != plain and isinstance(value, StatusValue) else said
 

@@ -16,6 +16,7 @@ from gateway.messages.mapping import Table
 from gateway.messages.reading import ReadingTable
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.report import Entry, Report
+from gateway.messages.translation.stating import Stated, Statement
 from gateway.messages.writing import instant
 from gateway.model.references import business_message_id
 
@@ -39,6 +40,15 @@ _IN_XML: Final = {
     "reply.created_at": "CreDt",
     "reply.possible_duplicate": "PssblDplct",
 }
+
+
+_SAID_IN_TEXT: Final = {
+    ("identity", "uetr"): "uetr",
+    ("identity", "business_message_id"): "user_reference",
+    ("correspondents", "sender_bic"): "sender",
+    ("correspondents", "receiver_bic"): "receiver",
+}
+_OF_HEADING: Final = {"user_reference": "business_message_id"}
 
 
 def is_reference(text: str) -> bool:
@@ -109,6 +119,26 @@ def heading_of(
     return Heading(sender, receiver, identifier, created, values.get("references.uetr"), repeat)
 
 
+def in_header(said: Statement, heading: Heading, report: Report, carried: Iterable[Leaf]) -> list[Leaf]:
+    """Return the elements of a text of ISO 20022 that say what the header of FIN does; reports them."""
+    kept = {id(leaf) for leaf in carried}
+    found = []
+    for (source, field), place in _SAID_IN_TEXT.items():
+        stated = said.fields.get(source, {}).get(field)
+        now = getattr(heading, _OF_HEADING.get(place, place))
+        if not isinstance(stated, Stated) or stated.leaf is None or id(stated.leaf) in kept:
+            continue
+        if stated.value == now or _same_bank(stated.value, now):
+            found.append(stated.leaf)
+            report.carried.append(Entry(stated.leaf.shown, f"header/{place}", stated.leaf.value))
+    return found
+
+
+def _same_bank(one: Any, other: Any) -> bool:
+    """Tell whether two BICs are of one bank: XXX is its head office, as is a BIC of eight."""
+    return isinstance(one, str) and isinstance(other, str) and one.removesuffix("XXX") == other.removesuffix("XXX")
+
+
 def in_fin(heading: Heading, definition: str, text: str) -> bytes:
     """Put FIN's blocks around the text of a message."""
     reference = heading.business_message_id
@@ -159,10 +189,11 @@ def tell(
     by_leaf = {id(leaf): (_IDENTIFIER if field == _USER else field, value) for field, (value, leaf) in said.items()}
     kept = {id(leaf) for leaf in carried}
     into = "header" if in_fin else "AppHdr"
-    told: set[str] = set()
+    targets = {entry.target for entry in report.carried}
+    told = {field for field, place in places.items() if f"{into}/{place}" in targets}
     for leaf in leaves:
         field, value = by_leaf.get(id(leaf), ("", None))
-        same = field in places and (value == now[field] or not value)
+        same = field in places and (value == now[field] or not value or _same_bank(value, now[field]))
         if same:
             told.add(field)
         if leaf.tags[0] in _IN_TEXT:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.messages.fin import narratives
 from gateway.messages.fin.elements import CURRENCY, MOMENT
 from gateway.messages.fin.statements import PARTS
 
 _OF_A_SIGN: Final = ("absolute", "direction")
+_NARRATIVE: Final = "narrative"
 MESSAGE_TYPE: Final = "message_type"
 _PARTS_OF_A_MOMENT: Final = ("date", "time", "decimals", "offset")
 
@@ -50,6 +52,8 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
             continue
         if not tags and name == MESSAGE_TYPE:
             continue  # no element of the text: what the header says, for tables to read
+        if name == _NARRATIVE and tags[-1:] == (narratives.ANSWER,) and "code" in names:
+            continue  # its parts stand beside it
         if name in _OF_A_SIGN and str(child.tag).startswith("{}"):
             continue  # says again what the amount beside it says with its sign
         if tags[-1:] == ("25D",) and name in PARTS["25D"]:

@@ -10,7 +10,7 @@ is missing is for its own definition to say.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -22,6 +22,7 @@ from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Row, Step, Table, place
 from gateway.messages.sources import Kind, fields_of, kind_of
 from gateway.messages.translation.leaves import Leaf
+from gateway.messages.translation.report import Entry
 
 EVENT: Final = "event"
 _SIGN, _NEGATIVE = "sign", "N"  # FIN's sign of an amount is an element where it is written, not where it is read
@@ -31,10 +32,14 @@ _Key = tuple[str, tuple[str, ...], tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """A value of a field, and the element that said it (None: it follows from the message type)."""
+    """A value of a field, and the element that said it (None: it follows from the message type).
+
+    What the message leaves to be understood is not ``told``.
+    """
 
     value: Any
     leaf: Leaf | None
+    told: bool = True
 
 
 Tree = dict[Any, Any]
@@ -48,6 +53,8 @@ class Statement:
     fields: dict[str, Tree] = field(default_factory=lambda: defaultdict(dict))
     constants: list[Leaf] = field(default_factory=list)
     echoes: list[tuple[Leaf, Leaf]] = field(default_factory=list)  # an element, and one that said the same before
+    left: list[Entry] = field(default_factory=list)  # parts of elements that no field is for
+    why: dict[int, str] = field(default_factory=dict)  # of an element that is said in other words, by identity
 
     def value(self, source: str, *names: str) -> Any:
         """Return the value of a field; None where it is not stated."""
@@ -55,6 +62,13 @@ class Statement:
         for name in names:
             here = here.get(name) if isinstance(here, dict) else None
         return here.value if isinstance(here, Stated) else None
+
+    def drop(self, path: Sequence[str | int]) -> list[Leaf]:
+        """Take back a field of the event; returns the elements that said it."""
+        here: Any = self.fields[EVENT]
+        for step in path[:-1]:
+            here = _step(here, step)
+        return list(_leaves_of(here.pop(_key(here, path[-1]), {}))) if isinstance(here, dict) else []
 
     def state(self, source: str, path: Iterable[Any], stated: Stated) -> bool:
         """Say that a field has a value; False where something else is said of it already."""
@@ -75,6 +89,17 @@ class Statement:
             else:
                 self.echoes.append((stated.leaf, known.leaf))
         return True
+
+
+def _key(tree: Tree, step: str | int) -> Any:
+    """Return what a tree calls an item of a list, by its number in it."""
+    if step in tree or isinstance(step, str) or not tree:
+        return step
+    return _in_order(tree)[step] if step < len(tree) else step
+
+
+def _step(tree: Any, step: str | int) -> Any:
+    return tree.get(_key(tree, step)) if isinstance(tree, dict) else None
 
 
 def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sources: Mapping[str, type]) -> Statement:
@@ -259,7 +284,8 @@ def make(model: type, tree: Mapping[Any, Any], origins: Origins, given: Mapping[
             continue
         if isinstance(inner, Stated):
             values[name] = inner.value
-            noted.append((name, inner.leaf))
+            if inner.told:
+                noted.append((name, inner.leaf))
         elif kind.items is not None:
             values[name] = _items(kind_of(kind.items), inner, origins)
         else:
@@ -294,8 +320,7 @@ def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any])
 
 
 def _items(kind: Kind, tree: Mapping[Any, Any], origins: Origins) -> tuple[Any, ...]:
-    keys = sorted(tree) if all(isinstance(key, int) for key in tree) else _in_order(tree)
-    items = [tree[key] for key in keys]
+    items = [tree[key] for key in _in_order(tree)]
     made = tuple(
         [item.value if isinstance(item, Stated) else make(_model_for(kind, item), item, origins) for item in items]
     )
@@ -305,10 +330,16 @@ def _items(kind: Kind, tree: Mapping[Any, Any], origins: Origins) -> tuple[Any, 
     return made
 
 
-def _in_order(keys: Iterable[_Key]) -> list[_Key]:
-    """Return items in the order of the message: of one element by number, whichever part of them was read first."""
-    kinds = list(dict.fromkeys(tags for _, tags, _ in keys))
-    return sorted(keys, key=lambda key: (kinds.index(key[1]), key[2]))
+def _in_order(keys: Iterable[_Key | int]) -> list[_Key | int]:
+    """Return items in the order of the message: of one element by number, whichever part of them was read first.
+
+    Those that have a number of their own stand within a text, and come last.
+    """
+    given = list(keys)
+    items = [key for key in given if not isinstance(key, int)]
+    kinds = list(dict.fromkeys(tags for _, tags, _ in items))
+    numbers = sorted(key for key in given if isinstance(key, int))
+    return [*sorted(items, key=lambda key: (kinds.index(key[1]), key[2])), *numbers]
 
 
 def _model_for(kind: Kind, tree: Mapping[Any, Any]) -> type:
