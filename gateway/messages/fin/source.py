@@ -188,8 +188,9 @@ def _parties(message: FinMessage) -> tuple[str | None, str | None]:
 
 
 def _reference(message: FinMessage) -> str | None:
-    """Return the sender's reference: field 20, or 20C with SEME."""
-    for field in message.fields:
+    """Return the sender's reference: field 20, or 20C with SEME; none that stands on a line with a fault."""
+    wrong = {fault.line for fault in message.faults}
+    for field in (field for field in message.fields if field.line not in wrong):
         if field.tag == "20":
             return field.value
         if field.tag == "20C" and field.value.startswith(":SEME//"):
