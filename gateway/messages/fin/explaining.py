@@ -41,20 +41,26 @@ class Findings:
         self.faults: list[Violation] = []
         self.warnings: list[Violation] = []
 
-    def error(self, code: str, path: str, place: int, rule: str, value: str | None, text: str) -> None:
-        """Add what cannot be told apart at a place of the text, while there is room."""
-        if len(self.errors) < MAX_VIOLATIONS:
-            self.add(violation(code, path, rule, value, text, self.line(place)))
-
-    def add(self, found: Violation) -> None:
-        """Add an error, while there is room; faults never take the room of the first."""
-        if len(self.errors) < MAX_VIOLATIONS:
-            self.errors.append(found)
+    def error(
+        self, code: str, path: str, place: int, rule: str, value: str | None, text: str, *, apart: bool = False
+    ) -> None:
+        """Add what is wrong at a place of the text, while there is room; ``apart``: its parts can be told apart."""
+        if not (self.full() if apart else self._refused()):
+            self.add(violation(code, path, rule, value, text, self.line(place)), apart=apart)
 
     def fault(self, code: str, path: str, place: int, rule: str, value: str | None, text: str) -> None:
-        """Add what can be read and is wrong at a place of the text, while there is room."""
-        if not self.full():
-            self.faults.append(violation(code, path, rule, value, text, self.line(place)))
+        """Add what is wrong at a place of the text and can be told apart, while there is room."""
+        self.error(code, path, place, rule, value, text, apart=True)
+
+    def add(self, found: Violation, *, apart: bool = False) -> None:
+        """Add an error, or a fault where it can be told apart, while there is room; faults never take an error's."""
+        if apart and not self.full():
+            self.faults.append(found)
+        elif not apart and not self._refused():
+            self.errors.append(found)
+
+    def _refused(self) -> bool:
+        return len(self.errors) >= MAX_VIOLATIONS
 
     def full(self) -> bool:
         """Say whether no more faults can be told."""
@@ -211,8 +217,8 @@ class Findings:
         else:
             found = f"the text is closed by {shown(self.line_at(end)[-30:])} on line {self.line(end)}"
         closed = text.endswith("-", start, max(end, start))
-        tell = self.fault if closed else self.error
-        tell("fin_text_malformed", "4", max(end, start), rule, self.line_at(max(end, start)), found)
+        place = max(end, start)
+        self.error("fin_text_malformed", "4", place, rule, self.line_at(place), found, apart=closed)
         return end if closed else -1
 
     def mixed_line_ends(self, start: int, body: str) -> None:
@@ -245,14 +251,14 @@ class Findings:
         """Tell of what stands between the start of the text and its first field: words may belong to a field."""
         stray = body[: body.find("\n:") if "\n:" in body else len(body)].strip("\n")
         place = start + len(body) - len(body.lstrip("\n\r ")) if stray.strip() else start
-        tell = self.error if body.strip(" \t\n")[:1] not in ("", ":") else self.fault
-        tell(
+        self.error(
             "fin_text_malformed",
             "4",
             place,
             "the line after {4: begins with the first tag",
             stray,
             f"the text begins with {shown(stray[:30])} and not with a tag on a line of its own",
+            apart=body.strip(" \t\n")[:1] in ("", ":"),
         )
 
     def tags(self, first: int, chunks: list[str]) -> None:
@@ -267,10 +273,7 @@ class Findings:
                 content = ":" + chunk.partition("\n")[0]
                 text = f"line {line} begins with {shown(content[:30])}, which is no tag"
                 found = violation("fin_tag_malformed", "4", _TAG_RULE, content, text, line)
-                if not colon or not _MEANT_AS_TAG.fullmatch(tag):
-                    self.add(found)
-                elif not self.full():
-                    self.faults.append(found)
+                self.add(found, apart=bool(colon and _MEANT_AS_TAG.fullmatch(tag)))
             line += chunk.count("\n") + 1
 
     def forbidden_lines(self, first: int, body: str) -> None:
