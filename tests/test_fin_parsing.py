@@ -462,6 +462,15 @@ class TestWriting:
             write(FinMessage(BasicHeader("BANKBEBB"), InputHeader("541", "CUSTDEFFXXXX")))
         assert [violation.code for violation in caught.value.violations] == ["fin_header_malformed"]
 
+    def test_what_was_read_with_faults_is_written_with_these_and_no_others(self) -> None:
+        message = parse(INSTRUCTION.replace(b"NEWM", b"N\tWM"))
+        other = replace(message, content=b"", text=(*message.fields[:-1], Field("16S", "SETD\xc9T")))
+        for changed in (other, replace(message, content=b"", text=parse(INSTRUCTION).text)):
+            with pytest.raises(BuildError) as caught:
+                write(changed)
+            assert caught.value.code == "fin_not_writable"
+        assert write(with_trailer(message, "TNG")) == message.content + b"{5:{TNG:}}"
+
     @pytest.mark.parametrize(
         ("content", "marked"),
         [
