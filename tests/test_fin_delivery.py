@@ -257,6 +257,32 @@ async def test_what_belongs_to_no_message_of_a_file_is_kept_and_takes_nothing_wi
     assert len(await loops.parked()) == 2
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "code"),
+    [
+        (b"{1:F01OURSGB2LAXXX", b"{1:F01OURSGB2LXXX", "fin_header_malformed"),
+        (b"2603021100N}", b"260302110N}", "fin_header_malformed"),
+        (b":16S:GENL\r\n-}", b":16S:GENL -}", "fin_text_malformed"),
+        (b":23G:INST", b":23G:INST\t", "fin_character_invalid"),
+        (b"\r\n:16S:STAT", b"\r\n:121:A\r\n:16S:STAT", "fin_tag_malformed"),
+    ],
+)
+async def test_a_message_with_a_fault_moves_nothing_and_is_parked_with_type_reference_and_sender(
+    loops: Loops, right: bytes, wrong: bytes, code: str
+) -> None:
+    await sent(loops)
+    good = status()
+    assert right in good
+    await loops.hear(good.replace(right, wrong))
+    assert await loops.headline() == "sent"
+    item = await loops.only_parked()
+    assert item.summary.code == "message_invalid"
+    assert item.summary.text.startswith("MT548 STATUS1 from CUSTDEFF breaks its schema")
+    assert item.violations[0].code == code
+    await loops.hear(good)
+    assert await loops.headline() == "matched"
+
+
 async def test_one_message_is_archived_as_it_came(loops: Loops) -> None:
     await sent(loops)
     content = status() + b"\r\n$"

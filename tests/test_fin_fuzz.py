@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import UnreadableMessage
+from gateway.errors import MessageError, UnreadableMessage, Violation
 from gateway.messages.fin import mark_possible_duplicate, parse, split, without_trailer, write
 
+from .examples import messages
 from .fin_messages import MESSAGES
 
 FULL = os.environ.get("GATEWAY_TEST_FULL") == "1"
@@ -39,7 +40,7 @@ PIECES = (
 
 
 def judge(content: bytes) -> bool:
-    """Hold what is promised of any bytes; say whether they were a message."""
+    """Hold what is promised of any bytes; say whether they were a message, be it one with faults."""
     file = split(content)
     assert file.content == content
     assert len(file.lines) == len(file.messages)
@@ -59,9 +60,20 @@ def judge(content: bytes) -> bool:
         return False
     assert write(message) == content
     assert write(replace(message, content=b"")) == content  # and read back while it is written
+    if message.faults:
+        assert {fault.severity for fault in message.faults} == {"error"}
+        with pytest.raises(UnreadableMessage) as caught:
+            mark_possible_duplicate(content)
+        assert caught.value.violations == message.faults
     lines = content.decode("latin-1").split("\n")
     for field in message.fields:
-        assert lines[field.line - 1].startswith(f":{field.tag}:{field.value.partition(chr(10))[0]}")
+        line, first = lines[field.line - 1], f":{field.tag}:{field.value.partition(chr(10))[0]}"
+        if field is message.fields[0] and message.layout.opening != "\n":
+            assert first in line
+        else:
+            assert line.startswith(first)
+    if message.faults:
+        return True
     marked = mark_possible_duplicate(content)
     if message.trailer("PDE") is None:
         again = parse(marked)
@@ -96,6 +108,35 @@ def test_a_message_changed_at_random_is_read_to_the_byte_or_refused(content: byt
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join))
 def test_pieces_in_any_order_are_read_to_the_byte_or_refused(content: bytes) -> None:
     judge(content)
+
+
+@settings(max_examples=200, deadline=None)
+@given(fin_like())
+def test_a_message_with_faults_is_never_valid_and_says_nothing(content: bytes) -> None:
+    faults = faults_of(content)
+    verdict = messages().validator.check(content)
+    messages().validator.envelope_references(content)
+    refusal = None
+    try:
+        messages().read(content)
+    except MessageError as error:
+        refusal = error
+    if refusal is None:
+        assert verdict.valid
+        assert not faults
+        return
+    assert not (faults and verdict.valid)
+    if not content.lstrip().startswith(b"{1:F21"):  # which is cut first: the message that it is of may follow
+        assert set(faults) <= set(refusal.violations)
+        assert set(faults) <= set(verdict.violations)
+
+
+def faults_of(content: bytes) -> tuple[Violation, ...]:
+    """Return the faults of a message; none of what is no message."""
+    try:
+        return parse(content).faults
+    except UnreadableMessage:
+        return ()
 
 
 @settings(max_examples=100, deadline=None)

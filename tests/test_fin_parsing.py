@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.errors import BuildError, UnreadableMessage, Violation
+from gateway.errors import BuildError, InvalidMessage, MessageError, UnreadableMessage, Violation
 from gateway.messages.fin import (
     BasicHeader,
     Field,
     FinMessage,
     InputHeader,
+    Layout,
+    MalformedHeader,
     MessageReference,
     OutputHeader,
     PossibleDuplicate,
     TagBlock,
     bic_of,
+    cancellation,
     is_fin,
     logical_terminal,
     mark_possible_duplicate,
     parse,
+    parse_strictly,
     split,
     tag_blocks,
     with_trailer,
@@ -32,7 +38,9 @@ from gateway.messages.fin import (
 )
 from gateway.messages.fin.explaining import MAX_BYTES, MAX_FIELD_LENGTH, MAX_FIELDS, MAX_LINES
 
+from .examples import messages
 from .fin_messages import (
+    ACCEPTED,
     BODILESS,
     COPIED,
     EMPTY,
@@ -40,6 +48,7 @@ from .fin_messages import (
     LOOSE,
     MESSAGES,
     PAYMENT,
+    REFUSED,
     STATUS,
     UNDELIVERED,
 )
@@ -49,15 +58,36 @@ HEADERS = b"{1:F01BANKBEBBAXXX0000000000}{2:I541CUSTDEFFXXXXN}"
 
 
 def refusal(content: bytes) -> tuple[Violation, ...]:
+    """Return why bytes are no message, or one that nobody may act on."""
     with pytest.raises(UnreadableMessage) as caught:
-        parse(content)
+        parse_strictly(content)
     assert caught.value.code == caught.value.violations[0].code
     assert caught.value.text == caught.value.violations[0].text
+    assert {violation.severity for violation in caught.value.violations} == {"error"}
     return caught.value.violations
 
 
-def told(content: bytes) -> list[tuple[str, str, int | None]]:
-    return [(violation.code, violation.path, violation.line) for violation in refusal(content)]
+def faulty(content: bytes) -> FinMessage:
+    """Return a message that is wrong and is read all the same, after it was written back and refused."""
+    message = parse(content)
+    assert message.faults
+    assert message.faults == refusal(content)
+    assert write(message) == content
+    assert write(replace(message, content=b"")) == content
+    with pytest.raises(UnreadableMessage) as caught:
+        mark_possible_duplicate(content)
+    assert caught.value.violations == message.faults
+    with pytest.raises(MessageError) as judged:
+        messages().read(content)
+    assert set(message.faults) <= set(judged.value.violations)
+    verdict = messages().validator.check(content)
+    assert not verdict.valid
+    assert set(message.faults) <= set(verdict.violations)
+    return message
+
+
+def told(violations: Iterable[Violation]) -> list[tuple[str, str, int | None]]:
+    return [(violation.code, violation.path, violation.line) for violation in violations]
 
 
 class TestReading:
@@ -87,9 +117,12 @@ class TestReading:
 
     def test_lines_count_from_where_the_message_begins_in_its_file(self) -> None:
         assert parse(INSTRUCTION, first_line=101).fields[0].line == 102
+        message = parse(INSTRUCTION.replace(b":23G:", b":23g:"), first_line=101)
+        assert [violation.line for violation in message.faults] == [104]
         with pytest.raises(UnreadableMessage) as caught:
-            parse(INSTRUCTION.replace(b":23G:", b":23g:"), first_line=101)
+            parse(INSTRUCTION.replace(b":23G:", b":23G"), first_line=101)
         assert [violation.line for violation in caught.value.violations] == [104]
+        assert write(replace(message, content=b"")) == message.content
 
     def test_a_message_that_the_network_delivers(self) -> None:
         message = parse(STATUS)
@@ -166,7 +199,10 @@ class TestRefusing:
         ],
     )
     def test_a_basic_header_that_does_not_hold_names_the_part(self, header: bytes, said: str) -> None:
-        (violation,) = refusal(header + b"{2:I541CUSTDEFFXXXXN}{4:\n:20:A\n-}")
+        message = faulty(header + b"{2:I541CUSTDEFFXXXXN}{4:\n:20:A\n-}")
+        assert f"{{1:{message.basic_header}}}".encode() == header
+        assert message.message_type == "541"
+        (violation,) = message.faults
         assert (violation.code, violation.path, violation.line) == ("fin_header_malformed", "/1", 1)
         assert said in violation.text
 
@@ -182,12 +218,18 @@ class TestRefusing:
         ],
     )
     def test_an_application_header_that_does_not_hold_names_every_part(self, header: bytes, parts: list[str]) -> None:
-        found = refusal(b"{1:F01BANKBEBBAXXX0000000000}{2:" + header + b"}{4:\n:20:A\n-}")
+        message = faulty(b"{1:F01BANKBEBBAXXX0000000000}{2:" + header + b"}{4:\n:20:A\n-}")
+        found = message.faults
+        assert str(message.application_header).encode() == header
+        assert (message.message_type is None) == isinstance(message.application_header, MalformedHeader)
+        assert message.message_type in (None, "541", "548")
         assert [violation.rule.partition(":")[0] for violation in found] == parts
         assert {(violation.code, violation.path) for violation in found} == {("fin_header_malformed", "/2")}
 
     def test_a_message_of_users_needs_its_application_header(self) -> None:
-        assert told(b"{1:F01BANKBEBBAXXX0000000000}{4:\n:20:A\n-}") == [("fin_block_missing", "/2", 1)]
+        message = faulty(b"{1:F01BANKBEBBAXXX0000000000}{4:\n:20:A\n-}")
+        assert told(message.faults) == [("fin_block_missing", "/2", 1)]
+        assert (message.message_type, message.fields) == (None, (Field("20", "A", 2),))
 
     @pytest.mark.parametrize(
         ("content", "expected"),
@@ -200,44 +242,148 @@ class TestRefusing:
             (HEADERS + b"{9:A}", ("fin_block_malformed", "/2", 1)),
             (HEADERS + b"{3:{108:A}", ("fin_block_malformed", "/3", 1)),
             (HEADERS + b"{3:108:A}", ("fin_block_malformed", "/3", 1)),
-            (HEADERS + b"{3:{MUR:A}}", ("fin_block_malformed", "/3", 1)),
-            (HEADERS + b"{3:{121:0B1F6F2E-6F0A-4C1E-9A3B-1D2C3B4A5F60}}", ("fin_block_malformed", "/3/121", 1)),
             (HEADERS + b"{4:\n:20:A\n-}{3:{108:A}}", ("fin_block_malformed", "/3", 3)),
             (HEADERS + b"{3:{108:A}}{3:{108:A}}", ("fin_block_malformed", "/3", 1)),
-            (HEADERS + b"{4:\n:20:A\n-}{5:{CHK:12}}", ("fin_block_malformed", "/5/CHK", 3)),
-            (HEADERS + b"{4:\n:20:A\n-}{5:{chk:12}}", ("fin_block_malformed", "/5", 3)),
-            (HEADERS + b"{4:\n:20:A\n-}{5:{PDE:1200}}", ("fin_block_malformed", "/5/PDE", 3)),
             (HEADERS + b"{4:\n:20:A\n-}" + HEADERS, ("fin_several_messages", "/1", 3)),
             (HEADERS + b"{4:\n:20:A\n", ("fin_text_malformed", "/4", 1)),
-            (HEADERS + b"{4:\n:20:A-}", ("fin_text_malformed", "/4", 2)),
             (HEADERS + b"{4:\n:20:A\n}", ("fin_text_malformed", "/4", 3)),
-            (HEADERS + b"{4::20:A\n-}", ("fin_text_malformed", "/4", 1)),
             (HEADERS + b"{4:\nOur ref: 1\n:20:A\n-}", ("fin_text_malformed", "/4", 2)),
-            (HEADERS + b"{4:\n:20:A\n:2C:B\n-}", ("fin_tag_malformed", "/4", 3)),
             (HEADERS + b"{4:\n:20:A\n:a continued line\n-}", ("fin_tag_malformed", "/4", 3)),
             (HEADERS + b"{4:\r\n:20:A\r\n:70:B\nC\r\n-}", ("fin_line_ends_mixed", "/4", 3)),
             (HEADERS + b"{4:\n:20:A\r\n-}", ("fin_line_ends_mixed", "/4", 2)),
+            (HEADERS + b"{4:\n:20:A\n:REF:B\n-}", ("fin_tag_malformed", "/4", 3)),
+            (HEADERS + b"{4:\n:20:A\n:20B\n-}", ("fin_tag_malformed", "/4", 3)),
+        ],
+    )
+    def test_what_cannot_be_told_apart_is_no_message_and_refused_with_its_place(
+        self, content: bytes, expected: tuple[str, str, int | None]
+    ) -> None:
+        with pytest.raises(UnreadableMessage) as caught:
+            parse(content)
+        assert caught.value.code == expected[0]
+        assert told(caught.value.violations) == [expected]
+
+    @pytest.mark.parametrize(
+        ("content", "expected"),
+        [
+            (HEADERS + b"{3:{MUR:A}}", ("fin_block_malformed", "/3", 1)),
+            (HEADERS + b"{3:{121:0B1F6F2E-6F0A-4C1E-9A3B-1D2C3B4A5F60}}", ("fin_block_malformed", "/3/121", 1)),
+            (HEADERS + b"{4:\n:20:A\n-}{5:{CHK:12}}", ("fin_block_malformed", "/5/CHK", 3)),
+            (HEADERS + b"{4:\n:20:A\n-}{5:{chk:12}}", ("fin_block_malformed", "/5", 3)),
+            (HEADERS + b"{4:\n:20:A\n-}{5:{PDE:1200}}", ("fin_block_malformed", "/5/PDE", 3)),
+            (HEADERS + b"{4:\n:20:A-}", ("fin_text_malformed", "/4", 2)),
+            (HEADERS + b"{4::20:A\n-}", ("fin_text_malformed", "/4", 1)),
+            (HEADERS + b"{4:\n:20:A\n:2C:B\n-}", ("fin_tag_malformed", "/4", 3)),
             (HEADERS + b"{4:\n:20:A\n:70:B\tC\n-}", ("fin_character_invalid", "/4", 3)),
             (HEADERS + b"{4:\n:20:A\n:70:{B}\n-}", ("fin_character_invalid", "/4", 3)),
             (HEADERS + b"{4:\n:20:A\n:70:[B\n-}", ("fin_character_invalid", "/4", 3)),
             (HEADERS + b"{3:{108:A_B}}", ("fin_character_invalid", "/3", 1)),
             (HEADERS + b"{S:\x00}", ("fin_character_invalid", "/2", 1)),
+            (HEADERS + b"{4:\r\n:20:A\r\n:70:B\r\nC -}{5:{TNG:}}", ("fin_text_malformed", "/4", 4)),
+            (HEADERS + b"{4:\r\n:20:A\r\n -}", ("fin_text_malformed", "/4", 3)),
+            (HEADERS + b"{4: \n:20:A\n-}", ("fin_text_malformed", "/4", 1)),
+            (HEADERS + b"{4:\r\n\r\n:20:A\r\n-}", ("fin_text_malformed", "/4", 1)),
+            (HEADERS + b"{4:\n \n-}", ("fin_text_malformed", "/4", 1)),
+            (HEADERS + b"{4:-}", ("fin_text_malformed", "/4", 1)),
+            (HEADERS + b"{4:\n:20:A\n:121:B\n-}", ("fin_tag_malformed", "/4", 3)),
         ],
     )
-    def test_what_is_not_fin_is_refused_with_its_place(
+    def test_what_is_wrong_and_can_be_told_apart_is_read_written_back_and_refused_with_its_place(
         self, content: bytes, expected: tuple[str, str, int | None]
     ) -> None:
-        assert told(content) == [expected]
+        assert told(faulty(content).faults) == [expected]
+
+    @pytest.mark.parametrize(
+        ("text", "layout", "fields"),
+        [
+            (b":20:A\r\n:70:B\r\nC\r\n-}", Layout(opening=""), [("20", "A", 1), ("70", "B\nC", 2)]),
+            (b"\n\n :20:A\n:70:B -}", Layout("\n", (), "\n\n ", " -}"), [("20", "A", 3), ("70", "B", 4)]),
+            (b"\r\n:20:A\r\n:70:B \r\n  -}", Layout(closing="\n  -}"), [("20", "A", 2), ("70", "B ", 3)]),
+            (b":20:A:70:B  -}", Layout("\n", (), "", "  -}"), [("20", "A:70:B", 1)]),
+            (b"  \n-}", Layout("\n", (), "\n", "  \n-}"), []),
+        ],
+    )
+    def test_the_layout_keeps_how_a_text_begins_and_ends(
+        self, text: bytes, layout: Layout, fields: list[tuple[str, str, int]]
+    ) -> None:
+        message = faulty(HEADERS + b"{4:" + text)
+        assert message.layout == layout
+        assert [(field.tag, field.value, field.line) for field in message.fields] == fields
+
+    def test_faults_do_not_hide_that_the_rest_cannot_be_told_apart(self) -> None:
+        content = HEADERS + b"{4:\n:20:A" + b"\n:70:\xff" * 200 + b"\n:a continued line\n-}"
+        with pytest.raises(UnreadableMessage) as caught:
+            parse(content)
+        assert len(caught.value.violations) == 100
+        assert ("fin_tag_malformed", "/4", 203) in told(caught.value.violations)
+
+    @pytest.mark.parametrize(
+        ("headers", "sender", "receiver"),
+        [
+            (b"{1:F01BANKBEBBXXX0000000000}{2:I999CUSTDEFFXLUXN}", "BANKBEBB", "CUSTDEFF"),
+            (b"{1:F01BANKBEBBAXXX000000000}{2:I999CUSTDEFFXLUXN}", "BANKBEBB", "CUSTDEFF"),
+            (b"{1:F01BANKBEBBALUX0000000000}{2:I999CUSTDEFFXLUXQ}", "BANKBEBB", "CUSTDEFF"),
+            (b"{1:F1BANKBEBBAXXX0000000000}{2:I999CUSTDEFFXXXXN}", None, "CUSTDEFF"),
+            (
+                b"{1:F01BANKBEBBAXXX0000000000}{2:O9991200261126CUSTDEFFXXX33331234562611261201N}",
+                "CUSTDEFF",
+                "BANKBEBB",
+            ),
+            (b"{1:F01BANKBEBBAXXX0000000000}{2:O999CUSTDEFFXXXXN}", None, "BANKBEBB"),
+            (b"{1:F01BANKBEBBAXXX0000000000}{2:X999CUSTDEFFXXXXN}", None, None),
+        ],
+    )
+    def test_of_headers_that_do_not_hold_the_institutions_are_told_where_nothing_before_them_is_wrong(
+        self, headers: bytes, sender: str | None, receiver: str | None
+    ) -> None:
+        content = headers + b"{4:\n:20:REF1\n:79:A\n-}"
+        known = messages().validator.envelope_references(content)
+        assert (known.business_message_id, known.sender, known.receiver) == ("REF1", sender, receiver)
+        faulty(content)
+
+    def test_a_reference_on_a_line_with_a_fault_is_not_told(self) -> None:
+        content = HEADERS + b"{4:\n:20:R\xff\n-}"
+        assert messages().validator.envelope_references(content).business_message_id is None
+
+    def test_a_refusal_names_type_reference_and_sender(self) -> None:
+        with pytest.raises(InvalidMessage) as caught:
+            messages().read(STATUS.replace(b"261201N}", b"261201}", 1).replace(b"{1:F01", b"{1:F0"))
+        assert caught.value.text.startswith(
+            "MT548 STATUS0001 from CUSTDEFF breaks its schema in 1 places; first: block 1"
+        )
+
+    def test_of_a_message_whose_type_is_not_known_the_faults_are_told(self) -> None:
+        for kind in (b"I000", b"Q"):
+            content = b"{1:F01BANKBEBBAXXX0000000000}{2:" + kind + b"CUSTDEFF}{4:\n:20:A\n-}"
+            with pytest.raises(UnreadableMessage) as caught:
+                messages().read(content)
+            assert caught.value.violations == faulty(content).faults
+
+    def test_what_has_faults_is_not_cancelled(self) -> None:
+        with pytest.raises(UnreadableMessage) as caught:
+            cancellation(
+                INSTRUCTION.replace(b"ORDINARY", b"ORD\xc4NARY"), "CANCEL1", datetime(2026, 11, 26, tzinfo=UTC)
+            )
+        assert [violation.code for violation in caught.value.violations] == ["fin_character_invalid"]
+
+    def test_an_acknowledgement_with_faults_is_refused(self) -> None:
+        content = ACCEPTED.replace(b"}{4:", b"0}{4:")
+        assert told(faulty(content).faults) == [("fin_header_malformed", "/1", 1)]
+
+    def test_a_message_with_faults_takes_nothing_from_the_acknowledgement_before_it(self) -> None:
+        [(_, alone)] = messages().read(REFUSED).facts
+        [(_, followed)] = messages().read(REFUSED + INSTRUCTION.replace(b"XXXXU3003", b"XXXXQ3003")).facts
+        assert followed == alone
 
     def test_a_character_is_named_with_line_and_column(self) -> None:
-        (violation,) = refusal(HEADERS + "{4:\n:20:A\n:70:CAFÉ\n-}".encode())
+        (violation,) = faulty(HEADERS + "{4:\n:20:A\n:70:CAFÉ\n-}".encode()).faults
         assert violation.text == "character 8 of line 3 is 'É' in UTF-8, which no field of FIN may hold"
         assert violation.value == ":70:CAFÉ".encode().decode("latin-1")
 
     def test_many_things_wrong_are_told_at_once_in_the_order_of_lines(self) -> None:
         headers = b"{1:F01BANKBEBBAXXX0000000000}{2:I541CUSTDEFFXXXXQ}{3:{108:A#}}"
         content = headers + b"{4:\n:20:A\n:2:B\n:70:\xff\n:7Z:C\n-}{5:{CHK:}}"
-        assert told(content) == [
+        assert told(faulty(content).faults) == [
             ("fin_header_malformed", "/2", 1),
             ("fin_character_invalid", "/3", 1),
             ("fin_tag_malformed", "/4", 3),
@@ -257,8 +403,9 @@ class TestRefusing:
         ],
     )
     def test_what_was_cut_out_of_a_program_is_refused_as_that(self, lines: bytes) -> None:
-        found = refusal(HEADERS + b"{4:\n" + lines)
-        artefacts = [violation.line for violation in found if violation.code == "fin_code_artefact"]
+        with pytest.raises(UnreadableMessage) as caught:
+            parse(HEADERS + b"{4:\n" + lines)
+        artefacts = [violation.line for violation in caught.value.violations if violation.code == "fin_code_artefact"]
         assert artefacts
         assert artefacts[0] in (2, 3)
 
@@ -314,6 +461,15 @@ class TestWriting:
         with pytest.raises(BuildError) as caught:
             write(FinMessage(BasicHeader("BANKBEBB"), InputHeader("541", "CUSTDEFFXXXX")))
         assert [violation.code for violation in caught.value.violations] == ["fin_header_malformed"]
+
+    def test_what_was_read_with_faults_is_written_with_these_and_no_others(self) -> None:
+        message = parse(INSTRUCTION.replace(b"NEWM", b"N\tWM"))
+        other = replace(message, content=b"", text=(*message.fields[:-1], Field("16S", "SETD\xc9T")))
+        for changed in (other, replace(message, content=b"", text=parse(INSTRUCTION).text)):
+            with pytest.raises(BuildError) as caught:
+                write(changed)
+            assert caught.value.code == "fin_not_writable"
+        assert write(with_trailer(message, "TNG")) == message.content + b"{5:{TNG:}}"
 
     @pytest.mark.parametrize(
         ("content", "marked"),
@@ -374,8 +530,8 @@ class TestAddresses:
             bic_of(address)
 
 
-# Samples of others that are not FIN, whatever their index says of them, and what is told of each first.
-NOT_FIN = {
+# Samples of others that are read and are wrong, whatever their index says of them, and what is told of each first.
+FAULTY = {
     "MT103/GoPlasmatic__Reframe__main.676f6e57_3.txt": ("fin_header_malformed", 1),
     "MT103/prowide__prowide-integrator-sandbox__TestController_2.txt": ("fin_character_invalid", 2),
     "MT202/GoPlasmatic__SwiftMTMessage__parse_mt202_1.txt": ("fin_header_malformed", 1),
@@ -414,17 +570,16 @@ class TestSamplesOfOthers:
     def test_every_sample_is_read_and_written_back_to_the_byte(self) -> None:
         read = 0
         for sample in samples():
-            if sample["code_artefacts"] or sample["file"] in NOT_FIN:
+            if sample["code_artefacts"]:
                 continue
-            messages = [parse(content, first_line=line) for content, line in sample_messages(sample)]
-            assert [write(message) for message in messages] == [message.content for message in messages]
-            assert [write(replace(message, content=b"")) for message in messages] == [
-                message.content for message in messages
-            ]
-            assert messages[-1].text
-            assert (messages[-1].message_type is None) == (sample["message_type"] == "ACK_NAK")
+            found = [parse(content, first_line=line) for content, line in sample_messages(sample)]
+            assert [write(message) for message in found] == [message.content for message in found]
+            assert [write(replace(message, content=b"")) for message in found] == [message.content for message in found]
+            assert found[-1].text
+            assert (found[-1].message_type is None) == (sample["message_type"] == "ACK_NAK")
+            assert any(message.faults for message in found) == (sample["file"] in FAULTY)
             read += 1
-        assert read > 90
+        assert read > 100
 
     def test_what_was_cut_out_of_programs_is_refused_with_its_line(self) -> None:
         refused = 0
@@ -439,12 +594,16 @@ class TestSamplesOfOthers:
                 refused += 1
         assert refused > 25
 
-    def test_samples_that_are_no_fin_are_refused_for_the_reason_that_they_are_not(self) -> None:
+    def test_samples_that_are_wrong_are_read_and_refused_for_the_reason_that_they_are(self) -> None:
         found = {}
         for sample in samples():
-            if sample["file"] in NOT_FIN:
-                ((content, line),) = sample_messages(sample)
-                with pytest.raises(UnreadableMessage) as caught:
-                    parse(content, first_line=line)
-                found[sample["file"]] = caught.value.code, caught.value.violations[0].line
-        assert found == NOT_FIN
+            if sample["file"] in FAULTY:
+                ((content, _),) = sample_messages(sample)
+                message = faulty(content)
+                assert message.message_type == sample["message_type"].removeprefix("MT")
+                with pytest.raises(InvalidMessage) as caught:
+                    messages().read(content)
+                first = caught.value.violations[0]
+                assert first == message.faults[0]
+                found[sample["file"]] = first.code, first.line
+        assert found == FAULTY

@@ -571,10 +571,8 @@ def test_a_confirmation_of_debit_says_the_same_in_both_languages() -> None:
 _REASONS = {
     "definition_not_read": "a payment to us, which is not a return of one of ours",
     "message_invalid": "it breaks the definition of its message or a rule of the network",
-    "fin_header_malformed": "the lengths of its headers are no header's",
     "fin_code_artefact": "it was copied out of a program, with the program's quotes",
     "fin_several_messages": "a file of several messages, which the carrier parts",
-    "fin_character_invalid": "characters that no message has",
 }
 _INVALID = {
     "900": {"GoPlasmatic__SwiftMTMessage__mt900_with_time_1.txt"},  # 25P without its BIC

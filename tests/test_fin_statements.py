@@ -596,8 +596,7 @@ def test_whatever_a_definition_allows_is_read_or_refused_with_a_code(number: str
 
 _REASONS = {
     "message_invalid": "it breaks the definition of its message or a rule of the network",
-    "fin_header_malformed": "the lengths of its headers are no header's",
-    "fin_text_malformed": "its text does not end as a text does",
+    "fin_header_malformed": "a header is wrong, and the text was copied out of a program",
     "fin_code_artefact": "it was copied out of a program, with the program's quotes",
     "fin_several_messages": "a file of several messages, which the carrier parts",
 }

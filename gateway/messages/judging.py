@@ -99,7 +99,6 @@ def _refused(
     parsed: ParsedMessage, violations: Iterable[Violation], by: str, code: str | None = None
 ) -> InvalidMessage:
     found = tuple(violations)
-    name = parsed.message_definition or parsed.header_definition
     errors = sum(violation.severity == "error" for violation in found)
     first = f"; first: {found[0].text}" if found else ""
-    return InvalidMessage(f"{name} breaks {by} in {errors} places{first}", code=code, violations=found)
+    return InvalidMessage(f"{parsed.named} breaks {by} in {errors} places{first}", code=code, violations=found)

@@ -48,6 +48,16 @@ class ParsedMessage:
     line_offset: int = 0
     found: tuple[Violation, ...] = ()
 
+    @property
+    def named(self) -> str | None:
+        """Return what a refusal calls the message: its definition; of FIN also the reference, and who sent it."""
+        name = self.message_definition or self.header_definition
+        if self.parts or self.header is None:
+            return name
+        said = {element.tag.rpartition("}")[2]: element.text for element in self.header}
+        sender = f"from {said['sender']}" if "sender" in said else None
+        return " ".join(part for part in (name, said.get("reference"), sender) if part)
+
     def header_value(self, path: str) -> str | None:
         """Return the text of the first element at a path of short tags below the header (``CreDt``), or None."""
         return next(_values(self.header, path), None)

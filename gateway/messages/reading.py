@@ -345,6 +345,6 @@ class Reader:
 def invalid(parsed: ParsedMessage, validator: Validator) -> InvalidMessage:
     """Make the error of a message that its schema refuses, with every violation; takes its time."""
     violations = validator.violations(parsed)
-    name = parsed.message_definition or parsed.header_definition
     first = f"; first: {violations[0].text}" if violations else ""
-    return InvalidMessage(f"{name} breaks its schema in {len(violations)} places{first}", violations=violations)
+    text = f"{parsed.named} breaks its schema in {len(violations)} places{first}"
+    return InvalidMessage(text, violations=violations)

@@ -1,7 +1,7 @@
 """SWIFT FIN: messages of blocks and fields, read and written without losing a byte.
 
-``split`` cuts a file into messages, ``parse`` reads one, ``write`` gives its bytes back. Nothing of these knows what a
-field means.
+``split`` cuts a file into messages, ``parse`` reads one with its faults, ``write`` gives its bytes back;
+``parse_strictly`` is for who acts on what it reads. Nothing of these knows what a field means.
 """
 
 from gateway.messages.fin.acknowledgements import Acknowledgement, NetworkError, NetworkWords, is_system_message
@@ -13,13 +13,14 @@ from gateway.messages.fin.message import (
     FinMessage,
     InputHeader,
     Layout,
+    MalformedHeader,
     MessageReference,
     OutputHeader,
     PossibleDuplicate,
     TagBlock,
 )
 from gateway.messages.fin.outgoing import IN_EVENT, Derived, cancellation, derived, envelope, implied
-from gateway.messages.fin.parsing import is_fin, parse, tag_blocks
+from gateway.messages.fin.parsing import is_fin, parse, parse_strictly, tag_blocks
 from gateway.messages.fin.writing import mark_possible_duplicate, with_trailer, without_trailer, write
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "FinMessage",
     "InputHeader",
     "Layout",
+    "MalformedHeader",
     "MessageReference",
     "NetworkError",
     "NetworkWords",
@@ -53,6 +55,7 @@ __all__ = [
     "mark_possible_duplicate",
     "messages_in",
     "parse",
+    "parse_strictly",
     "split",
     "tag_blocks",
     "text_block",

@@ -138,4 +138,4 @@ def _of(acknowledgement: FinMessage, message: FinMessage) -> bool:
         sent.sequence_number,
         sent.logical_terminal[:8],
     )
-    return same and sent.service_id == FIN_SERVICE
+    return same and sent.service_id == FIN_SERVICE and not message.faults

@@ -20,6 +20,7 @@ MAX_LINES: Final = 50_000
 MAX_FIELD_LENGTH: Final = 10_000  # the longest message of the network
 
 TAGS: Final = frozenset(f"{number:02}{option}" for number in range(100) for option in ("", *string.ascii_uppercase))
+_MEANT_AS_TAG = re.compile("[0-9]{1,3}[A-Za-z]?")
 _TAG_RULE = "a tag is two digits and perhaps a capital letter, between colons; no other line begins with a colon"
 _ARTEFACTS = (
     (re.compile(r'^" *\+|\+ *"|" *\+ *$'), "the quotes and plus signs that join texts in a programming language"),
@@ -29,26 +30,45 @@ _ARTEFACTS = (
 
 
 class Findings:
-    """What was found wrong with a message so far; ``text`` is its content, one character a byte."""
+    """What was found wrong with a message so far; ``text`` is its content, one character a byte.
+
+    ``errors`` are what cannot be told apart, so that there is no message; ``faults`` are what can, and is wrong.
+    """
 
     def __init__(self, content: bytes, first_line: int) -> None:
         self.content, self.text, self.first_line = content, content.decode("latin-1"), first_line
         self.errors: list[Violation] = []
+        self.faults: list[Violation] = []
         self.warnings: list[Violation] = []
 
-    def error(self, code: str, path: str, place: int, rule: str, value: str | None, text: str) -> None:
-        """Add what is wrong at a place of the text, while there is room."""
-        if not self.full():
-            self.errors.append(violation(code, path, rule, value, text, self.line(place)))
+    def error(
+        self, code: str, path: str, place: int, rule: str, value: str | None, text: str, *, apart: bool = False
+    ) -> None:
+        """Add what is wrong at a place of the text, while there is room; ``apart``: its parts can be told apart."""
+        if not (self.full() if apart else self._refused()):
+            self.add(violation(code, path, rule, value, text, self.line(place)), apart=apart)
 
-    def add(self, found: Violation) -> None:
-        """Add a violation, while there is room."""
-        if not self.full():
+    def fault(self, code: str, path: str, place: int, rule: str, value: str | None, text: str) -> None:
+        """Add what is wrong at a place of the text and can be told apart, while there is room."""
+        self.error(code, path, place, rule, value, text, apart=True)
+
+    def add(self, found: Violation, *, apart: bool = False) -> None:
+        """Add an error, or a fault where it can be told apart, while there is room; faults never take an error's."""
+        if apart and not self.full():
+            self.faults.append(found)
+        elif not apart and not self._refused():
             self.errors.append(found)
 
-    def full(self) -> bool:
-        """Say whether no more can be told."""
+    def _refused(self) -> bool:
         return len(self.errors) >= MAX_VIOLATIONS
+
+    def full(self) -> bool:
+        """Say whether no more faults can be told."""
+        return len(self.errors) + len(self.faults) >= MAX_VIOLATIONS
+
+    def told(self) -> list[Violation]:
+        """Return all that is wrong in the order of lines; where there is too much, errors before faults."""
+        return sorted((self.errors + self.faults)[:MAX_VIOLATIONS], key=lambda found: found.line or 0)
 
     def line(self, place: int) -> int:
         """Return the line of the file that a place is on."""
@@ -77,7 +97,7 @@ class Findings:
         what, rule = "no field of FIN may", "characters of sets X, Y and Z, and no closing brace"
         if block == "3":
             what, rule = "the user header may not", "characters of set X, and no line ends"
-        self.error(
+        self.fault(
             "fin_character_invalid",
             block,
             place,
@@ -156,7 +176,7 @@ class Findings:
         lengths = " or ".join(map(str, header.lengths))
         length = "" if len(value) in header.lengths else f", {len(value)} characters where {lengths} are right"
         for name, rule, part in header.explain(value):
-            self.error(
+            self.fault(
                 "fin_header_malformed",
                 identifier,
                 place,
@@ -168,16 +188,19 @@ class Findings:
     def tag_of_block(self, identifier: str, block: TagBlock, place: int, rule: str) -> None:
         """Tell of a tag that no block of its kind has."""
         text = f"block {identifier} has a block with the tag {shown(block.tag)}; expected {rule}"
-        self.error("fin_block_malformed", identifier, place, f"tags are {rule}", block.tag, text)
+        self.fault("fin_block_malformed", identifier, place, f"tags are {rule}", block.tag, text)
 
     def value_of_block(self, identifier: str, block: TagBlock, place: int, rule: str) -> None:
         """Tell of a value that the block of this tag does not have."""
         path = f"{identifier}/{block.tag}"
         text = f"{{{block.tag}:}} of block {identifier} holds {shown(block.value)}; expected {rule}"
-        self.error("fin_block_malformed", path, place, rule, block.value, text)
+        self.fault("fin_block_malformed", path, place, rule, block.value, text)
 
     def open_text(self, start: int, end: int) -> int:
-        """Explain a text that its first closing brace does not end as it should; return its real end, or -1."""
+        """Explain a text that its first closing brace does not end as it should; return its real end, or -1.
+
+        Where no line is its end, a hyphen and brace on another line are; any other brace may belong to a field.
+        """
         text = self.text
         real = text.find("\n-}", start)
         if real >= 0:
@@ -193,12 +216,14 @@ class Findings:
             found = "block 4, the text, is not closed"
         else:
             found = f"the text is closed by {shown(self.line_at(end)[-30:])} on line {self.line(end)}"
-        self.error("fin_text_malformed", "4", max(end, start), rule, self.line_at(max(end, start)), found)
-        return -1
+        closed = text.endswith("-", start, max(end, start))
+        place = max(end, start)
+        self.error("fin_text_malformed", "4", place, rule, self.line_at(place), found, apart=closed)
+        return end if closed else -1
 
     def mixed_line_ends(self, start: int, body: str) -> None:
         """Tell of the first line that ends otherwise than those before it."""
-        expected = "CR LF" if body.startswith("\r\n") else "LF"
+        expected = "CR LF" if body[: body.find("\n")].endswith("\r") else "LF"
         wrong = re.search(r"(?<!\r)\n|\r(?!\n)" if expected == "CR LF" else r"\r", body)
         place = start if wrong is None else start + wrong.start()
         self.error(
@@ -223,9 +248,7 @@ class Findings:
         return len(self.errors) > before
 
     def before_first_field(self, start: int, body: str) -> None:
-        """Tell of what stands between the start of the text and its first field."""
-        if self.artefacts(start, body):
-            return
+        """Tell of what stands between the start of the text and its first field: words may belong to a field."""
         stray = body[: body.find("\n:") if "\n:" in body else len(body)].strip("\n")
         place = start + len(body) - len(body.lstrip("\n\r ")) if stray.strip() else start
         self.error(
@@ -235,23 +258,27 @@ class Findings:
             "the line after {4: begins with the first tag",
             stray,
             f"the text begins with {shown(stray[:30])} and not with a tag on a line of its own",
+            apart=body.strip(" \t\n")[:1] in ("", ":"),
         )
 
     def tags(self, first: int, chunks: list[str]) -> None:
-        """Tell of each line that begins with a colon and no tag; ``first`` is the line of the first one."""
+        """Tell of each line that begins with a colon and no tag; ``first`` is the line of the first one.
+
+        What is meant as a tag is taken for one; any other line may continue the field before it.
+        """
         line = first
         for chunk in chunks:
             tag, colon, _ = chunk.partition(":")
             if not colon or tag not in TAGS:
                 content = ":" + chunk.partition("\n")[0]
                 text = f"line {line} begins with {shown(content[:30])}, which is no tag"
-                self.add(violation("fin_tag_malformed", "4", _TAG_RULE, content, text, line))
+                found = violation("fin_tag_malformed", "4", _TAG_RULE, content, text, line)
+                self.add(found, apart=bool(colon and _MEANT_AS_TAG.fullmatch(tag)))
             line += chunk.count("\n") + 1
 
-    def forbidden_lines(self, start: int, body: str) -> None:
-        """Warn of lines that the network refuses."""
-        first = self.line(start)
-        for number, content in enumerate(body.split("\n")[1:-1], first + 1):
+    def forbidden_lines(self, first: int, body: str) -> None:
+        """Warn of lines that the network refuses; ``first`` is the line of the first field."""
+        for number, content in enumerate(body.split("\n")[1:-1], first):
             if len(self.warnings) < MAX_VIOLATIONS and (not content or content.startswith("-")):
                 what = f"begins with a hyphen: {shown(content[:30])}" if content else "is empty"
                 rule = "no line of a field is empty or begins with a hyphen or colon"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.messages.fin.message import BasicHeader, InputHeader, MessageReference, OutputHeader
+from gateway.messages.fin.message import BasicHeader, InputHeader, MalformedHeader, MessageReference, OutputHeader
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,10 @@ OUTPUT: Final = Header(
 )
 
 
+_TYPED = re.compile("[IO][0-9]{3}")
+_INSTITUTION = re.compile("(?:[AFL][0-9]{2}|I[0-9]{3}|O[0-9]{13})([A-Z]{6}[A-Z0-9]{2})")
+
+
 def application(text: str) -> Header:
     """Return the header that block 2 is to be read as."""
     return OUTPUT if text.startswith("O") else INPUT
@@ -128,3 +132,27 @@ def read_application(text: str) -> InputHeader | OutputHeader | None:
     time, date, terminal, session, sequence, output_date, output_time, priority = rest
     reference = MessageReference(date, terminal, session, sequence)
     return OutputHeader(message_type, time, reference, output_date, output_time, priority)
+
+
+def cut_basic(text: str) -> BasicHeader:
+    """Cut a block 1 that does not hold where its parts should be; together they are the text."""
+    return BasicHeader(text[3:15], text[15:19], text[19:], text[:1], text[1:3])
+
+
+def cut_application(text: str) -> InputHeader | OutputHeader | MalformedHeader:
+    """Cut a block 2 that does not hold where its parts should be; together they are the text."""
+    if not _TYPED.match(text):
+        return MalformedHeader(text)
+    if text.startswith("I"):
+        return InputHeader(text[1:4], text[4:16], text[16:17] or None, text[17:18] or None, text[18:] or None)
+    reference = MessageReference(text[8:14], text[14:26], text[26:30], text[30:36])
+    return OutputHeader(text[1:4], text[4:8], reference, text[36:42], text[42:46], text[46:] or None)
+
+
+def institution(header: object) -> str | None:
+    """Return the BIC of eight that a header names which does not hold, where all before it does; None elsewhere.
+
+    Of a header that is too short nobody knows whether the terminal lacks a character or what follows it.
+    """
+    found = _INSTITUTION.match(str(header))
+    return None if found is None else found[1]

@@ -123,15 +123,29 @@ class OutputHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class MalformedHeader:
+    """A block 2 that says neither which way the message goes nor its type; ``content`` is all that it holds."""
+
+    content: str
+    message_type: None = None
+
+    def __str__(self) -> str:
+        return self.content
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """How the bytes of a message were laid out where the standard's own way is not the only one met.
 
     ``line_end`` is that of the text block. ``gaps`` is the white space before each block and after the last one, in
-    order; empty where there is none at all.
+    order; empty where there is none at all. ``opening`` stands before the first field of a text, ``closing`` after the
+    last one; both have line ends of LF.
     """
 
     line_end: str = "\r\n"
     gaps: tuple[str, ...] = ()
+    opening: str = "\n"
+    closing: str = "\n-}"
 
 
 STANDARD_LAYOUT: Final = Layout()
@@ -143,22 +157,25 @@ class FinMessage:
 
     A block that is not there is None; a block with nothing in it is empty. ``text`` holds fields, or the blocks of a
     service message. ``user_blocks`` follow block 5 (``S``), their values as text. ``content`` are the bytes that were
-    parsed, empty in a message that is yet to be written; ``warnings`` is what they go against without being refused.
+    parsed, empty in a message that is yet to be written. ``faults`` are the errors of a message that could be read all
+    the same: it can be shown and written back, and nothing else; ``warnings`` is what it goes against without being
+    refused.
     """
 
     basic_header: BasicHeader
-    application_header: InputHeader | OutputHeader | None = None
+    application_header: InputHeader | OutputHeader | MalformedHeader | None = None
     user_header: tuple[TagBlock, ...] | None = None
     text: tuple[Field, ...] | tuple[TagBlock, ...] | None = None
     trailers: tuple[TagBlock, ...] | None = None
     user_blocks: tuple[TagBlock, ...] = ()
     layout: Layout = STANDARD_LAYOUT
     content: bytes = b""
+    faults: tuple[Violation, ...] = ()
     warnings: tuple[Violation, ...] = ()
 
     @property
     def message_type(self) -> str | None:
-        """Return the three digits of the message type, None for a service message without block 2."""
+        """Return the three digits of the message type, None where block 2 is not there or does not say it."""
         header = self.application_header
         return None if header is None else header.message_type
 

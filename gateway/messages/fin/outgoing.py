@@ -14,7 +14,7 @@ from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
 from gateway.messages.fin.confirmations import CONFIRMED, Executed, confirmed, in_iso_20022
 from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exchange, exchange
 from gateway.messages.fin.message import Field
-from gateway.messages.fin.parsing import parse
+from gateway.messages.fin.parsing import parse_strictly
 from gateway.messages.fin.payments import Payment, payment
 from gateway.messages.writing import moment
 from gateway.model.events.allegement import AnswerTrade
@@ -230,9 +230,9 @@ def cancellation(original: bytes, reference: str, created_at: datetime) -> str:
     """Write the text of the message that cancels another: the same fields with another function, reference and time.
 
     A link names the message that is cancelled. Raises ``BuildError`` (``fin_nothing_to_cancel``) where the original is
-    no instruction in FIN.
+    no instruction in FIN, ``UnreadableMessage`` where it has faults.
     """
-    message = parse(original) if original else None
+    message = parse_strictly(original) if original else None
     fields = () if message is None else message.fields
     if message is not None and message.message_type == "300":
         return cancellation_of_exchange(fields, reference)

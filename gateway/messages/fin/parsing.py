@@ -1,7 +1,8 @@
 """Reading the bytes of one FIN message: hardened, in linear time, with every violation that can be told at once.
 
 What is right is read by a few splits; only what is not is looked at line by line. Departures that lose nothing are read
-and kept (line ends of LF alone, white space between blocks), so that writing the message gives the same bytes.
+and kept (line ends of LF alone, white space between blocks), so that writing the message gives the same bytes. What is
+wrong and can be told apart all the same becomes a fault of the message: it can be shown, and whoever acts refuses it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import re
 from itertools import accumulate, repeat
 from operator import add
 
-from gateway.errors import UnreadableMessage
 from gateway.messages.fin import headers
 from gateway.messages.fin.characters import PRINTABLE, X, Z
 from gateway.messages.fin.explaining import MAX_BYTES, MAX_FIELD_LENGTH, TAGS, Findings
@@ -23,10 +23,11 @@ from gateway.messages.fin.message import (
     FinMessage,
     InputHeader,
     Layout,
+    MalformedHeader,
     OutputHeader,
     TagBlock,
 )
-from gateway.messages.fin.violations import shown, too_large, violation
+from gateway.messages.fin.violations import shown, too_large, unreadable, violation
 
 _START = re.compile(rb"[\x01 \r\n\t]*\{1:")
 _WHITE_SPACE = re.compile(r"[ \r\n\t]*")
@@ -59,16 +60,27 @@ def is_fin(content: bytes) -> bool:
 def parse(content: bytes, *, first_line: int = 1) -> FinMessage:
     """Read one message; ``first_line`` is the line on which it begins in the file that it came in.
 
-    Raises ``UnreadableMessage`` with every violation that could be told apart, at most 100; codes ``fin_too_large``,
-    ``fin_not_a_message``, ``fin_several_messages``, ``fin_block_malformed``, ``fin_block_missing``,
-    ``fin_header_malformed``, ``fin_text_malformed``, ``fin_tag_malformed``, ``fin_character_invalid``,
-    ``fin_line_ends_mixed``, ``fin_code_artefact``. The message's warnings have ``fin_line_forbidden``, and
-    ``fin_block_malformed`` for an acknowledgement that can be read all the same.
+    The message's faults are what is wrong with it, at most 100 errors: ``fin_header_malformed``,
+    ``fin_character_invalid``, ``fin_block_missing``; ``fin_block_malformed`` for a tag or value of a block,
+    ``fin_tag_malformed`` for what is meant as a tag, ``fin_text_malformed`` for a text whose first field or end is on
+    no line of its own. Whoever acts on a message refuses one that has any.
+
+    Raises ``UnreadableMessage`` with everything that is wrong where the parts cannot be told apart: these codes, and
+    ``fin_too_large``, ``fin_not_a_message``, ``fin_several_messages``, ``fin_line_ends_mixed``, ``fin_code_artefact``.
+    The message's warnings have ``fin_line_forbidden``, and ``fin_block_malformed`` for an acknowledgement one block of
+    which is not closed.
     """
     if len(content) > MAX_BYTES:
-        found = too_large("the message", "bytes", len(content), MAX_BYTES)
-        raise UnreadableMessage(found.text, code=found.code, violations=[found])
+        raise unreadable([too_large("the message", "bytes", len(content), MAX_BYTES)])
     return _Reading(content, first_line).message()
+
+
+def parse_strictly(content: bytes) -> FinMessage:
+    """Read one message to act on it; raises ``UnreadableMessage`` as ``parse`` does, and for faults."""
+    message = parse(content)
+    if message.faults:
+        raise unreadable(message.faults)
+    return message
 
 
 def tag_blocks(text: str) -> tuple[TagBlock, ...] | None:
@@ -91,8 +103,9 @@ class _Reading(Findings):
     def __init__(self, content: bytes, first_line: int) -> None:
         super().__init__(content, first_line)
         self.line_end = STANDARD_LAYOUT.line_end
+        self.opening, self.closing = STANDARD_LAYOUT.opening, STANDARD_LAYOUT.closing
         self.basic: BasicHeader | None = None
-        self.application: InputHeader | OutputHeader | None = None
+        self.application: InputHeader | OutputHeader | MalformedHeader | None = None
         self.user_header: tuple[TagBlock, ...] | None = None
         self.body: tuple[Field, ...] | tuple[TagBlock, ...] | None = None
         self.trailers: tuple[TagBlock, ...] | None = None
@@ -118,12 +131,10 @@ class _Reading(Findings):
         if self.content.translate(None, _PRINTABLE):
             self.characters(_UNPRINTABLE, 0, len(text))
         if self.errors or self.basic is None:
-            self.errors.sort(key=lambda violation: violation.line or 0)
-            first = self.errors[0]
-            raise UnreadableMessage(first.text, code=first.code, violations=self.errors)
-        layout = STANDARD_LAYOUT
-        if self.line_end != layout.line_end or any(gaps):
-            layout = Layout(self.line_end, tuple(gaps) if any(gaps) else ())
+            raise unreadable(self.told())
+        layout = Layout(self.line_end, tuple(gaps) if any(gaps) else (), self.opening, self.closing)
+        if layout == STANDARD_LAYOUT:
+            layout = STANDARD_LAYOUT
         return FinMessage(
             self.basic,
             self.application,
@@ -133,6 +144,7 @@ class _Reading(Findings):
             tuple(self.user_blocks),
             layout,
             self.content,
+            tuple(self.told()) if self.faults else (),
             tuple(self.warnings),
         )
 
@@ -162,10 +174,12 @@ class _Reading(Findings):
                 self.basic = headers.read_basic(value)
                 if self.basic is None:
                     self.header(headers.BASIC, "1", value, inside)
+                    self.basic = headers.cut_basic(value)
             case "2":
                 self.application = headers.read_application(value)
                 if self.application is None:
                     self.header(headers.application(value), "2", value, inside)
+                    self.application = headers.cut_application(value)
             case "3":
                 self.user_header = self._tag_blocks("3", value, inside)
                 if self.content[inside:end].translate(None, _X):
@@ -189,7 +203,7 @@ class _Reading(Findings):
         body = text[start : end - 1]
         if self.content[start:end].translate(None, _Z):
             self.characters(_FOREIGN, start, end)
-        if body.startswith("\r\n"):
+        if "\r\n" in body:
             count = body.count("\n")
             if body.count("\r\n") != count or body.count("\r") != count:
                 self.mixed_line_ends(start, body)
@@ -198,22 +212,39 @@ class _Reading(Findings):
             self.line_end = "\n"
             if "\r" in body:
                 self.mixed_line_ends(start, body)
-                body = body.replace("\r\n", "\n")
-        if body[:2] != "\n:" and body != "\n":
-            self.before_first_field(start, body)
-        if _JOINED in body or "\\" in body:
-            self.artefacts(start, body)
-        elif "\n-" in body or "\n\n" in body:
-            self.forbidden_lines(start, body)
+        if not body.endswith("\n"):
+            lines = body.rstrip(" \t").removesuffix("\n")
+            body, self.closing = f"{lines}\n", f"{body[len(lines) :]}-}}"
+        usual = body[:2] == "\n:" or body == "\n"
+        suspect = not usual or _JOINED in body or "\\" in body
+        if not (suspect and self.artefacts(start, body)):
+            if not usual:
+                body = self._opened(start, body)
+            if "\n-" in body or "\n\n" in body:
+                self.forbidden_lines(self.line(start) + self.opening.count("\n"), body)
         self.body = self._fields(start, body[:-1])
         return end + 1
+
+    def _opened(self, start: int, body: str) -> str:
+        """Take from a text what stands before its first field, where that is white space; else it is no message."""
+        self.before_first_field(start, body)
+        fields = body.lstrip(" \t\n")
+        if not fields:
+            self.closing = body[:-1] + self.closing
+            return "\n"
+        if not fields.startswith(":"):
+            return body
+        self.opening = body[: -len(fields)]
+        return f"\n{fields}"
 
     def _fields(self, start: int, body: str) -> tuple[Field, ...]:
         """Split the lines of the text into fields; ``body`` begins with a line end and has none after its last line."""
         chunks = body.split("\n:")[1:]
         if not chunks:
             return ()
-        first = self.line(start) + 1 + (body.count("\n", 0, body.find("\n:")) if body[1:2] != ":" else 0)
+        first = self.line(start) + self.opening.count("\n")
+        if body[1:2] != ":":
+            first += body.count("\n", 0, body.find("\n:"))
         if len(body) > MAX_FIELD_LENGTH and not self.within_limits(first, body, chunks):
             return ()
         tags, colons, values = zip(*map(str.partition, chunks, repeat(":")), strict=True)
@@ -250,7 +281,7 @@ class _Reading(Findings):
     def _whole(self, seen: str) -> None:
         """Ask for the blocks that a message cannot be without."""
         if self.basic is not None and self.basic.service_id == FIN_SERVICE and "2" not in seen and not self.errors:
-            self.error(
+            self.fault(
                 "fin_block_missing",
                 "2",
                 0,

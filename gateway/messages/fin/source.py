@@ -23,10 +23,12 @@ from gateway.messages.fin.elements import (
     header_definition,
 )
 from gateway.messages.fin.files import split
+from gateway.messages.fin.headers import institution
 from gateway.messages.fin.judging import Judge, definition_name
-from gateway.messages.fin.message import ACKNOWLEDGEMENT_SERVICE, FinMessage
-from gateway.messages.fin.parsing import parse
+from gateway.messages.fin.message import ACKNOWLEDGEMENT_SERVICE, FinMessage, InputHeader, OutputHeader
+from gateway.messages.fin.parsing import parse, parse_strictly
 from gateway.messages.fin.quick import DecidedBy, Extract, QuickReader, usual_blocks
+from gateway.messages.fin.violations import MAX_VIOLATIONS, unreadable
 from gateway.messages.parsing import EnvelopeReferences, ParsedMessage
 
 if TYPE_CHECKING:
@@ -66,30 +68,36 @@ class FinMessages:
         return definition_of(definition_id, self.judge.definitions) if fixed is None else fixed()
 
     def parse(self, content: bytes) -> ParsedMessage:
-        """Parse and judge one message; what it is against is in ``found``.
+        """Parse and judge one message; what it is against is in ``found``, its faults first.
 
         An acknowledgement may be followed by the message that it is of. Raises ``UnreadableMessage`` with the codes of
-        ``gateway.messages.fin.parse``, or ``fin_message_unknown``.
+        ``gateway.messages.fin.parse``, or ``fin_message_unknown``; with the faults of a message that has some and of
+        which nothing else can be judged.
         """
         messages = split(content).messages if _ACKNOWLEDGED.match(content) else ()
         message = parse(messages[0] if messages else content)
         if message.basic_header.service_id == ACKNOWLEDGEMENT_SERVICE:
             return self._acknowledgement(message, messages[1:])
         if message.message_type is None or (message.fields == () and message.text):
+            if message.faults:
+                raise unreadable(message.faults)
             text = f"service message {message.basic_header.service_id} is no message of a counterparty"
             raise _unreadable("fin_service_message", text, "an acknowledgement, or a message with fields")
         name = definition_name(message.message_type, message.user_value(_VALIDATION_FLAG) or "")
         if not self.has(name):
+            if message.faults:
+                raise unreadable(message.faults)
             known = ", ".join(self.judge.definitions.message_types())
             raise _unreadable("fin_message_unknown", f"there is no definition of {name}", f"one of {known}", name)
         root, violations = self.judge.read(message.fields, name)
-        found = (*message.warnings, *violations)
+        found = (*message.faults, *message.warnings, *_beside(message.faults, violations))[:MAX_VIOLATIONS]
         if not found and (blocks := usual_blocks(content)) is not None:
             self.judge.learn(blocks.text, message.fields, name)
         document = elements_of(root, name, self.judge.definitions)
+        sender, receiver = _parties(message)
         values = {
-            "sender": _bic(message.sender),
-            "receiver": _bic(message.receiver),
+            "sender": sender,
+            "receiver": receiver,
             "user_reference": message.user_value(_USER_REFERENCE),
             "uetr": message.user_value(_UETR),
             "possible_duplicate": "true" if message.possible_duplicate is not None else None,
@@ -108,14 +116,19 @@ class FinMessages:
         original: FinMessage | None = None
         if len(following) == 1:
             with suppress(UnreadableMessage):
-                original = parse(following[0])
+                original = parse_strictly(following[0])
         elif following:
             text = f"{len(following)} messages follow an acknowledgement"
             raise _unreadable("fin_several_messages", text, "an acknowledgement, and at most the message that it is of")
         said = _acknowledgement_element(self._words.read(message, original))
         header = Element("header", "", 1)
         return ParsedMessage(
-            ACKNOWLEDGEMENT, HEADER, cast("Any", header), cast("Any", said), (), found=message.warnings
+            ACKNOWLEDGEMENT,
+            HEADER,
+            cast("Any", header),
+            cast("Any", said),
+            (),
+            found=(*message.faults, *message.warnings),
         )
 
     def envelope_references(self, content: bytes) -> EnvelopeReferences:
@@ -125,7 +138,13 @@ class FinMessages:
         except UnreadableMessage:
             return EnvelopeReferences()
         name = message.message_type and definition_name(message.message_type)
-        return EnvelopeReferences(name, _reference(message), _bic(message.sender), _bic(message.receiver))
+        return EnvelopeReferences(name, _reference(message), *_parties(message))
+
+
+def _beside(faults: Sequence[Violation], violations: Sequence[Violation]) -> list[Violation]:
+    """Leave out what is said of lines that have a fault in the text: it would be said twice."""
+    lines = {fault.line for fault in faults if fault.path == "/4"}
+    return [violation for violation in violations if violation.line not in lines]
 
 
 def _unreadable(code: str, text: str, rule: str, value: str | None = None) -> UnreadableMessage:
@@ -155,9 +174,23 @@ def _bic(address: str | None) -> str | None:
     return None if address is None else bic_of(address)
 
 
+def _parties(message: FinMessage) -> tuple[str | None, str | None]:
+    """Return the BICs of sender and receiver; of headers with faults no more than the institutions."""
+    if not any(fault.path in ("/1", "/2") for fault in message.faults):
+        return _bic(message.sender), _bic(message.receiver)
+    own, other = institution(message.basic_header), institution(message.application_header)
+    match message.application_header:
+        case InputHeader():
+            return own, other
+        case OutputHeader():
+            return other, own
+    return None, None
+
+
 def _reference(message: FinMessage) -> str | None:
-    """Return the sender's reference: field 20, or 20C with SEME."""
-    for field in message.fields:
+    """Return the sender's reference: field 20, or 20C with SEME; none that stands on a line with a fault."""
+    wrong = {fault.line for fault in message.faults}
+    for field in (field for field in message.fields if field.line not in wrong):
         if field.tag == "20":
             return field.value
         if field.tag == "20C" and field.value.startswith(":SEME//"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
-from gateway.errors import Violation
+from gateway.errors import UnreadableMessage, Violation
 
 MAX_VIOLATIONS: Final = 100
 VALUE_LIMIT: Final = 140
@@ -28,6 +29,12 @@ def too_large(what: str, unit: str, count: int, limit: int, line: int | None = N
     """State that something has more than is accepted."""
     text = f"{what} has {count} {unit}; at most {limit} are accepted"
     return violation("fin_too_large", "4" if line else "", f"at most {limit} {unit}", str(count), text, line)
+
+
+def unreadable(violations: Sequence[Violation]) -> UnreadableMessage:
+    """Make the error of a message that these violations refuse; it is called by the first."""
+    first = violations[0]
+    return UnreadableMessage(first.text, code=first.code, violations=violations)
 
 
 def shown(text: str) -> str:

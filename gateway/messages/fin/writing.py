@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import chain, zip_longest
 
 from gateway.errors import BuildError, UnreadableMessage
-from gateway.messages.fin.message import Field, FinMessage, TagBlock
-from gateway.messages.fin.parsing import parse
+from gateway.messages.fin.message import Field, FinMessage, Layout, TagBlock
+from gateway.messages.fin.parsing import parse, parse_strictly
 
 _POSSIBLE_DUPLICATE = "PDE"
 
@@ -16,7 +16,8 @@ def write(message: FinMessage) -> bytes:
     """Write a message; one that was parsed gives the bytes that it was parsed from.
 
     A message made of parts is read back: raises ``BuildError`` with code ``fin_not_writable`` and the violations where
-    its parts could not be told apart again (a brace in a value, a line that begins with a colon, a foreign character).
+    its parts could not be told apart again (a brace in a value, a line that begins with a colon), or are wrong (a
+    foreign character) and not known to be: the faults of a message that was parsed stay with it.
     """
     content = _serialise(message)
     if not message.content:
@@ -54,7 +55,7 @@ def mark_possible_duplicate(content: bytes) -> bytes:
 
     A message that has the mark already is returned as it is. Raises ``UnreadableMessage``.
     """
-    message = parse(content)
+    message = parse_strictly(content)
     if message.trailer(_POSSIBLE_DUPLICATE) is not None:
         return content
     return write(with_trailer(message, _POSSIBLE_DUPLICATE))
@@ -67,7 +68,7 @@ def _serialise(message: FinMessage) -> bytes:
     if message.user_header is not None:
         blocks.append(f"{{3:{_joined(message.user_header)}}}")
     if message.text is not None:
-        blocks.append(_text(message.text, message.layout.line_end))
+        blocks.append(_text(message.text, message.layout))
     if message.trailers is not None:
         blocks.append(f"{{5:{_joined(message.trailers)}}}")
     blocks += map(str, message.user_blocks)
@@ -80,12 +81,14 @@ def _joined(blocks: tuple[TagBlock, ...]) -> str:
     return "".join(map(str, blocks))
 
 
-def _text(text: tuple[Field, ...] | tuple[TagBlock, ...], line_end: str) -> str:
+def _text(text: tuple[Field, ...] | tuple[TagBlock, ...], layout: Layout) -> str:
     if text and isinstance(text[0], TagBlock):
         return f"{{4:{''.join(map(str, text))}}}"
     lines = "".join([f"\n:{field.tag}:{field.value}" for field in text if isinstance(field, Field)])
-    lines = f"{{4:{lines}\n-}}"
-    return lines if line_end == "\n" else lines.replace("\n", line_end)
+    if layout.opening != "\n" and lines:
+        lines = layout.opening + lines[1:]
+    lines = f"{{4:{lines}{layout.closing}"
+    return lines if layout.line_end == "\n" else lines.replace("\n", layout.line_end)
 
 
 def _read_back(message: FinMessage, content: bytes) -> None:
@@ -93,8 +96,15 @@ def _read_back(message: FinMessage, content: bytes) -> None:
         written = parse(content)
     except UnreadableMessage as error:
         raise BuildError(error.text, code="fin_not_writable", violations=error.violations) from None
+    if _faults(written) != _faults(message):
+        first = written.faults[0].text if written.faults else "the faults that it was read with are not there"
+        raise BuildError(first, code="fin_not_writable", violations=written.faults)
     if _parts(written) != _parts(message):
         raise BuildError("the message would be read as another one than was to be written", code="fin_not_writable")
+
+
+def _faults(message: FinMessage) -> list[tuple[str, str, str | None]]:
+    return [(fault.code, fault.path, fault.value) for fault in message.faults]
 
 
 def _parts(message: FinMessage) -> tuple[object, ...]:
