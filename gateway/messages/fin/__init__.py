@@ -19,7 +19,7 @@ from gateway.messages.fin.message import (
     PossibleDuplicate,
     TagBlock,
 )
-from gateway.messages.fin.outgoing import IN_EVENT, Derived, cancellation, derived, envelope, implied
+from gateway.messages.fin.outgoing import IN_EVENT, Derived, cancellation, derived, envelope, implied, parties
 from gateway.messages.fin.parsing import is_fin, parse, parse_strictly, tag_blocks
 from gateway.messages.fin.writing import mark_possible_duplicate, with_trailer, without_trailer, write
 
@@ -56,6 +56,7 @@ __all__ = [
     "messages_in",
     "parse",
     "parse_strictly",
+    "parties",
     "split",
     "tag_blocks",
     "text_block",

@@ -87,6 +87,17 @@ class Derived:
 
 def derived(event: TradeEvent) -> Derived:
     """Return what follows from an event. Raises ``BuildError`` with what FIN has to state and cannot."""
+    made = parties(event)
+    if isinstance(event, ConfirmTrade):
+        for name, value in confirmed(event).items():
+            setattr(made, name, value)
+    elif isinstance(event, AnswerTrade):
+        made.reason = event.reason or (_IN_WORDS if event.text else None)
+    return made
+
+
+def parties(event: TradeEvent) -> Derived:
+    """Return the part of what follows from an event that nothing can be wrong with: the parties in their parts."""
     look_up = event.__dict__.get  # a model's own look-up of attributes takes longer
     place, investors = look_up("place_of_trade"), look_up("investors")
     made = Derived(  # the parts of either side stand in its fields in their order
@@ -99,13 +110,9 @@ def derived(event: TradeEvent) -> Derived:
         exchange(event),
     )
     if isinstance(event, ConfirmTrade):
-        for name, value in confirmed(event).items():
-            setattr(made, name, value)
         for name, field in CONFIRMING.items():
             if (party := look_up(field)) is not None:
                 setattr(made, name, party_in_fin(party))
-    elif isinstance(event, AnswerTrade):
-        made.reason = event.reason or (_IN_WORDS if event.text else None)
     return made
 
 
@@ -197,10 +204,9 @@ def implied(said: Mapping[str, object]) -> Iterator[tuple[tuple[str | int, ...],
     commission = said.get("commission")
     if (kind := said.get("commission_type")) is not None:
         yield ("commission", "type"), "commission_type", kind
-        if commission is not None:
-            yield ("commission", "amount"), "commission", commission
-    elif commission is not None:
-        yield ("other_amounts", "executing_broker_amount"), "commission", commission
+    if commission is not None:
+        path = ("other_amounts", "executing_broker_amount") if kind is None else ("commission", "amount")
+        yield path, "commission", commission
     if said.get("reason") is not None:
         yield ("reason",), "reason", said["reason"]
     market = said.get("market")

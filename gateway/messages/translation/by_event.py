@@ -46,6 +46,8 @@ class Written:
     paths: dict[str, str] = field(default_factory=dict)  # of the elements of what the source did not say, by field
 
 
+UNDIRECTED: Final = ("commission", "amount")
+
 Parts = dict[tuple[str | int, ...], str]
 """Of a party in a chain (name of the chain, place in it) the part in which FIN named it."""
 
@@ -72,8 +74,12 @@ def imply(said: Statement) -> Parts:
         for step in around:
             here = here.setdefault(step, {})
         here[last] = {**here.get(last, {}), **_party(cast("Tree", value))}  # of a party, more may be said
-        if inner is value:
+        if inner is value and isinstance(last, int):
             parts[path] = name
+        sign = here[last].get("direction")
+        if isinstance(sign, Stated) and sign.leaf is not None and sign.value == "debit" and path == UNDIRECTED:
+            shown = f"{sign.leaf.shown.rpartition('/')[0]}/sign"
+            said.left.append(Entry(shown, None, sign.leaf.text, "a commission has no direction in ISO 20022"))
     return parts
 
 
@@ -97,7 +103,7 @@ def _party(said: Tree) -> Tree:
 
 def _parts_lost(parts: Parts, event: Any, said: Statement) -> Iterator[Entry]:
     """Yield the parts of parties that the event has no way to say: of a chain it says but the order."""
-    again = fin.derived(event)
+    again = fin.parties(event)
     meant = {path: name for path, name, _ in fin.implied(_fields(again))}
     for path, part in parts.items():
         if meant.get(path) != part:
@@ -181,6 +187,7 @@ def write(
     _broken(result, report)
     _refused(result, report)
     _by_type(table, objects[EVENT], message, origins, result, report)
+    _counted(result, report)
     targets = {entry.source: entry.target for entry in report.carried}
     carried = {id(leaf) for leaf in result.carried}
     for echo, leaf in said.echoes:
@@ -283,6 +290,24 @@ def _broken(result: Written, report: Report) -> None:
             gone = [entry for entry in entries if entry.target == placed.path]
             entries[:] = [entry for entry in entries if entry.target != placed.path]
             report.not_carried += [replace(entry, target=None, why=why) for entry in gone if entry.source is not None]
+
+
+def _counted(result: Written, report: Report) -> None:
+    """Name every element by which one of several it came to be: a row may have put it behind all that there are."""
+    alike: dict[Place, set[int]] = {}
+    for each in result.placed:
+        for depth, part in enumerate(each.place):
+            alike.setdefault((*each.place[:depth], (part[0], 0, "", "")), set()).add(part[1])
+    paths: dict[str | None, str] = {}
+    for number, each in enumerate(result.placed):
+        names = []
+        for depth, (name, part) in enumerate(zip(each.path.split("/"), each.place, strict=True)):
+            before = sum(other < part[1] for other in alike[*each.place[:depth], (part[0], 0, "", "")])
+            names.append(name.partition("[")[0] + (f"[{before + 1}]" if before else ""))
+        paths[each.path] = "/".join(names)
+        result.placed[number] = replace(each, path=paths[each.path])
+    for entries in (report.carried, report.derived, report.truncated):
+        entries[:] = [replace(entry, target=paths.get(entry.target, entry.target)) for entry in entries]
 
 
 def _refused(result: Written, report: Report) -> None:

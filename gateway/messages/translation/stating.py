@@ -130,7 +130,7 @@ def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sour
     for row, steps, leaf in signs:
         _apply(row, steps, leaf, said, names)
     for claims, leaf in later:
-        ordered = sorted(claims, key=lambda claim: claim[0].field not in words)
+        ordered = sorted(claims, key=lambda claim: claim[0].field not in words and not claim[0].codes)
         for row, steps in ordered:
             if row.field in words and leaf.text not in words[row.field]:
                 continue
