@@ -274,6 +274,7 @@ class Dialogues(RuleBasedStateMachine):
             if not any(going_on):
                 for bic in self.sides:
                     self._release_what_came_too_early(bic)
+                self.run(self.loops.work_off())  # what is to be compared anew for it
                 return
         raise AssertionError("this would never end")
 

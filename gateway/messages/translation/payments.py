@@ -67,7 +67,7 @@ _PARTIES: Final[Mapping[str, Mapping[str, str]]] = {
 """What FIN calls the parties of each kind of event, and what the event does."""
 
 _CUSTOMERS: Final = ("ordering_customer", "beneficiary")
-_CODES: Final = {
+_WORDS: Final = {
     "INS": ("previous_instructing_agents", "bic"),
     "ACC": ("instructions_for_creditor_agent", "text"),
     "REC": ("instructions_for_next_agent", "text"),
@@ -79,10 +79,10 @@ _TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
     "account": ("settlement_account", "account"),
     "related_reference": ("end_to_end_id",),
     "remittance": ("remittance", "end_to_end_id"),
-    "to_receiver": tuple(name for name, _ in _CODES.values()),
+    "to_receiver": tuple(name for name, _ in _WORDS.values()),
     "narrative": ("reason", "texts"),
     "cover.remittance": ("underlying.remittance",),
-    "cover.to_receiver": tuple(f"underlying.{name}" for name, _ in _CODES.values()),
+    "cover.to_receiver": tuple(f"underlying.{name}" for name, _ in _WORDS.values()),
 }
 _TIMES: Final = {"CLSTIME": "settlement_times.cls", "SNDTIME": "debited_at", "RNCTIME": "credited_at"}
 
@@ -286,7 +286,7 @@ def _to_receiver(said: Statement, told: Any, around: str, left: list[Entry]) -> 
             parts.append(("", line))
     often: dict[str, int] = {}
     for code, text in parts:
-        name, inner = _CODES.get(code, ("", ""))
+        name, inner = _WORDS.get(code, ("", ""))
         if not name or (inner == "bic" and _BIC.fullmatch(text) is None):
             shown = f"/{code}/{text}" if code else text
             left.append(Entry(told.leaf.shown, None, shown, "no element is for this line"))
