@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.errors import BuildError
+from gateway.errors import BuildError, GatewayError
 from gateway.messages import Identity, Messages
 from gateway.messages.fin.foreign_exchange import common_reference
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import EVENT_KINDS, parse_event
-from gateway.model.facts import Alleged, References
+from gateway.model.facts import Alleged, AllegementAdvice, References, StatusValue
 from gateway.model.profile import Profile
 from gateway.model.references import transaction_id
 from gateway.model.transitions import Dialogue
@@ -35,9 +35,9 @@ from tests.loops import (
     party,
     settings_for,
 )
+from tests.reference import needs_reference, shared
 
 GOLDEN = Path(__file__).parent / "golden" / "fin"
-SAMPLES = Path("/work/shared/samples/MT300")
 SOURCE = "fx-desk"
 CATALOGUE = load_catalogue()
 PROFILE = Profile.model_validate(party(CHANNEL, language="fin"))
@@ -540,3 +540,23 @@ async def test_another_confirmation_takes_the_place_of_one_that_gives_way(loops:
     assert (await ours(loops)).instruction.headline == "confirmed"
     assert (await alleged(loops, "OTHER-1")).instruction.headline == "agrees"
     await loops.prove()
+
+
+# Messages of other people ---------------------------------------------------------------------------------------------
+
+
+@needs_reference
+def test_samples_are_read_into_what_they_say() -> None:
+    read, refused = {}, {}
+    for file in sorted((shared() / "samples" / "MT300").iterdir()):
+        try:
+            read[file.stem] = MESSAGES.read(file.read_bytes())
+        except GatewayError as error:
+            refused[file.stem] = error.violations[0].code
+    # Of another type, with another text in front of the first field, or in the text of a program.
+    assert set(refused.values()) == {"fin_message_unknown", "fin_text_malformed", "fin_code_artefact"}
+    assert {name.split("__")[1] for name in read} == {"prowide-integrator-examples"}
+    for reply in read.values():  # both are of an older release, which is warned of
+        [(references, fact)] = reply.facts
+        assert (references.related_reference, fact) == ("NEW222", AllegementAdvice(StatusValue("withdrawn")))
+        assert {warning.code for warning in reply.warnings} == {"fin_option_former"}

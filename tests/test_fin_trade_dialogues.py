@@ -105,7 +105,7 @@ async def test_a_status_of_theirs_alone_is_proprietary_and_an_unknown_one_is_ale
     await loops.hear(status(NAME, "IPRC/HOUSE/OWN1"))
     assert (axes(await ours(loops)), alerts(await ours(loops))) == ({"processing": "proprietary"}, [])
     await loops.hear(status(NAME, "IPRC//WHAT", reference="STATUS2"))
-    assert alerts(await ours(loops)) == ["status_code_unknown"]
+    assert alerts(await ours(loops)) == ["status_code_unknown", "rule_warning"]
 
 
 @pytest.mark.parametrize("direct", [True, False])

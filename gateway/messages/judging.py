@@ -68,7 +68,7 @@ class Judge:
         if not self._validator.is_valid(parsed):
             raise _refused(parsed, self._validator.violations(parsed), "its schema")
         if standard is None:
-            return parsed, ()
+            return parsed, parsed.found
         if standard.guideline is not None:
             validator, narrowed = self._narrowed(parsed, standard.guideline)
             if not validator.is_valid(narrowed):
@@ -77,7 +77,7 @@ class Judge:
         found = self._rulebook.judge(parsed, standard.packs, standard.direction, content)
         if found and found[0].severity == "error":
             raise _refused(parsed, found, "rules", "message_breaks_rules")
-        return parsed, found
+        return parsed, (*parsed.found, *found)
 
     def check(self, content: bytes, standard: Standard | None) -> Verdict:
         """Judge whatever the bytes are; what cannot be read is a violation too, never an exception."""

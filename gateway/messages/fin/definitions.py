@@ -15,9 +15,9 @@ A message file (``messages/MT541.txt``) is a tree by indentation, two spaces a l
         ? P/Q/R  [0..1]  x2                        two rows whose qualifiers are not public
 
 Instead of a block name a sequence has the field that opens it (``15A``), or ``-`` where it is known by its fields only.
-``59-/A/F`` is a field with and without letter. ``any`` stands for whatever fields follow. A row that ends with
-``likely`` is what the market does and no public source says of this release: what goes against it is warned of, and
-refuses nothing. So is a qualifier in a place with ``?`` rows that no dictionary has.
+``59-/A/F`` is a field with and without letter. ``57A/J(D)`` had the letter D in an older release: it is read, and
+warned of. ``any`` stands for whatever fields follow. A row that ends with ``likely`` is what the market does and no
+public source says of this release: what goes against it is warned of, and refuses nothing. So is a qualifier in a place with ``?`` rows that no dictionary has.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BLOCK_START: Final = "16R"
 BLOCK_END: Final = "16S"
 
 _MULTIPLICITY: Final = r"\[([01])\.\.([1*])\]"
-_FIELD: Final = re.compile(rf"(\d\d)(\S*)  {_MULTIPLICITY}  (\S.*)")
+_FIELD: Final = re.compile(rf"(\d\d)([^\s(]*)(?:\((\S+)\))?  {_MULTIPLICITY}  (\S.*)")
 _SEQUENCE: Final = re.compile(rf"([A-Z]\w*)  (\S+)  {_MULTIPLICITY}  (\S.*)")
 _ROW: Final = re.compile(rf"(\S.*?)  {_MULTIPLICITY}(  likely)?(?:  x(\d+))?")
 _ANY: Final = re.compile(r"any  \[0\.\.\*\]  \S.*")
@@ -59,7 +59,10 @@ class QualifierRow:
 
 @dataclass(frozen=True, slots=True)
 class FieldDefinition:
-    """A field in its place: ``number`` 98, ``letters`` A, C, E (empty text: none), how often, and its qualifiers."""
+    """A field in its place: ``number`` 98, ``letters`` A, C, E (empty text: none), how often, and its qualifiers.
+
+    ``former`` are letters that it had in older releases.
+    """
 
     number: str
     letters: tuple[str, ...]
@@ -67,11 +70,17 @@ class FieldDefinition:
     maximum: int | None
     name: str
     rows: tuple[QualifierRow, ...] = ()
+    former: tuple[str, ...] = ()
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Return the tags: number and letter."""
         return tuple(f"{self.number}{letter}" for letter in self.letters)
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Return the tags that are read: those, and the former ones."""
+        return (*self.tags, *(f"{self.number}{letter}" for letter in self.former))
 
     @property
     def label(self) -> str:
@@ -103,7 +112,7 @@ class SequenceDefinition:
         """Return the tags that may begin it."""
         tags: set[str] = set()
         for item in self.items:
-            tags |= set(item.tags) if isinstance(item, FieldDefinition) else set(_opening(item))
+            tags |= set(item.read) if isinstance(item, FieldDefinition) else set(_opening(item))
             if item.minimum:
                 break
         return frozenset(tags)
@@ -138,7 +147,7 @@ def _is_group(item: FieldDefinition | SequenceDefinition) -> bool:
 
 def _opening(item: FieldDefinition | SequenceDefinition) -> frozenset[str]:
     if isinstance(item, FieldDefinition):
-        return frozenset(item.tags)
+        return frozenset(item.read)
     return frozenset({f":{item.block}"}) if item.block else item.first
 
 
@@ -232,11 +241,12 @@ class _Block:
 
 def _item(block: _Block, file: str, formats: Mapping[str, FieldFormat]) -> FieldDefinition | SequenceDefinition:
     if (found := _FIELD.fullmatch(block.text)) is not None:
-        number, letters, minimum, maximum, name = found.groups()
+        number, letters, former, minimum, maximum, name = found.groups()
         options = tuple("" if letter == "-" else letter for letter in letters.split("/"))
         rows = tuple(_row(row, options, file) for row in block.below)
-        item = FieldDefinition(number, options, int(minimum), _maximum(maximum), name, rows)
-        if unknown := [tag for tag in item.tags if tag not in formats]:
+        olds = tuple(former.split("/")) if former else ()
+        item = FieldDefinition(number, options, int(minimum), _maximum(maximum), name, rows, olds)
+        if unknown := [tag for tag in item.read if tag not in formats]:
             raise _mistaken(file, block.line, f"fields that are in fields.txt; {', '.join(unknown)} is not")
         return item
     if (found := _SEQUENCE.fullmatch(block.text)) is not None:

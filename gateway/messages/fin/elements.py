@@ -276,7 +276,7 @@ def _row(item: FieldDefinition, qualifier: str) -> QualifierRow | None:
 
 def _tags_of(item: FieldDefinition, qualifier: str) -> list[str]:
     row = _row(item, qualifier)
-    return [tag for tag in item.tags if row is None or tag[2:] in row.qualifiers[qualifier]]
+    return [tag for tag in item.read if row is None or tag[2:] in row.qualifiers[qualifier]]
 
 
 def _maximum(item: FieldDefinition, qualifier: str) -> int | None:

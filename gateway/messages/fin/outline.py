@@ -78,7 +78,7 @@ class _Outline:
     def _field(self, item: FieldDefinition, path: str, depth: int) -> Line:
         formats = tuple(f"{tag} {self.definitions.formats[tag].notation}" for tag in item.tags)
         codes = () if item.rows else self._codes(item.tags, "")
-        label = "/".join(item.tags)
+        label = "/".join(item.tags) + (f" (formerly {'/'.join(item.former)})" if item.former else "")
         return Line(depth, path, "field", label, item.name, item.minimum, item.maximum, "", formats, codes)
 
     def _rows(self, item: FieldDefinition, path: str, depth: int) -> Iterator[Line]:

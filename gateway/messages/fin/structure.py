@@ -260,6 +260,9 @@ class _Reader:
         top.sequence.fields.append(found)
         if item.rows:
             top.found.setdefault(number, []).append(found)
+        if found.tag[2:] in item.former:
+            right = f"{', '.join(item.tags)} since an older release"
+            self._say("fin_option_former", top, found.tag, right, found, warning=True)
         self._judge_value(top, found)
 
     def _judge_value(self, at: _Open, found: Field) -> None:
@@ -297,11 +300,22 @@ class _Reader:
         labels = [item.label for item in items if isinstance(item, SequenceDefinition) == blocks]
         return f"one of {', '.join(labels)}" if labels else f"no more {'sequences' if blocks else 'fields'} here"
 
-    def _say(self, code: str, at: _Open, name: str, right: str, found: Field, suggestion: str | None = None) -> None:
+    def _say(
+        self,
+        code: str,
+        at: _Open,
+        name: str,
+        right: str,
+        found: Field,
+        suggestion: str | None = None,
+        *,
+        warning: bool = False,
+    ) -> None:
         path = field_path(at.sequence, found) if found.tag == name else _below(at.sequence.path, name)
         text = f"{path}: {found.tag}:{found.value[:40]} should be {right}"
         value = found.value[:140]
-        self._violations.append(Violation(code, path, right, value, text, found.line, suggestion=suggestion))
+        severity = "warning" if warning else "error"
+        self._violations.append(Violation(code, path, right, value, text, found.line, severity, suggestion))  # type: ignore[arg-type]  # one of two literals
 
 
 def _below(path: str, step: str) -> str:
