@@ -17,7 +17,8 @@ A message file (``messages/MT541.txt``) is a tree by indentation, two spaces a l
 Instead of a block name a sequence has the field that opens it (``15A``), or ``-`` where it is known by its fields only.
 ``59-/A/F`` is a field with and without letter. ``57A/J(D)`` had the letter D in an older release: it is read, and
 warned of. ``any`` stands for whatever fields follow. A row that ends with ``likely`` is what the market does and no
-public source says of this release: what goes against it is warned of, and refuses nothing. So is a qualifier in a place with ``?`` rows that no dictionary has.
+public source says of this release: what goes against it is warned of, and refuses nothing. So is a qualifier
+in a place with ``?`` rows that no dictionary has.
 """
 
 from __future__ import annotations
