@@ -38,6 +38,7 @@ FIN = {
 ISO = {
     **{path.name: path for path in sorted((HERE / "golden").glob("*.xml"))},
     **{path.name: path for path in sorted((HERE / "messages" / "replies").glob("*.xml"))},
+    **{path.name: path for path in sorted((HERE / "messages" / "statements").glob("*.xml"))},
 }
 OUTGOING = {
     "instruct_settlement/1": "MT54",
@@ -52,7 +53,11 @@ OUTGOING = {
 }
 """The kinds of event that both languages have a message for, and what that of FIN begins with."""
 
-INCOMING = ("MT544", "MT545", "MT546", "MT547", "MT548", "MT578", "MT508", "MT900", "MT910", "MT196", "MT296")
+STATEMENTS = ("MT940", "MT950")
+INCOMING = (
+    *("MT544", "MT545", "MT546", "MT547", "MT548", "MT578", "MT508", "MT900", "MT910", "MT196", "MT296"),
+    *STATEMENTS,
+)
 OUT = ("MT103", "MT202", "MT202COV", "MT210", "MT524", "MT530", "MT540", "MT541", "MT542", "MT543", "MT549")
 TRANSLATED = {
     *(f"{message}.typical" for message in (*INCOMING, *OUT)),
@@ -217,8 +222,18 @@ def test_a_message_to_us_means_the_same_in_the_other_language(name: str) -> None
     content = sample(name)
     ((_, said),), ((_, again),) = messages().read(content).facts, messages().read(translate(content).content).facts
     assert type(again) is type(said)
-    told = {each: value for each, value in asdict(said).items() if value}
+    told = {each: value for each, value in what_is_said(asdict(said)).items() if value}
     assert {each: value for each, value in asdict(again).items() if each in told} == told
+
+
+def what_is_said(said: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what FIN says of an entry without a reference, and the number of a statement where it is said twice."""
+    if said.get("sequence") is not None:
+        said["number"] = None
+    for entry in said.get("entries", ()):
+        if [each["account_owner_transaction_id"] for each in entry["transactions"]] == ["NONREF"]:
+            entry["transactions"] = ()
+    return said
 
 
 def test_an_allegement_there_and_back() -> None:

@@ -192,7 +192,7 @@ def write(
     carried = {id(leaf) for leaf in result.carried}
     for echo, leaf in said.echoes:
         if id(leaf) in carried and id(echo) not in carried:
-            report.carried.append(Entry(echo.shown, targets.get(leaf.shown), echo.value))
+            report.carried.append(Entry(echo.shown, targets.get(leaf.shown), echo.value, said.why.get(id(echo))))
             result.carried.append(echo)
     return result
 

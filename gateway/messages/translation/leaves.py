@@ -14,6 +14,7 @@ from gateway.messages.fin.statements import PARTS
 _OF_A_SIGN: Final = ("absolute", "direction")
 _NARRATIVE: Final = "narrative"
 MESSAGE_TYPE: Final = "message_type"
+_SIDE, _SHORT, _SIGN, _NEGATIVE = "side", "short", "sign", "N"
 _PARTS_OF_A_MOMENT: Final = ("date", "time", "decimals", "offset")
 
 
@@ -43,6 +44,7 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
     children = list(element)
     names = [str(child.tag).rpartition("}")[2] for child in children]
     often, seen = Counter(names), Counter[str]()
+    around = tags[-1].partition("_")[0] if tags else ""  # of FIN the tag of a field
     for place, (child, name) in enumerate(zip(children, names, strict=True)):
         number = seen[name]
         seen[name] += 1
@@ -56,8 +58,10 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
             continue  # its parts stand beside it
         if name in _OF_A_SIGN and str(child.tag).startswith("{}"):
             continue  # says again what the amount beside it says with its sign
-        if tags[-1:] == ("25D",) and name in PARTS["25D"]:
-            continue  # says again what the code beside it says
+        if name in PARTS.get(around, ()) and str(child.tag).startswith("{}"):
+            if name == _SIDE and child.text == _SHORT:  # the sign of the number beside it, which has none itself
+                yield Leaf((*tags, _SIGN), (*numbers, 0), _NEGATIVE, None, child, "/".join((*shown, _SIGN)))
+            continue  # says again what the field says
         following = children[place + 1] if place + 1 < len(children) else None
         if str(child.tag).startswith("{}") and following is not None and following.get(CURRENCY) == child.text:
             continue  # FIN's currency before an amount: it is the amount's

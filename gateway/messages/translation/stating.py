@@ -68,7 +68,7 @@ class Statement:
         here: Any = self.fields[EVENT]
         for step in path[:-1]:
             here = _step(here, step)
-        return list(_leaves_of(here.pop(_key(here, path[-1]), {}))) if isinstance(here, dict) else []
+        return list(leaves_below(here.pop(_key(here, path[-1]), {}))) if isinstance(here, dict) else []
 
     def state(self, source: str, path: Iterable[Any], stated: Stated) -> bool:
         """Say that a field has a value; False where something else is said of it already."""
@@ -95,7 +95,7 @@ def _key(tree: Tree, step: str | int) -> Any:
     """Return what a tree calls an item of a list, by its number in it."""
     if step in tree or isinstance(step, str) or not tree:
         return step
-    return _in_order(tree)[step] if step < len(tree) else step
+    return in_order(tree)[step] if step < len(tree) else step
 
 
 def _step(tree: Any, step: str | int) -> Any:
@@ -293,17 +293,18 @@ def make(model: type, tree: Mapping[Any, Any], origins: Origins, given: Mapping[
     made = _constructed(model, kinds, values)
     for name, leaf in noted:
         origins.note(made, name, leaf)
-    origins.gather(made, _leaves_of(tree))
+    origins.gather(made, leaves_below(tree))
     return made
 
 
-def _leaves_of(tree: Any) -> Iterator[Leaf]:
+def leaves_below(tree: Any) -> Iterator[Leaf]:
+    """Yield the elements that said anything of a part of a statement."""
     if isinstance(tree, Stated):
         if tree.leaf is not None:
             yield tree.leaf
         return
     for inner in tree.values():
-        yield from _leaves_of(inner)
+        yield from leaves_below(inner)
 
 
 def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any]) -> Any:
@@ -320,7 +321,7 @@ def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any])
 
 
 def _items(kind: Kind, tree: Mapping[Any, Any], origins: Origins) -> tuple[Any, ...]:
-    items = [tree[key] for key in _in_order(tree)]
+    items = [tree[key] for key in in_order(tree)]
     made = tuple(
         [item.value if isinstance(item, Stated) else make(_model_for(kind, item), item, origins) for item in items]
     )
@@ -330,7 +331,7 @@ def _items(kind: Kind, tree: Mapping[Any, Any], origins: Origins) -> tuple[Any, 
     return made
 
 
-def _in_order(keys: Iterable[_Key | int]) -> list[_Key | int]:
+def in_order(keys: Iterable[_Key | int]) -> list[_Key | int]:
     """Return items in the order of the message: of one element by number, whichever part of them was read first.
 
     Those that have a number of their own stand within a text, and come last.
