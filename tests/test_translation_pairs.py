@@ -53,7 +53,7 @@ OUTGOING = {
 }
 """The kinds of event that both languages have a message for, and what that of FIN begins with."""
 
-STATEMENTS = ("MT940", "MT950")
+STATEMENTS = ("MT940", "MT950", "MT535")
 INCOMING = (
     *("MT544", "MT545", "MT546", "MT547", "MT548", "MT578", "MT508", "MT900", "MT910", "MT196", "MT296"),
     *STATEMENTS,

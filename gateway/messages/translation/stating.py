@@ -235,6 +235,39 @@ def _source(path: tuple[Any, ...], names: list[str]) -> tuple[str, tuple[Any, ..
     return (path[0], path[1:]) if path[0] in names else (EVENT, path)
 
 
+# --- parts of a statement that are said in other words ---------------------------------------------------------------
+
+
+def at(tree: Any, *names: str) -> Stated | None:
+    """Return the value at a path; None where there is none."""
+    for name in names:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree if isinstance(tree, Stated) else None
+
+
+def items(tree: Tree, name: str) -> list[tuple[Any, Tree]]:
+    """Return the items of a list with their keys, in the order of the message."""
+    given = tree.get(name, {})
+    return [(key, given[key]) for key in in_order(given)]
+
+
+def usual(value: Any) -> Stated:
+    """State what the message leaves to be understood."""
+    return Stated(value, None, told=False)
+
+
+def refuse(said: Statement, tree: Any, why: str) -> None:
+    """Say of everything below a part of a statement why it is not carried, or how it is changed."""
+    for leaf in leaves_below(tree):
+        said.why[id(leaf)] = why
+
+
+def also(said: Statement, stated: Stated, told: Stated | None) -> None:
+    """Say that an element says the same as another one, and is carried where that is."""
+    if stated.leaf is not None and told is not None and told.leaf is not None:
+        said.echoes.append((stated.leaf, told.leaf))
+
+
 # --- objects ----------------------------------------------------------------------------------------------------------
 
 

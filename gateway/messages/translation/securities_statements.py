@@ -1,0 +1,302 @@
+"""Take apart what FIN says of a securities account in forms of its own, and put it together again.
+
+FIN puts everything into the sequence of a sub-account, whether there are sub-accounts or not, and the sign of a balance
+into its number; of its sub-balances each has a qualifier, and one that is about a place has that of the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, make_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from gateway.messages.translation.stating import EVENT, Stated, Statement, Tree, also, at, items, refuse, usual
+from gateway.model.vocabulary import Amount, Code, ProprietaryIdentification
+
+HOLDINGS: Final = "holdings_statement"
+_CODES: Final = (
+    *("AWAS", "BLCA", "BLOK", "BLOT", "BLOV", "BODE", "BORE", "BORR", "COLI", "COLO", "DRAW", "LOAN", "LODE", "LORE"),
+    *("MARG", "OTHR", "PECA", "PEDA", "PEND", "PENR", "PLED", "REGO", "RSTR", "TRAN"),
+)
+_PRICES: Final = {"market_price": "MRKT", "indicative_price": "INDC"}
+_BALANCES: Final = ("aggregate", "available", "not_available")
+
+
+@dataclass
+class Quantity:
+    """A quantity of securities."""
+
+    type: Literal["unit", "face_amount", "amortised_value", "digital_token_unit"] | None = None
+    value: Decimal | None = None
+
+
+@dataclass
+class Balance:
+    """A balance, long or short; in FIN a short one is negative."""
+
+    quantity: Quantity | None = None
+    side: Literal["long", "short"] | None = None
+
+
+@dataclass
+class SubBalanceQuantity:
+    """A part of a holding, and whether it is available."""
+
+    quantity: Quantity | None = None
+    availability: Literal["available", "not_available"] | None = None
+
+
+Codes: Final = make_dataclass("Codes", [(code, SubBalanceQuantity | None, None) for code in _CODES])
+
+
+@dataclass
+class Place:
+    """A place of safekeeping: a kind of place with its BIC, or a country."""
+
+    kind: str | None = None
+    bic: str | None = None
+    country: str | None = None
+
+
+@dataclass
+class SubBalance:
+    """A part of a holding; in FIN one of ``codes``, or with a place what is held there."""
+
+    type: str | None = None
+    proprietary_type: ProprietaryIdentification | None = None
+    side: Literal["long", "short"] | None = None
+    quantity: Quantity | None = None
+    counted: SubBalanceQuantity | None = None
+    codes: Codes | None = None  # type: ignore[valid-type]
+    counted_codes: Codes | None = None  # type: ignore[valid-type]
+    aggregate: Balance | None = None
+    available: Balance | None = None
+    not_available: Balance | None = None
+    place: Place | None = None
+    narrative: str | None = None
+
+
+@dataclass
+class Price:
+    """A price of a security; ``kind`` is MRKT or INDC."""
+
+    kind: str | None = None
+    type: Literal["PARV", "DISC", "PREM"] | None = None
+    rate: Decimal | None = None
+    amount: Amount | None = None
+
+
+@dataclass
+class Holding:
+    """What is held of one security."""
+
+    isin: str | None = None
+    description: str | None = None
+    aggregate: Balance | None = None
+    available: Balance | None = None
+    not_available: Balance | None = None
+    market_price: Price | None = None
+    indicative_price: Price | None = None
+    prices: tuple[Price, ...] = ()
+    value: Amount | None = None
+    value_sign: Literal["plus", "minus"] | None = None
+    value_in_its_currency: Amount | None = None
+    value_in_its_currency_sign: Literal["plus", "minus"] | None = None
+    balances: tuple[SubBalance, ...] = ()
+    places: tuple[SubBalance, ...] = ()
+    narrative: str | None = None
+
+
+@dataclass
+class Owner:
+    """Who owns an account."""
+
+    bic: str | None = None
+    proprietary: ProprietaryIdentification | None = None
+    lei: str | None = None
+
+
+@dataclass
+class SubAccount:
+    """A sub-account; in FIN whatever is stated of no sub-account is in one without a number."""
+
+    owner: Owner | None = None
+    account: str | None = None
+    wallet: str | None = None
+    activity: bool | None = None
+    holdings: tuple[Holding, ...] = ()
+
+
+@dataclass
+class _Report:
+    """What any statement of a securities account says of itself."""
+
+    page: str | None = None
+    continuation: str | None = None
+    last_page: bool | None = None
+    reference: str | None = None
+    short_number: str | None = None
+    long_number: str | None = None
+    query_reference: str | None = None
+    frequency: Code | None = None
+    update: Code | None = None
+    activity: bool | None = None
+    owner: Owner | None = None
+    account: str | None = None
+    typed_account: str | None = None
+    wallet: str | None = None
+    statement_date: date | None = None
+    statement_time: datetime | None = None
+
+
+@dataclass
+class HoldingsStatement(_Report):
+    """What an account holds."""
+
+    kind: Literal["custody", "accounting"] | None = None
+    basis: Code | None = None
+    with_sub_accounts: bool | None = None
+    audited: bool | None = None
+    holdings: tuple[Holding, ...] = ()
+    accounts: tuple[SubAccount, ...] = ()
+
+
+MODELS: Final[Mapping[str, type]] = {HOLDINGS: HoldingsStatement}
+
+
+def _holdings(given: Tree) -> Iterator[Tree]:
+    yield from (holding for _, holding in items(given, "holdings"))
+    for _, account in items(given, "accounts"):
+        yield from (holding for _, holding in items(account, "holdings"))
+
+
+# --- from FIN ---------------------------------------------------------------------------------------------------------
+
+
+def from_fin(said: Statement) -> None:
+    """State as ISO 20022 does what FIN says; what it leaves to be understood is derived."""
+    given = said.fields[EVENT]
+    continues = given.get("continuation")
+    if isinstance(continues, Stated):
+        given["last_page"] = Stated(continues.value != "MORE", continues.leaf)
+    given.setdefault("kind", usual("custody"))
+    if "typed_account" in given:
+        given["account"] = given["typed_account"]
+    for holding in _holdings(given):
+        _holding_from_fin(said, holding)
+    for key, account in items(given, "accounts"):
+        if "account" not in account and "wallet" not in account:
+            given.setdefault("holdings", {}).update(given["accounts"].pop(key).get("holdings", {}))
+        elif "activity" not in account:
+            account["activity"] = usual(bool(account.get("holdings")))
+
+
+def _sides_from_fin(said: Statement, holding: Tree) -> None:
+    for name in _BALANCES:
+        _side_from_fin(holding.get(name))
+    if at(holding, "not_available", "side") is not None and holding["not_available"]["side"].value == "short":
+        refuse(said, holding.pop("not_available"), "what is not available has no side in ISO 20022")
+
+
+def _holding_from_fin(said: Statement, holding: Tree) -> None:
+    _sides_from_fin(said, holding)
+    holding["prices"] = {
+        number: {**holding[name], "kind": Stated(code, None)}
+        for number, (name, code) in enumerate(_PRICES.items())
+        if name in holding
+    }
+    for name in ("value", "value_in_its_currency"):
+        if name in holding:
+            holding.setdefault(f"{name}_sign", usual("plus"))
+    places: Tree = {}
+    for key, balance in items(holding, "balances"):
+        codes = [*balance.get("codes", {}).items(), *balance.get("counted_codes", {}).items()]
+        if codes:
+            (code, part), *others = codes
+            for _, other in others:
+                refuse(said, other, "a sub-balance of ISO 20022 is of one type")
+            balance["type"] = Stated(code, None)
+            _side_from_fin(part, balance)
+            balance.update({"counted": part} if "availability" in part else {"quantity": part["quantity"]})
+            continue
+        del holding["balances"][key]
+        if "aggregate" in balance and "place" in balance:
+            _sides_from_fin(said, balance)
+            places[key] = balance
+        else:
+            refuse(said, balance, "a balance of a type, or one at a place")
+    holding["places"] = places
+
+
+def _side_from_fin(balance: Any, into: Tree | None = None) -> None:
+    """Take the sign from a number, and state it as a side."""
+    value = at(balance, "quantity", "value")
+    if value is None:
+        return
+    short = value.value.is_signed() and bool(value.value)
+    balance["quantity"]["value"] = Stated(abs(value.value), value.leaf)
+    (balance if into is None else into)["side"] = Stated("short", value.leaf) if short else usual("long")
+
+
+# --- to FIN -----------------------------------------------------------------------------------------------------------
+
+
+def to_fin(said: Statement) -> None:
+    """State as FIN does what ISO 20022 says."""
+    given = said.fields[EVENT]
+    last = given.pop("last_page", None)
+    if isinstance(last, Stated):
+        first = at(given, "page")
+        word = "MORE" if not last.value else "ONLY" if first is not None and int(first.value) == 1 else "LAST"
+        given["continuation"] = Stated(word, last.leaf)
+    for holding in _holdings(given):
+        _holding_to_fin(said, holding)
+    own = given.pop("holdings", {})
+    if own:
+        given["accounts"] = {
+            0: {"holdings": own},
+            **{n: each for n, (_, each) in enumerate(items(given, "accounts"), 1)},
+        }
+
+
+def _holding_to_fin(said: Statement, holding: Tree) -> None:
+    for name in _BALANCES:
+        _side_to_fin(said, holding.get(name))
+    for _, price in items(holding, "prices"):
+        kind = at(price, "kind")
+        field = next((each for each, code in _PRICES.items() if kind is not None and code == kind.value), None)
+        if kind is None or field is None or field in holding:
+            refuse(said, price, "FIN has a market price and an indicative one")
+            continue
+        holding[field] = price
+        also(said, kind, at(price, "rate") or at(price, "amount", "value"))
+    balances: Tree = {}
+    for _, balance in items(holding, "balances"):
+        kind, counted = balance.get("type"), balance.get("counted")
+        if not isinstance(kind, Stated) or kind.value not in _CODES:
+            refuse(said, balance, "no sub-balance of FIN is of this type")
+            continue
+        part = {"quantity": (balance if counted is None else counted).get("quantity", {})}
+        refuse(said, (counted or {}).get("availability", {}), "written as a quantity alone")
+        side = balance.get("side")
+        _side_to_fin(said, part if side is None else {**part, "side": side})
+        also(said, kind, at(part, "quantity", "value"))
+        rest = {name: inner for name, inner in balance.items() if name not in ("type", "quantity", "counted", "side")}
+        balances[len(balances)] = {**rest, "codes": {kind.value: part}}
+    for _, place in items(holding, "places"):
+        for name in _BALANCES:
+            _side_to_fin(said, place.get(name))
+        balances[len(balances)] = place
+    holding["balances"] = balances
+
+
+def _side_to_fin(said: Statement, balance: Any) -> None:
+    value, side = at(balance, "quantity", "value"), at(balance, "side")
+    if value is None:
+        return
+    if side is not None:
+        also(said, side, value)
+        if side.value == "short":
+            balance["quantity"]["value"] = Stated(-value.value, value.leaf)
