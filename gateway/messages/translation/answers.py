@@ -163,7 +163,7 @@ def complete(text: str, name: str, others: Mapping[str, str]) -> str:
         elif key == "like":
             if value.strip() not in others:
                 raise ConfigError(f"{name}, line {number}: there is no table {value.strip()}")
-            base = others[value.strip()]
+            base = complete(others[value.strip()], value.strip(), others)
         else:
             own.append(line)
     groups = next((number for number, line in enumerate(own) if line.startswith("[")), len(own))

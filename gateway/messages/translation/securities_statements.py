@@ -16,6 +16,21 @@ from gateway.messages.translation.stating import EVENT, Stated, Statement, Tree,
 from gateway.model.vocabulary import Amount, Code, ProprietaryIdentification
 
 HOLDINGS: Final = "holdings_statement"
+POSTINGS: Final = "postings_statement"
+ALLEGEMENTS: Final = "allegements_report"
+MOVEMENTS: Final = "movements_statement"
+NO_REFERENCE: Final = "NONREF"
+_SETTLEMENT: Final = "SETT"  # what a transaction is about where nothing else is said
+_DELIVERING: Final = ("DEAG", "DEI2", "DEI1", "DECU", "SELL")
+_RECEIVING: Final = ("REAG", "REI2", "REI1", "RECU", "BUYR")
+_IDENTIFICATIONS: Final = (
+    "account_owner_transaction_id",
+    "account_servicer_transaction_id",
+    "pool_id",
+    "market_infrastructure_transaction_id",
+    "processor_transaction_id",
+)
+_CHAINS: Final = {"delivering_parties": _DELIVERING, "receiving_parties": _RECEIVING}
 _CODES: Final = (
     *("AWAS", "BLCA", "BLOK", "BLOT", "BLOV", "BODE", "BORE", "BORR", "COLI", "COLO", "DRAW", "LOAN", "LODE", "LORE"),
     *("MARG", "OTHR", "PECA", "PEDA", "PEND", "PENR", "PLED", "REGO", "RSTR", "TRAN"),
@@ -147,12 +162,30 @@ class _Report:
     account: str | None = None
     typed_account: str | None = None
     wallet: str | None = None
+
+
+@dataclass
+class _Period:
+    """The days that a statement is about, in FIN where it says their times ``timed``."""
+
+    begins: date | None = None
+    ends: date | None = None
+    timed_begins: date | None = None
+    timed_ends: date | None = None
+    begins_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
+@dataclass
+class _Moment:
+    """The day, or the moment, that a statement is of."""
+
     statement_date: date | None = None
     statement_time: datetime | None = None
 
 
 @dataclass
-class HoldingsStatement(_Report):
+class HoldingsStatement(_Moment, _Report):
     """What an account holds."""
 
     kind: Literal["custody", "accounting"] | None = None
@@ -163,7 +196,169 @@ class HoldingsStatement(_Report):
     accounts: tuple[SubAccount, ...] = ()
 
 
-MODELS: Final[Mapping[str, type]] = {HOLDINGS: HoldingsStatement}
+@dataclass
+class Party:
+    """A party of a settlement chain."""
+
+    bic: str | None = None
+    proprietary: ProprietaryIdentification | None = None
+    lei: str | None = None
+    account: str | None = None
+    processing_reference: str | None = None
+
+
+_Parts = make_dataclass("_Parts", [(part, Party | None, None) for part in (*_DELIVERING, *_RECEIVING)])
+
+
+@dataclass
+class Transaction:
+    """A transaction as a statement lists it; in FIN each part of its chains has a qualifier (``parts``)."""
+
+    account_owner_transaction_id: str | None = None
+    account_servicer_transaction_id: str | None = None
+    transaction_reference: str | None = None
+    market_infrastructure_transaction_id: str | None = None
+    counterparty_market_infrastructure_transaction_id: str | None = None
+    processor_transaction_id: str | None = None
+    pool_id: str | None = None
+    common_id: str | None = None
+    corporate_action_id: str | None = None
+    isin: str | None = None
+    description: str | None = None
+    activity: Code | None = None
+    transaction_type: Code | None = None
+    movement: Literal["deliver", "receive"] | None = None
+    payment: Literal["against", "free"] | None = None
+    quantity: Quantity | None = None
+    settlement_quantity: Quantity | None = None
+    amount: Amount | None = None
+    credit_debit: Literal["credit", "debit"] | None = None
+    trade_date: date | None = None
+    trade_time: datetime | None = None
+    settlement_date: date | None = None
+    settlement_time: datetime | None = None
+    effective_settlement_date: date | None = None
+    effective_settlement_time: datetime | None = None
+    parts: _Parts | None = None  # type: ignore[valid-type]
+    place_of_settlement: str | None = None
+    delivering_parties: tuple[Party, ...] = ()
+    receiving_parties: tuple[Party, ...] = ()
+    narrative: str | None = None
+
+
+@dataclass
+class EndBalance:
+    """A balance at one end of a statement, or of a page that is not its first or last."""
+
+    side: Literal["long", "short"] | None = None
+    final: Quantity | None = None
+    intermediate: Quantity | None = None
+
+
+@dataclass
+class Posted:
+    """What was booked of one security, and what was held before and after."""
+
+    isin: str | None = None
+    description: str | None = None
+    opening: EndBalance | None = None
+    closing: EndBalance | None = None
+    transactions: tuple[Transaction, ...] = ()
+
+
+@dataclass
+class PostedAccount:
+    """What was booked on a sub-account."""
+
+    owner: Owner | None = None
+    account: str | None = None
+    wallet: str | None = None
+    activity: bool | None = None
+    holdings: tuple[Posted, ...] = ()
+
+
+@dataclass
+class PostingsStatement(_Period, _Report):
+    """What was booked on an account."""
+
+    basis: Code | None = None
+    with_sub_accounts: bool | None = None
+    holdings: tuple[Posted, ...] = ()
+    accounts: tuple[PostedAccount, ...] = ()
+
+
+@dataclass
+class Alleged(Transaction):
+    """An instruction of another side that nothing of ours matches."""
+
+    safekeeping_account: str | None = None
+
+
+@dataclass
+class AllegementsReport(_Moment, _Report):
+    """What others have instructed against an account."""
+
+    transactions: tuple[Alleged, ...] = ()
+
+
+@dataclass
+class Movement:
+    """What was moved to another balance; ISO 20022 names it by one of its identifications."""
+
+    account_owner_transaction_id: str | None = None
+    account_servicer_transaction_id: str | None = None
+    transaction_reference: str | None = None
+    market_infrastructure_transaction_id: str | None = None
+    processor_transaction_id: str | None = None
+    pool_id: str | None = None
+    balance_to: Code | None = None
+    quantity: Quantity | None = None
+    settlement_date: date | None = None
+    settlement_time: datetime | None = None
+
+
+@dataclass
+class MovedFrom:
+    """The balance that something was moved from."""
+
+    balance_from: Code | None = None
+    movements: tuple[Movement, ...] = ()
+
+
+@dataclass
+class Moved:
+    """What was moved of one security."""
+
+    isin: str | None = None
+    description: str | None = None
+    balances: tuple[MovedFrom, ...] = ()
+
+
+@dataclass
+class MovementsStatement(_Period, _Report):
+    """What was moved between the balances of an account."""
+
+    securities: tuple[Moved, ...] = ()
+
+
+MODELS: Final[Mapping[str, type]] = {
+    HOLDINGS: HoldingsStatement,
+    POSTINGS: PostingsStatement,
+    ALLEGEMENTS: AllegementsReport,
+    MOVEMENTS: MovementsStatement,
+}
+
+
+def _transactions(given: Tree) -> Iterator[Tree]:
+    yield from (transaction for _, transaction in items(given, "transactions"))
+    for holding in _holdings(given):
+        yield from (transaction for _, transaction in items(holding, "transactions"))
+
+
+def _movements(given: Tree) -> Iterator[Tree]:
+    for _, security in items(given, "securities"):
+        for _, balance in items(security, "balances"):
+            yield from (movement for _, movement in items(balance, "movements"))
 
 
 def _holdings(given: Tree) -> Iterator[Tree]:
@@ -182,10 +377,17 @@ def from_fin(said: Statement) -> None:
     if isinstance(continues, Stated):
         given["last_page"] = Stated(continues.value != "MORE", continues.leaf)
     given.setdefault("kind", usual("custody"))
+    for name in ("begins", "ends"):
+        if f"timed_{name}" in given:
+            given[name] = given[f"timed_{name}"]
     if "typed_account" in given:
         given["account"] = given["typed_account"]
     for holding in _holdings(given):
         _holding_from_fin(said, holding)
+    for transaction in _transactions(given):
+        _transaction_from_fin(transaction, booked="transactions" not in given)
+    for movement in _movements(given):
+        _movement_from_fin(said, movement)
     for key, account in items(given, "accounts"):
         if "account" not in account and "wallet" not in account:
             given.setdefault("holdings", {}).update(given["accounts"].pop(key).get("holdings", {}))
@@ -207,6 +409,10 @@ def _holding_from_fin(said: Statement, holding: Tree) -> None:
         for number, (name, code) in enumerate(_PRICES.items())
         if name in holding
     }
+    for name in ("opening", "closing"):
+        for quantity in ("final", "intermediate"):
+            if quantity in holding.get(name, {}):
+                _side_from_fin({"quantity": holding[name][quantity]}, holding[name])
     for name in ("value", "value_in_its_currency"):
         if name in holding:
             holding.setdefault(f"{name}_sign", usual("plus"))
@@ -230,6 +436,27 @@ def _holding_from_fin(said: Statement, holding: Tree) -> None:
     holding["places"] = places
 
 
+def _transaction_from_fin(transaction: Tree, *, booked: bool) -> None:
+    if "transaction_reference" in transaction:
+        transaction.setdefault("account_servicer_transaction_id", transaction["transaction_reference"])
+    if booked:
+        transaction.setdefault("account_owner_transaction_id", usual(NO_REFERENCE))
+    if "settlement_quantity" in transaction:
+        transaction.setdefault("quantity", transaction["settlement_quantity"])
+    if "movement" in transaction:
+        transaction.setdefault("activity", usual(_SETTLEMENT))
+    parts = transaction.get("parts", {})
+    for chain, names in _CHAINS.items():
+        transaction[chain] = dict(enumerate(parts[name] for name in names if name in parts))
+
+
+def _movement_from_fin(said: Statement, movement: Tree) -> None:
+    if "transaction_reference" in movement:
+        movement.setdefault("account_servicer_transaction_id", movement["transaction_reference"])
+    for name in [name for name in _IDENTIFICATIONS if name in movement][1:]:
+        refuse(said, movement.pop(name), "a movement has one identification")
+
+
 def _side_from_fin(balance: Any, into: Tree | None = None) -> None:
     """Take the sign from a number, and state it as a side."""
     value = at(balance, "quantity", "value")
@@ -251,6 +478,13 @@ def to_fin(said: Statement) -> None:
         first = at(given, "page")
         word = "MORE" if not last.value else "ONLY" if first is not None and int(first.value) == 1 else "LAST"
         given["continuation"] = Stated(word, last.leaf)
+    for name in ("begins", "ends"):
+        moment = given.get(f"{name}_at")
+        if isinstance(moment, Stated):
+            given[name] = Stated(moment.value.date(), moment.leaf)
+            refuse(said, moment, "the day alone")
+    for transaction in _transactions(given):
+        _transaction_to_fin(said, transaction)
     for holding in _holdings(given):
         _holding_to_fin(said, holding)
     own = given.pop("holdings", {})
@@ -264,6 +498,11 @@ def to_fin(said: Statement) -> None:
 def _holding_to_fin(said: Statement, holding: Tree) -> None:
     for name in _BALANCES:
         _side_to_fin(said, holding.get(name))
+    for name in ("opening", "closing"):
+        end = holding.get(name, {})
+        for quantity in ("final", "intermediate"):
+            if quantity in end:
+                _side_to_fin(said, {"quantity": end[quantity], "side": end.get("side")})
     for _, price in items(holding, "prices"):
         kind = at(price, "kind")
         field = next((each for each, code in _PRICES.items() if kind is not None and code == kind.value), None)
@@ -290,6 +529,14 @@ def _holding_to_fin(said: Statement, holding: Tree) -> None:
             _side_to_fin(said, place.get(name))
         balances[len(balances)] = place
     holding["balances"] = balances
+
+
+def _transaction_to_fin(said: Statement, transaction: Tree) -> None:
+    parts: Tree = {}
+    for chain, names in _CHAINS.items():
+        parties = [party for _, party in items(transaction, chain)][: len(names)]
+        parts |= dict(zip((*names[:1], *names[len(names) - len(parties) + 1 :]), parties, strict=False))
+    transaction["parts"] = parts
 
 
 def _side_to_fin(said: Statement, balance: Any) -> None:
