@@ -12,17 +12,54 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from gateway.messages.translation.stating import EVENT, Stated, Statement, Tree, also, at, items, refuse, usual
+from gateway.messages.translation.stating import (
+    EVENT,
+    Stated,
+    Statement,
+    Tree,
+    also,
+    at,
+    items,
+    leaves_below,
+    refuse,
+    usual,
+)
 from gateway.model.vocabulary import Amount, Code, ProprietaryIdentification
 
 HOLDINGS: Final = "holdings_statement"
 POSTINGS: Final = "postings_statement"
+PENDING: Final = "pending_statement"
 ALLEGEMENTS: Final = "allegements_report"
 MOVEMENTS: Final = "movements_statement"
 NO_REFERENCE: Final = "NONREF"
 _SETTLEMENT: Final = "SETT"  # what a transaction is about where nothing else is said
 _DELIVERING: Final = ("DEAG", "DEI2", "DEI1", "DECU", "SELL")
 _RECEIVING: Final = ("REAG", "REI2", "REI1", "RECU", "BUYR")
+_STATUSES: Final[Mapping[str, Mapping[str, str]]] = {
+    "processing": {
+        "accepted": "PACK",
+        "pending": "PPRC",
+        "repair": "REPR",
+        "cancelled": "CAND",
+        "cancellation_pending": "CANP",
+        "cancellation_requested": "CPRC",
+        "modification_requested": "MPRC",
+        "generated": "CGEN",
+    },
+    "matching": {"matched": "MACH", "unmatched": "NMAT"},
+    "inferred_matching": {"matched": "MACH", "unmatched": "NMAT"},
+    "settlement": {"pending": "PEND", "failing": "PENF"},
+}
+"""The statuses of each axis, and the code of each in FIN."""
+
+_STATED: Final = (
+    "matched",
+    "cancellation_requested",
+    "modification_requested",
+)  # need no reason, nor that there is none
+_WITH_REASONS: Final = ("PACK", "PPRC", "REPR", "CAND", "CANP", "CGEN", "NMAT", "PEND", "PENF")
+_OF_ITS_OWN: Final = ("proprietary", ProprietaryIdentification | None, None)
+_NO_REASON: Final = "NORE"
 _IDENTIFICATIONS: Final = (
     "account_owner_transaction_id",
     "account_servicer_transaction_id",
@@ -341,7 +378,81 @@ class MovementsStatement(_Period, _Report):
     securities: tuple[Moved, ...] = ()
 
 
+_Qualified = make_dataclass("_Qualified", [(code, Code | None, None) for code in _WITH_REASONS])
+
+
+@dataclass
+class Reason:
+    """Why a transaction has a status; in FIN its code has the status as its qualifier (``codes``)."""
+
+    code: Code | None = None
+    codes: _Qualified | None = None  # type: ignore[valid-type]
+    text: str | None = None
+
+
+@dataclass
+class Status:
+    """A status, with reasons or with ``none``; ``stated`` where ISO 20022 takes it to need none."""
+
+    none: str | None = None
+    stated: str | None = None
+    reasons: tuple[Reason, ...] = ()
+
+
+_Axes = make_dataclass(
+    "_Axes",
+    [
+        (axis, make_dataclass(axis, [*((word, Status | None, None) for word in words), _OF_ITS_OWN]) | None, None)
+        for axis, words in _STATUSES.items()
+    ],
+)
+
+
+@dataclass
+class StatusSequence:
+    """A status as FIN says it, and the transactions that have it."""
+
+    code: Code | None = None
+    reasons: tuple[Reason, ...] = ()
+    transactions: tuple[Transaction, ...] = ()
+
+
+@dataclass
+class PendingOfStatus:
+    """The transactions of one status."""
+
+    statuses: _Axes | None = None  # type: ignore[valid-type]
+    transactions: tuple[Transaction, ...] = ()
+
+
+@dataclass
+class _Sequences:
+    """The statuses as FIN says them, by what they are about."""
+
+    processing_sequences: tuple[StatusSequence, ...] = ()
+    matching_sequences: tuple[StatusSequence, ...] = ()
+    inferred_matching_sequences: tuple[StatusSequence, ...] = ()
+    settlement_sequences: tuple[StatusSequence, ...] = ()
+
+
+@dataclass
+class PendingTransaction(_Sequences, Transaction):
+    """A transaction with its statuses."""
+
+    statuses: tuple[_Axes, ...] = ()  # type: ignore[valid-type]
+
+
+@dataclass
+class PendingStatement(_Sequences, _Moment, _Report):
+    """What is pending, by status or by transaction."""
+
+    structure: Literal["STAT", "TRAN"] | None = None
+    groups: tuple[PendingOfStatus, ...] = ()
+    pending: tuple[PendingTransaction, ...] = ()
+
+
 MODELS: Final[Mapping[str, type]] = {
+    PENDING: PendingStatement,
     HOLDINGS: HoldingsStatement,
     POSTINGS: PostingsStatement,
     ALLEGEMENTS: AllegementsReport,
@@ -350,7 +461,10 @@ MODELS: Final[Mapping[str, type]] = {
 
 
 def _transactions(given: Tree) -> Iterator[Tree]:
-    yield from (transaction for _, transaction in items(given, "transactions"))
+    yield from (transaction for name in ("transactions", "pending") for _, transaction in items(given, name))
+    for name in ("groups", *(f"{axis}_sequences" for axis in _STATUSES)):
+        for _, group in items(given, name):
+            yield from (transaction for _, transaction in items(group, "transactions"))
     for holding in _holdings(given):
         yield from (transaction for _, transaction in items(holding, "transactions"))
 
@@ -388,6 +502,12 @@ def from_fin(said: Statement) -> None:
         _transaction_from_fin(transaction, booked="transactions" not in given)
     for movement in _movements(given):
         _movement_from_fin(said, movement)
+    given["groups"] = {
+        number: {"statuses": statuses, "transactions": sequence.get("transactions", {})}
+        for number, (statuses, sequence) in enumerate(_statuses_from_fin(said, given))
+    }
+    for _, transaction in items(given, "pending"):
+        transaction["statuses"] = dict(enumerate(statuses for statuses, _ in _statuses_from_fin(said, transaction)))
     for key, account in items(given, "accounts"):
         if "account" not in account and "wallet" not in account:
             given.setdefault("holdings", {}).update(given["accounts"].pop(key).get("holdings", {}))
@@ -450,6 +570,40 @@ def _transaction_from_fin(transaction: Tree, *, booked: bool) -> None:
         transaction[chain] = dict(enumerate(parts[name] for name in names if name in parts))
 
 
+def _statuses_from_fin(said: Statement, around: Tree) -> Iterator[tuple[Tree, Tree]]:
+    """Yield the statuses of a statement, or of a transaction, with the sequence that says each."""
+    for axis, words in _STATUSES.items():
+        for _, sequence in items(around, f"{axis}_sequences"):
+            code = sequence.get("code")
+            status: Tree = {}
+            if isinstance(code, dict):
+                status = {"proprietary": code}
+                refuse(said, sequence.get("reasons", {}), "of a status of its own ISO 20022 has reasons of its own")
+            elif code is not None:
+                word = next((each for each, said_by in words.items() if said_by == code.value), None)
+                status = {} if word is None else {word: _status_from_fin(said, word, code, sequence)}
+            if status:
+                yield {axis: status}, sequence
+            else:
+                refuse(said, sequence, "no status that ISO 20022 has; a code of its own needs a scheme")
+
+
+def _status_from_fin(said: Statement, word: str, code: Stated, sequence: Tree) -> Tree:
+    if word in _STATED:
+        refuse(said, sequence.get("reasons", {}), f"what is {word} has no reason")
+        return {"stated": Stated("", code.leaf)}
+    reasons: Tree = {}
+    for _, reason in items(sequence, "reasons"):
+        given = reason.get("codes", {}).pop(code.value, None)
+        if given is None:
+            refuse(said, reason, f"a reason of {code.value}")
+            continue
+        if not reasons and (first := given if isinstance(given, Stated) else at(given, "identification")) is not None:
+            also(said, code, first)
+        reasons[len(reasons)] = {"code": given, **({"text": reason["text"]} if "text" in reason else {})}
+    return {"reasons": reasons} if reasons else {"none": Stated(_NO_REASON, code.leaf)}
+
+
 def _movement_from_fin(said: Statement, movement: Tree) -> None:
     if "transaction_reference" in movement:
         movement.setdefault("account_servicer_transaction_id", movement["transaction_reference"])
@@ -485,6 +639,11 @@ def to_fin(said: Statement) -> None:
             refuse(said, moment, "the day alone")
     for transaction in _transactions(given):
         _transaction_to_fin(said, transaction)
+    for _, group in items(given, "groups"):
+        _status_to_fin(said, group.get("statuses", {}), group.get("transactions", {}), given)
+    for _, transaction in items(given, "pending"):
+        for _, statuses in items(transaction, "statuses"):
+            _status_to_fin(said, statuses, {}, transaction)
     for holding in _holdings(given):
         _holding_to_fin(said, holding)
     own = given.pop("holdings", {})
@@ -529,6 +688,37 @@ def _holding_to_fin(said: Statement, holding: Tree) -> None:
             _side_to_fin(said, place.get(name))
         balances[len(balances)] = place
     holding["balances"] = balances
+
+
+def _status_to_fin(said: Statement, statuses: Tree, transactions: Tree, around: Tree) -> None:
+    """Put a status into the sequence that FIN has for what it is about."""
+    for axis, words in _STATUSES.items():
+        for word, status in statuses.get(axis, {}).items():
+            sequence: Tree = {"transactions": transactions}
+            if word == "proprietary":
+                sequence["code"] = status
+            else:
+                sequence |= _sequence_of(said, words[word], status)
+            sequences = around.setdefault(f"{axis}_sequences", {})
+            sequences[len(sequences)] = sequence
+            return
+    refuse(said, {0: statuses, 1: transactions}, "no status that FIN has")
+
+
+def _sequence_of(said: Statement, code: str, status: Tree) -> Tree:
+    reasons: Tree = {}
+    for _, reason in items(status, "reasons"):
+        if code in _WITH_REASONS and "code" in reason:
+            reasons[len(reasons)] = {**reason, "codes": {code: reason["code"]}}
+        else:
+            refuse(
+                said,
+                reason,
+                f"a reason of {code} in FIN has a code" if code in _WITH_REASONS else f"{code} has no reason",
+            )
+    told = at(status, "none") or at(status, "stated")
+    leaf = next(leaves_below(status), None) if told is None else told.leaf
+    return {"code": Stated(code, leaf), "reasons": reasons}
 
 
 def _transaction_to_fin(said: Statement, transaction: Tree) -> None:
