@@ -53,7 +53,7 @@ OUTGOING = {
 }
 """The kinds of event that both languages have a message for, and what that of FIN begins with."""
 
-STATEMENTS = ("MT940", "MT950", "MT535", "MT536", "MT538", "MT586")
+STATEMENTS = ("MT940", "MT950", "MT535", "MT536", "MT537", "MT538", "MT586")
 INCOMING = (
     *("MT544", "MT545", "MT546", "MT547", "MT548", "MT578", "MT508", "MT900", "MT910", "MT196", "MT296"),
     *STATEMENTS,

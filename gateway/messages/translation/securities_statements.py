@@ -1,64 +1,20 @@
 """Take apart what FIN says of a securities account in forms of its own, and put it together again.
 
 FIN puts everything into the sequence of a sub-account, whether there are sub-accounts or not, and the sign of a balance
-into its number; of its sub-balances each has a qualifier, and one that is about a place has that of the whole.
+into its number. Each type of sub-balance, each party of a chain and each kind of status has a qualifier.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, make_dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any, Final, Literal
+from collections.abc import Iterator
+from typing import Any, Final
 
-from gateway.messages.translation.stating import (
-    EVENT,
-    Stated,
-    Statement,
-    Tree,
-    also,
-    at,
-    items,
-    leaves_below,
-    refuse,
-    usual,
-)
-from gateway.model.vocabulary import Amount, Code, ProprietaryIdentification
+from gateway.messages.translation.securities_reports import CODES, DELIVERING, RECEIVING, STATUSES, WITH_REASONS
+from gateway.messages.translation.stating import EVENT, Stated, Statement, Tree, also, at, items, refuse, usual
 
-HOLDINGS: Final = "holdings_statement"
-POSTINGS: Final = "postings_statement"
-PENDING: Final = "pending_statement"
-ALLEGEMENTS: Final = "allegements_report"
-MOVEMENTS: Final = "movements_statement"
 NO_REFERENCE: Final = "NONREF"
 _SETTLEMENT: Final = "SETT"  # what a transaction is about where nothing else is said
-_DELIVERING: Final = ("DEAG", "DEI2", "DEI1", "DECU", "SELL")
-_RECEIVING: Final = ("REAG", "REI2", "REI1", "RECU", "BUYR")
-_STATUSES: Final[Mapping[str, Mapping[str, str]]] = {
-    "processing": {
-        "accepted": "PACK",
-        "pending": "PPRC",
-        "repair": "REPR",
-        "cancelled": "CAND",
-        "cancellation_pending": "CANP",
-        "cancellation_requested": "CPRC",
-        "modification_requested": "MPRC",
-        "generated": "CGEN",
-    },
-    "matching": {"matched": "MACH", "unmatched": "NMAT"},
-    "inferred_matching": {"matched": "MACH", "unmatched": "NMAT"},
-    "settlement": {"pending": "PEND", "failing": "PENF"},
-}
-"""The statuses of each axis, and the code of each in FIN."""
-
-_STATED: Final = (
-    "matched",
-    "cancellation_requested",
-    "modification_requested",
-)  # need no reason, nor that there is none
-_WITH_REASONS: Final = ("PACK", "PPRC", "REPR", "CAND", "CANP", "CGEN", "NMAT", "PEND", "PENF")
-_OF_ITS_OWN: Final = ("proprietary", ProprietaryIdentification | None, None)
+_STATED: Final = ("matched", "cancellation_requested", "modification_requested")  # with no reason, and no word for that
 _NO_REASON: Final = "NORE"
 _IDENTIFICATIONS: Final = (
     "account_owner_transaction_id",
@@ -67,402 +23,14 @@ _IDENTIFICATIONS: Final = (
     "market_infrastructure_transaction_id",
     "processor_transaction_id",
 )
-_CHAINS: Final = {"delivering_parties": _DELIVERING, "receiving_parties": _RECEIVING}
-_CODES: Final = (
-    *("AWAS", "BLCA", "BLOK", "BLOT", "BLOV", "BODE", "BORE", "BORR", "COLI", "COLO", "DRAW", "LOAN", "LODE", "LORE"),
-    *("MARG", "OTHR", "PECA", "PEDA", "PEND", "PENR", "PLED", "REGO", "RSTR", "TRAN"),
-)
+_CHAINS: Final = {"delivering_parties": DELIVERING, "receiving_parties": RECEIVING}
 _PRICES: Final = {"market_price": "MRKT", "indicative_price": "INDC"}
 _BALANCES: Final = ("aggregate", "available", "not_available")
 
 
-@dataclass
-class Quantity:
-    """A quantity of securities."""
-
-    type: Literal["unit", "face_amount", "amortised_value", "digital_token_unit"] | None = None
-    value: Decimal | None = None
-
-
-@dataclass
-class Balance:
-    """A balance, long or short; in FIN a short one is negative."""
-
-    quantity: Quantity | None = None
-    side: Literal["long", "short"] | None = None
-
-
-@dataclass
-class SubBalanceQuantity:
-    """A part of a holding, and whether it is available."""
-
-    quantity: Quantity | None = None
-    availability: Literal["available", "not_available"] | None = None
-
-
-Codes: Final = make_dataclass("Codes", [(code, SubBalanceQuantity | None, None) for code in _CODES])
-
-
-@dataclass
-class Place:
-    """A place of safekeeping: a kind of place with its BIC, or a country."""
-
-    kind: str | None = None
-    bic: str | None = None
-    country: str | None = None
-
-
-@dataclass
-class SubBalance:
-    """A part of a holding; in FIN one of ``codes``, or with a place what is held there."""
-
-    type: str | None = None
-    proprietary_type: ProprietaryIdentification | None = None
-    side: Literal["long", "short"] | None = None
-    quantity: Quantity | None = None
-    counted: SubBalanceQuantity | None = None
-    codes: Codes | None = None  # type: ignore[valid-type]
-    counted_codes: Codes | None = None  # type: ignore[valid-type]
-    aggregate: Balance | None = None
-    available: Balance | None = None
-    not_available: Balance | None = None
-    place: Place | None = None
-    narrative: str | None = None
-
-
-@dataclass
-class Price:
-    """A price of a security; ``kind`` is MRKT or INDC."""
-
-    kind: str | None = None
-    type: Literal["PARV", "DISC", "PREM"] | None = None
-    rate: Decimal | None = None
-    amount: Amount | None = None
-
-
-@dataclass
-class Holding:
-    """What is held of one security."""
-
-    isin: str | None = None
-    description: str | None = None
-    aggregate: Balance | None = None
-    available: Balance | None = None
-    not_available: Balance | None = None
-    market_price: Price | None = None
-    indicative_price: Price | None = None
-    prices: tuple[Price, ...] = ()
-    value: Amount | None = None
-    value_sign: Literal["plus", "minus"] | None = None
-    value_in_its_currency: Amount | None = None
-    value_in_its_currency_sign: Literal["plus", "minus"] | None = None
-    balances: tuple[SubBalance, ...] = ()
-    places: tuple[SubBalance, ...] = ()
-    narrative: str | None = None
-
-
-@dataclass
-class Owner:
-    """Who owns an account."""
-
-    bic: str | None = None
-    proprietary: ProprietaryIdentification | None = None
-    lei: str | None = None
-
-
-@dataclass
-class SubAccount:
-    """A sub-account; in FIN whatever is stated of no sub-account is in one without a number."""
-
-    owner: Owner | None = None
-    account: str | None = None
-    wallet: str | None = None
-    activity: bool | None = None
-    holdings: tuple[Holding, ...] = ()
-
-
-@dataclass
-class _Report:
-    """What any statement of a securities account says of itself."""
-
-    page: str | None = None
-    continuation: str | None = None
-    last_page: bool | None = None
-    reference: str | None = None
-    short_number: str | None = None
-    long_number: str | None = None
-    query_reference: str | None = None
-    frequency: Code | None = None
-    update: Code | None = None
-    activity: bool | None = None
-    owner: Owner | None = None
-    account: str | None = None
-    typed_account: str | None = None
-    wallet: str | None = None
-
-
-@dataclass
-class _Period:
-    """The days that a statement is about, in FIN where it says their times ``timed``."""
-
-    begins: date | None = None
-    ends: date | None = None
-    timed_begins: date | None = None
-    timed_ends: date | None = None
-    begins_at: datetime | None = None
-    ends_at: datetime | None = None
-
-
-@dataclass
-class _Moment:
-    """The day, or the moment, that a statement is of."""
-
-    statement_date: date | None = None
-    statement_time: datetime | None = None
-
-
-@dataclass
-class HoldingsStatement(_Moment, _Report):
-    """What an account holds."""
-
-    kind: Literal["custody", "accounting"] | None = None
-    basis: Code | None = None
-    with_sub_accounts: bool | None = None
-    audited: bool | None = None
-    holdings: tuple[Holding, ...] = ()
-    accounts: tuple[SubAccount, ...] = ()
-
-
-@dataclass
-class Party:
-    """A party of a settlement chain."""
-
-    bic: str | None = None
-    proprietary: ProprietaryIdentification | None = None
-    lei: str | None = None
-    account: str | None = None
-    processing_reference: str | None = None
-
-
-_Parts = make_dataclass("_Parts", [(part, Party | None, None) for part in (*_DELIVERING, *_RECEIVING)])
-
-
-@dataclass
-class Transaction:
-    """A transaction as a statement lists it; in FIN each part of its chains has a qualifier (``parts``)."""
-
-    account_owner_transaction_id: str | None = None
-    account_servicer_transaction_id: str | None = None
-    transaction_reference: str | None = None
-    market_infrastructure_transaction_id: str | None = None
-    counterparty_market_infrastructure_transaction_id: str | None = None
-    processor_transaction_id: str | None = None
-    pool_id: str | None = None
-    common_id: str | None = None
-    corporate_action_id: str | None = None
-    isin: str | None = None
-    description: str | None = None
-    activity: Code | None = None
-    transaction_type: Code | None = None
-    movement: Literal["deliver", "receive"] | None = None
-    payment: Literal["against", "free"] | None = None
-    quantity: Quantity | None = None
-    settlement_quantity: Quantity | None = None
-    amount: Amount | None = None
-    credit_debit: Literal["credit", "debit"] | None = None
-    trade_date: date | None = None
-    trade_time: datetime | None = None
-    settlement_date: date | None = None
-    settlement_time: datetime | None = None
-    effective_settlement_date: date | None = None
-    effective_settlement_time: datetime | None = None
-    parts: _Parts | None = None  # type: ignore[valid-type]
-    place_of_settlement: str | None = None
-    delivering_parties: tuple[Party, ...] = ()
-    receiving_parties: tuple[Party, ...] = ()
-    narrative: str | None = None
-
-
-@dataclass
-class EndBalance:
-    """A balance at one end of a statement, or of a page that is not its first or last."""
-
-    side: Literal["long", "short"] | None = None
-    final: Quantity | None = None
-    intermediate: Quantity | None = None
-
-
-@dataclass
-class Posted:
-    """What was booked of one security, and what was held before and after."""
-
-    isin: str | None = None
-    description: str | None = None
-    opening: EndBalance | None = None
-    closing: EndBalance | None = None
-    transactions: tuple[Transaction, ...] = ()
-
-
-@dataclass
-class PostedAccount:
-    """What was booked on a sub-account."""
-
-    owner: Owner | None = None
-    account: str | None = None
-    wallet: str | None = None
-    activity: bool | None = None
-    holdings: tuple[Posted, ...] = ()
-
-
-@dataclass
-class PostingsStatement(_Period, _Report):
-    """What was booked on an account."""
-
-    basis: Code | None = None
-    with_sub_accounts: bool | None = None
-    holdings: tuple[Posted, ...] = ()
-    accounts: tuple[PostedAccount, ...] = ()
-
-
-@dataclass
-class Alleged(Transaction):
-    """An instruction of another side that nothing of ours matches."""
-
-    safekeeping_account: str | None = None
-
-
-@dataclass
-class AllegementsReport(_Moment, _Report):
-    """What others have instructed against an account."""
-
-    transactions: tuple[Alleged, ...] = ()
-
-
-@dataclass
-class Movement:
-    """What was moved to another balance; ISO 20022 names it by one of its identifications."""
-
-    account_owner_transaction_id: str | None = None
-    account_servicer_transaction_id: str | None = None
-    transaction_reference: str | None = None
-    market_infrastructure_transaction_id: str | None = None
-    processor_transaction_id: str | None = None
-    pool_id: str | None = None
-    balance_to: Code | None = None
-    quantity: Quantity | None = None
-    settlement_date: date | None = None
-    settlement_time: datetime | None = None
-
-
-@dataclass
-class MovedFrom:
-    """The balance that something was moved from."""
-
-    balance_from: Code | None = None
-    movements: tuple[Movement, ...] = ()
-
-
-@dataclass
-class Moved:
-    """What was moved of one security."""
-
-    isin: str | None = None
-    description: str | None = None
-    balances: tuple[MovedFrom, ...] = ()
-
-
-@dataclass
-class MovementsStatement(_Period, _Report):
-    """What was moved between the balances of an account."""
-
-    securities: tuple[Moved, ...] = ()
-
-
-_Qualified = make_dataclass("_Qualified", [(code, Code | None, None) for code in _WITH_REASONS])
-
-
-@dataclass
-class Reason:
-    """Why a transaction has a status; in FIN its code has the status as its qualifier (``codes``)."""
-
-    code: Code | None = None
-    codes: _Qualified | None = None  # type: ignore[valid-type]
-    text: str | None = None
-
-
-@dataclass
-class Status:
-    """A status, with reasons or with ``none``; ``stated`` where ISO 20022 takes it to need none."""
-
-    none: str | None = None
-    stated: str | None = None
-    reasons: tuple[Reason, ...] = ()
-
-
-_Axes = make_dataclass(
-    "_Axes",
-    [
-        (axis, make_dataclass(axis, [*((word, Status | None, None) for word in words), _OF_ITS_OWN]) | None, None)
-        for axis, words in _STATUSES.items()
-    ],
-)
-
-
-@dataclass
-class StatusSequence:
-    """A status as FIN says it, and the transactions that have it."""
-
-    code: Code | None = None
-    reasons: tuple[Reason, ...] = ()
-    transactions: tuple[Transaction, ...] = ()
-
-
-@dataclass
-class PendingOfStatus:
-    """The transactions of one status."""
-
-    statuses: _Axes | None = None  # type: ignore[valid-type]
-    transactions: tuple[Transaction, ...] = ()
-
-
-@dataclass
-class _Sequences:
-    """The statuses as FIN says them, by what they are about."""
-
-    processing_sequences: tuple[StatusSequence, ...] = ()
-    matching_sequences: tuple[StatusSequence, ...] = ()
-    inferred_matching_sequences: tuple[StatusSequence, ...] = ()
-    settlement_sequences: tuple[StatusSequence, ...] = ()
-
-
-@dataclass
-class PendingTransaction(_Sequences, Transaction):
-    """A transaction with its statuses."""
-
-    statuses: tuple[_Axes, ...] = ()  # type: ignore[valid-type]
-
-
-@dataclass
-class PendingStatement(_Sequences, _Moment, _Report):
-    """What is pending, by status or by transaction."""
-
-    structure: Literal["STAT", "TRAN"] | None = None
-    groups: tuple[PendingOfStatus, ...] = ()
-    pending: tuple[PendingTransaction, ...] = ()
-
-
-MODELS: Final[Mapping[str, type]] = {
-    PENDING: PendingStatement,
-    HOLDINGS: HoldingsStatement,
-    POSTINGS: PostingsStatement,
-    ALLEGEMENTS: AllegementsReport,
-    MOVEMENTS: MovementsStatement,
-}
-
-
 def _transactions(given: Tree) -> Iterator[Tree]:
     yield from (transaction for name in ("transactions", "pending") for _, transaction in items(given, name))
-    for name in ("groups", *(f"{axis}_sequences" for axis in _STATUSES)):
+    for name in ("groups", *(f"{axis}_sequences" for axis in STATUSES)):
         for _, group in items(given, name):
             yield from (transaction for _, transaction in items(group, "transactions"))
     for holding in _holdings(given):
@@ -572,7 +140,7 @@ def _transaction_from_fin(transaction: Tree, *, booked: bool) -> None:
 
 def _statuses_from_fin(said: Statement, around: Tree) -> Iterator[tuple[Tree, Tree]]:
     """Yield the statuses of a statement, or of a transaction, with the sequence that says each."""
-    for axis, words in _STATUSES.items():
+    for axis, words in STATUSES.items():
         for _, sequence in items(around, f"{axis}_sequences"):
             code = sequence.get("code")
             status: Tree = {}
@@ -673,7 +241,7 @@ def _holding_to_fin(said: Statement, holding: Tree) -> None:
     balances: Tree = {}
     for _, balance in items(holding, "balances"):
         kind, counted = balance.get("type"), balance.get("counted")
-        if not isinstance(kind, Stated) or kind.value not in _CODES:
+        if not isinstance(kind, Stated) or kind.value not in CODES:
             refuse(said, balance, "no sub-balance of FIN is of this type")
             continue
         part = {"quantity": (balance if counted is None else counted).get("quantity", {})}
@@ -692,7 +260,7 @@ def _holding_to_fin(said: Statement, holding: Tree) -> None:
 
 def _status_to_fin(said: Statement, statuses: Tree, transactions: Tree, around: Tree) -> None:
     """Put a status into the sequence that FIN has for what it is about."""
-    for axis, words in _STATUSES.items():
+    for axis, words in STATUSES.items():
         for word, status in statuses.get(axis, {}).items():
             sequence: Tree = {"transactions": transactions}
             if word == "proprietary":
@@ -708,17 +276,17 @@ def _status_to_fin(said: Statement, statuses: Tree, transactions: Tree, around: 
 def _sequence_of(said: Statement, code: str, status: Tree) -> Tree:
     reasons: Tree = {}
     for _, reason in items(status, "reasons"):
-        if code in _WITH_REASONS and "code" in reason:
+        if code in WITH_REASONS and "code" in reason:
             reasons[len(reasons)] = {**reason, "codes": {code: reason["code"]}}
         else:
             refuse(
                 said,
                 reason,
-                f"a reason of {code} in FIN has a code" if code in _WITH_REASONS else f"{code} has no reason",
+                f"a reason of {code} in FIN has a code" if code in WITH_REASONS else f"{code} has no reason",
             )
     told = at(status, "none") or at(status, "stated")
-    leaf = next(leaves_below(status), None) if told is None else told.leaf
-    return {"code": Stated(code, leaf), "reasons": reasons}
+    told = told or at(reasons.get(0), "code") or at(reasons.get(0), "code", "identification")
+    return {"code": Stated(code, None if told is None else told.leaf), "reasons": reasons}
 
 
 def _transaction_to_fin(said: Statement, transaction: Tree) -> None:

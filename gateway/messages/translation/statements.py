@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from gateway.messages.translation import cash_statements, securities_statements
+from gateway.messages.translation import cash_statements, securities_reports, securities_statements
 from gateway.messages.translation.stating import Statement
 
 MODELS: Final[Mapping[str, type]] = {
     cash_statements.CASH: cash_statements.CashStatement,
-    **securities_statements.MODELS,
+    **securities_reports.MODELS,
 }
 _Change = Callable[[Statement], None]
 _FROM_FIN: Final[Mapping[str, _Change]] = {
     cash_statements.CASH: cash_statements.from_fin,
-    **dict.fromkeys(securities_statements.MODELS, securities_statements.from_fin),
+    **dict.fromkeys(securities_reports.MODELS, securities_statements.from_fin),
 }
 _TO_FIN: Final[Mapping[str, _Change]] = {
     cash_statements.CASH: cash_statements.to_fin,
-    **dict.fromkeys(securities_statements.MODELS, securities_statements.to_fin),
+    **dict.fromkeys(securities_reports.MODELS, securities_statements.to_fin),
 }
 
 
