@@ -91,12 +91,13 @@ class CashEntry:
 
 @dataclass
 class CashStatement:
-    """A page of a statement of a cash account; in FIN each balance has a field."""
+    """A page of a statement of a cash account; in FIN each balance has a field, and the account one of several."""
 
     reference: str | None = None
     related_reference: str | None = None
     account: str | None = None
     account_at_servicer: str | None = None
+    only_account: str | None = None
     account_servicer: str | None = None
     iban: str | None = None
     other_account: str | None = None
@@ -126,7 +127,7 @@ class CashStatement:
 def from_fin(said: Statement) -> None:
     """State as ISO 20022 does what FIN says; what it leaves to be understood is derived."""
     given = said.fields[EVENT]
-    number = given.get("account") or given.get("account_at_servicer")
+    number = given.get("account") or given.get("account_at_servicer") or given.get("only_account")
     if isinstance(number, Stated):
         given["iban" if is_iban(number.value) else "other_account"] = number
     intermediate = "intermediate_closing" in given
@@ -222,6 +223,7 @@ def to_fin(said: Statement) -> None:
     number = given.get("iban") or given.get("other_account")
     if isinstance(number, Stated):
         given["account_at_servicer" if "account_servicer" in given else "account"] = number
+        given["only_account"] = number
     for name in ("reference", "related_reference"):
         named = given.get(name)
         if isinstance(named, Stated) and named.leaf is not None and not is_reference(named.value):
