@@ -120,7 +120,7 @@ class FinDefinition(MessageDefinition):
         parts = self.formats[parent].components
         if element in QUANTITY_TYPES:
             number = next((n for n, part in enumerate(parts) if part.name == _QUANTITY_TYPE), -1)
-            return parts[number + 1].objection(text)
+            return next(part for part in parts[number + 1 :] if part.type in _NUMBERS).objection(text)
         part = next((part for part in parts if part.name == element), None)
         return None if part is None else part.objection(text)
 

@@ -52,8 +52,8 @@ def parts(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield "reversal", "true" if mark.startswith("R") else "false"
         yield "status", "PDNG" if mark.startswith("E") else "BOOK"
         yield "transaction_code", texts.get("type", "") + texts.get("code", "")
-        if (booked := _booked(texts.get("value_date", ""), texts.get("entry_date", ""))) is not None:
-            yield "booking_date", booked
+        if (day := _booked(texts.get("value_date", ""), texts.get("entry_date", ""))) is not None:
+            yield "booking_date", day
     elif tag == "86":
         said = dict(reversed(_REFERENCE.findall(texts.get("narrative", ""))))  # the first of each counts
         yield from ((name, said[code]) for code, name in _REFERENCES.items() if code in said)
@@ -81,19 +81,21 @@ def _of_securities(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, st
 
 
 def _booked(value_date: str, entry_date: str) -> str | None:
-    """Give MMDD the year in which it is nearest to the value date; an entry is booked some days around it."""
     if not entry_date:
         return None
     try:
-        valued = date.fromisoformat(iso_date(value_date))
+        day = booked(date.fromisoformat(iso_date(value_date)), entry_date)
     except ValueError:  # no day of the calendar, as who judges the field says
         return None
+    return None if day is None else day.isoformat()
+
+
+def booked(valued: date, month_day: str) -> date | None:
+    """Give MMDD the year in which it is nearest to the value date; an entry is booked some days around it."""
     candidates = []
     for year in (valued.year - 1, valued.year, valued.year + 1):
         try:
-            candidates.append(date(year, int(entry_date[:2]), int(entry_date[2:])))
+            candidates.append(date(year, int(month_day[:2]), int(month_day[2:])))
         except ValueError:  # 29 February of another year
             continue
-    if not candidates:
-        return None
-    return min(candidates, key=lambda day: abs(day - valued)).isoformat()
+    return min(candidates, key=lambda day: abs(day - valued), default=None)

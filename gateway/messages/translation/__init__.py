@@ -26,7 +26,7 @@ from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_files import load_rulebook
 from gateway.messages.sources import fields_of
-from gateway.messages.translation import by_event, by_fact, payments
+from gateway.messages.translation import by_event, by_fact, payments, statements
 from gateway.messages.translation import heading as headings
 from gateway.messages.translation.additions import parse_additions
 from gateway.messages.translation.answers import read_answer_tables, sources
@@ -284,8 +284,10 @@ class Translator:
                     asked.parties[side] or source.said.get(f"reply.{side}_bic", ("",))[0] for side in _SIDES
                 )
                 payments.take_apart(said, table.events[0], sender, receiver)
+                statements.take_apart(said, table.events[0])
             elif target.is_fin and not table.is_fin:
                 payments.put_together(said, table.events[0])
+                statements.put_together(said, table.events[0])
             if cancels:
                 said = _cancelled(said, source)
                 parts = {}

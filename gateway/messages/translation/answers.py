@@ -16,6 +16,7 @@ from gateway.errors import ConfigError
 from gateway.messages import Correspondents, Identity, fin, sources_of
 from gateway.messages.data_files import read_tables
 from gateway.messages.mapping import Table, parse_tables
+from gateway.messages.translation import statements
 from gateway.model.cash import PaymentAccount
 from gateway.model.event import Event
 from gateway.model.events.settlement import InstructSettlement
@@ -122,6 +123,7 @@ _MODELS: Final[Mapping[str, type]] = {
     "settlement_allegement": _with_terms(_Allegement, *_NOT_IN_ANSWERS),
     "allegement_removal": _Removal,
     "account_entry": _Entry,
+    **statements.MODELS,
 }
 
 
@@ -142,9 +144,10 @@ def sources(table: Table) -> dict[str, type]:
 
 def read_answer_tables() -> list[Table]:
     """Read the mapping tables of messages to us. Raises ``ConfigError`` naming the file and the line."""
-    others = {**read_tables("mapping", ".map"), **read_tables("fin/mapping", ".map")}
+    own = read_tables("translation", ".map")
+    others = {**read_tables("mapping", ".map"), **read_tables("fin/mapping", ".map"), **own}
     tables = []
-    for name, text in read_tables("translation", ".map").items():
+    for name, text in own.items():
         tables += parse_tables(complete(text, name, others), name)
     return tables
 
@@ -160,7 +163,7 @@ def complete(text: str, name: str, others: Mapping[str, str]) -> str:
         elif key == "like":
             if value.strip() not in others:
                 raise ConfigError(f"{name}, line {number}: there is no table {value.strip()}")
-            base = others[value.strip()]
+            base = complete(others[value.strip()], value.strip(), others)
         else:
             own.append(line)
     groups = next((number for number, line in enumerate(own) if line.startswith("[")), len(own))

@@ -31,7 +31,7 @@ from gateway.model.identifiers import COUNTRIES
 
 FIN: Final = "fin"
 _GRANTED: Final = "what FIN takes for granted"
-_NAMES: Final = ("bic", "name_and_address")  # a party of FIN is one of them, or nobody
+_ESSENTIAL: Final = ("bic", "name_and_address", "data_source_scheme")  # a field of FIN says something else without it
 _TEXT: Final = "text"
 
 
@@ -192,7 +192,7 @@ def write(
     carried = {id(leaf) for leaf in result.carried}
     for echo, leaf in said.echoes:
         if id(leaf) in carried and id(echo) not in carried:
-            report.carried.append(Entry(echo.shown, targets.get(leaf.shown), echo.value))
+            report.carried.append(Entry(echo.shown, targets.get(leaf.shown), echo.value, said.why.get(id(echo))))
             result.carried.append(echo)
     return result
 
@@ -233,7 +233,7 @@ def _one(
             report.not_carried.append(Entry(None, path, str(value), f"{message.identifier} wants {why}"))
         for each in (leaf, *others):
             _refuse(result, each, f"{message.identifier} wants {why} in {path}")
-        if not message.namespace and line.steps[-1].tag in _NAMES:
+        if not message.namespace and line.steps[-1].tag in _ESSENTIAL:
             result.broken[line.place(location)[:-1]] = f"{line.steps[-1].tag} beside it does not fit"
         return
     shown = f"{value.currency} {value.value}" if line.attribute else text

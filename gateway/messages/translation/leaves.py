@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.messages.fin import narratives
-from gateway.messages.fin.elements import CURRENCY, MOMENT
+from gateway.messages.fin.elements import CURRENCY, MOMENT, QUANTITY_TYPES
 from gateway.messages.fin.statements import PARTS
 
 _OF_A_SIGN: Final = ("absolute", "direction")
 _NARRATIVE: Final = "narrative"
 MESSAGE_TYPE: Final = "message_type"
+_SIDE, _SHORT = "side", "short"
+_BALANCES: Final = (*QUANTITY_TYPES, "balance")
 _PARTS_OF_A_MOMENT: Final = ("date", "time", "decimals", "offset")
 
 
@@ -43,6 +45,8 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
     children = list(element)
     names = [str(child.tag).rpartition("}")[2] for child in children]
     often, seen = Counter(names), Counter[str]()
+    around = tags[-1].partition("_")[0] if tags else ""  # of FIN the tag of a field
+    short = any(name == _SIDE and child.text == _SHORT for child, name in zip(children, names, strict=True))
     for place, (child, name) in enumerate(zip(children, names, strict=True)):
         number = seen[name]
         seen[name] += 1
@@ -56,12 +60,14 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
             continue  # its parts stand beside it
         if name in _OF_A_SIGN and str(child.tag).startswith("{}"):
             continue  # says again what the amount beside it says with its sign
-        if tags[-1:] == ("25D",) and name in PARTS["25D"]:
-            continue  # says again what the code beside it says
+        if name in PARTS.get(around, ()) and str(child.tag).startswith("{}"):
+            continue  # says again what the field says
         following = children[place + 1] if place + 1 < len(children) else None
         if str(child.tag).startswith("{}") and following is not None and following.get(CURRENCY) == child.text:
             continue  # FIN's currency before an amount: it is the amount's
         text = child.text or ""
+        if short and name in _BALANCES:
+            text = f"-{text}"  # as the field has it
         yield Leaf((*tags, name), (*numbers, number), text, child.get(CURRENCY), child, "/".join(path))
 
 

@@ -48,7 +48,7 @@ _FOR_CUSTOMER: Final = {
     "third_institution": "third_reimbursement_agent",
 }
 _ENTRY: Final = "account_entry"
-_SHORT: Final = "a reference of FIN has 16 characters of set X"
+SHORT: Final = "a reference of FIN has 16 characters of set X"
 _TRANSFERS: Final = ("transfer_between_institutions/1", "transfer_for_customer/1")
 _NOTICE_CANCELLED: Final = "cancel_notice/1"
 _REQUESTS: Final = ("cancel_payment/1", "query_payment_status/1", _NOTICE_CANCELLED)
@@ -237,10 +237,10 @@ def _named(party: Tree, lines: str, bic: str) -> _Told:
 
 
 def _account(text: str) -> Iterator[tuple[str, str]]:
-    yield "account.iban" if _is_iban(text) else "account.other.identification", text
+    yield "account.iban" if is_iban(text) else "account.other.identification", text
 
 
-def _is_iban(text: str) -> bool:
+def is_iban(text: str) -> bool:
     """Tell whether a text is an IBAN, by its check digits too (ISO 13616)."""
     return _IBAN.fullmatch(text) is not None and int("".join(str(int(c, 36)) for c in text[4:] + text[:4])) % 97 == 1
 
@@ -352,12 +352,12 @@ def put_together(said: Statement, kind: str) -> None:
     identity = said.fields[_IDENTITY]
     own = identity.get("transaction_id")
     if isinstance(own, Stated) and own.leaf is not None and not is_reference(own.value):
-        said.why[id(own.leaf)] = _SHORT
+        said.why[id(own.leaf)] = SHORT
         identity["transaction_id"] = Stated(business_message_id(own.value, "translation", kind), None, told=False)
     named = identity.get("end_to_end_id")
     if isinstance(named, Stated) and named.leaf is not None:
         if kind == _TRANSFERS[0] and not is_reference(named.value):
-            said.why[id(named.leaf)] = _SHORT
+            said.why[id(named.leaf)] = SHORT
             identity["end_to_end_id"] = Stated(NOT_PROVIDED, None, told=False)
         elif kind == _TRANSFERS[1] and named.value == NOT_PROVIDED:
             said.constants.append(named.leaf)
@@ -389,7 +389,7 @@ def _entry_to_fin(said: Statement) -> None:
         fit = (one for one in found if isinstance(one, Stated) and is_reference(one.value))
         first = next(fit, Stated(otherwise, None, told=False))
         if isinstance(given.get(name), Stated) and given[name] is not first and given[name].leaf is not None:
-            said.why[id(given[name].leaf)] = _SHORT
+            said.why[id(given[name].leaf)] = SHORT
         given[name] = first
 
 

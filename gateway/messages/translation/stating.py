@@ -68,7 +68,7 @@ class Statement:
         here: Any = self.fields[EVENT]
         for step in path[:-1]:
             here = _step(here, step)
-        return list(_leaves_of(here.pop(_key(here, path[-1]), {}))) if isinstance(here, dict) else []
+        return list(leaves_below(here.pop(_key(here, path[-1]), {}))) if isinstance(here, dict) else []
 
     def state(self, source: str, path: Iterable[Any], stated: Stated) -> bool:
         """Say that a field has a value; False where something else is said of it already."""
@@ -95,7 +95,7 @@ def _key(tree: Tree, step: str | int) -> Any:
     """Return what a tree calls an item of a list, by its number in it."""
     if step in tree or isinstance(step, str) or not tree:
         return step
-    return _in_order(tree)[step] if step < len(tree) else step
+    return in_order(tree)[step] if step < len(tree) else step
 
 
 def _step(tree: Any, step: str | int) -> Any:
@@ -235,6 +235,39 @@ def _source(path: tuple[Any, ...], names: list[str]) -> tuple[str, tuple[Any, ..
     return (path[0], path[1:]) if path[0] in names else (EVENT, path)
 
 
+# --- parts of a statement that are said in other words ---------------------------------------------------------------
+
+
+def at(tree: Any, *names: str) -> Stated | None:
+    """Return the value at a path; None where there is none."""
+    for name in names:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree if isinstance(tree, Stated) else None
+
+
+def items(tree: Tree, name: str) -> list[tuple[Any, Tree]]:
+    """Return the items of a list with their keys, in the order of the message."""
+    given = tree.get(name, {})
+    return [(key, given[key]) for key in in_order(given)]
+
+
+def usual(value: Any) -> Stated:
+    """State what the message leaves to be understood."""
+    return Stated(value, None, told=False)
+
+
+def refuse(said: Statement, tree: Any, why: str) -> None:
+    """Say of everything below a part of a statement why it is not carried, or how it is changed."""
+    for leaf in leaves_below(tree):
+        said.why[id(leaf)] = why
+
+
+def also(said: Statement, stated: Stated, told: Stated | None) -> None:
+    """Say that an element says the same as another one, and is carried where that is."""
+    if stated.leaf is not None and told is not None and told.leaf is not None:
+        said.echoes.append((stated.leaf, told.leaf))
+
+
 # --- objects ----------------------------------------------------------------------------------------------------------
 
 
@@ -293,17 +326,18 @@ def make(model: type, tree: Mapping[Any, Any], origins: Origins, given: Mapping[
     made = _constructed(model, kinds, values)
     for name, leaf in noted:
         origins.note(made, name, leaf)
-    origins.gather(made, _leaves_of(tree))
+    origins.gather(made, leaves_below(tree))
     return made
 
 
-def _leaves_of(tree: Any) -> Iterator[Leaf]:
+def leaves_below(tree: Any) -> Iterator[Leaf]:
+    """Yield the elements that said anything of a part of a statement."""
     if isinstance(tree, Stated):
         if tree.leaf is not None:
             yield tree.leaf
         return
     for inner in tree.values():
-        yield from _leaves_of(inner)
+        yield from leaves_below(inner)
 
 
 def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any]) -> Any:
@@ -320,7 +354,7 @@ def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any])
 
 
 def _items(kind: Kind, tree: Mapping[Any, Any], origins: Origins) -> tuple[Any, ...]:
-    items = [tree[key] for key in _in_order(tree)]
+    items = [tree[key] for key in in_order(tree)]
     made = tuple(
         [item.value if isinstance(item, Stated) else make(_model_for(kind, item), item, origins) for item in items]
     )
@@ -330,7 +364,7 @@ def _items(kind: Kind, tree: Mapping[Any, Any], origins: Origins) -> tuple[Any, 
     return made
 
 
-def _in_order(keys: Iterable[_Key | int]) -> list[_Key | int]:
+def in_order(keys: Iterable[_Key | int]) -> list[_Key | int]:
     """Return items in the order of the message: of one element by number, whichever part of them was read first.
 
     Those that have a number of their own stand within a text, and come last.
