@@ -26,7 +26,7 @@ from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_files import load_rulebook
 from gateway.messages.sources import fields_of
-from gateway.messages.translation import by_event, by_fact, payments
+from gateway.messages.translation import by_event, by_fact, exchanges, payments
 from gateway.messages.translation import heading as headings
 from gateway.messages.translation.additions import parse_additions
 from gateway.messages.translation.answers import read_answer_tables, sources
@@ -40,10 +40,14 @@ from gateway.model.facts import Terms
 __all__ = ["KINDS", "Entry", "Kind", "Report", "Translation", "Translator", "Untranslatable"]
 
 _CANCEL: Final = "CANC"
-_FUNCTION: Final = ("GENL", "23G", "function")
+_FUNCTIONS: Final = (("GENL", "23G", "function"), ("A", "22A", "type"))
 _CODED_WORDS: Final = ("72", "code")
 _GIVEN_BACK: Final = ("RETN", "REJT")
-_PREVIOUS: Final = (("GENL", "LINK_PREV", "20C", "reference"), ("GENL", "LINK_RELA", "20C", "reference"))
+_PREVIOUS: Final = (
+    ("GENL", "LINK_PREV", "20C", "reference"),
+    ("GENL", "LINK_RELA", "20C", "reference"),
+    ("A", "21", "reference"),
+)
 _OWN_REFERENCE: Final = ("20C_SEME", "20")
 _PREPARED: Final = ("98C_PREP", "moment")
 _CREATED: Final = "AppHdr/CreDt"
@@ -104,6 +108,11 @@ class _Source:
                 report.carried.append(Entry(leaf.shown, f"AppHdr/{place}", leaf.value))
         return found
 
+    @property
+    def function(self) -> str | None:
+        """Return the function of a message of FIN: what it asks to be done with what it says."""
+        return next((text for path in _FUNCTIONS if (text := self.text(path)) is not None), None)
+
     def text(self, tags: tuple[str, ...]) -> str | None:
         """Return the text of the first element at a path."""
         return next((leaf.text for leaf in self.leaves if leaf.tags == tags), None)
@@ -118,6 +127,11 @@ class _Asked:
     truncate: bool
     original: bytes | None
     parties: dict[str, str]
+
+    def between(self, source: _Source) -> tuple[str, str]:
+        """Return the BICs of sender and receiver; empty where neither the user nor the message names one."""
+        sender, receiver = (self.parties[side] or source.said.get(f"reply.{side}_bic", ("",))[0] for side in _SIDES)
+        return sender, receiver
 
     def wants(self, message: str, source: _Source, offers: Callable[[str], bool]) -> bool:
         """Tell whether a message family, or type, is wanted; ``offers`` says which versions there are of it."""
@@ -251,13 +265,12 @@ class Translator:
     def _pairs(self, source: _Source, asked: _Asked) -> Iterator[tuple[Table, Table, bool]]:
         """Yield the pairs of tables of one kind of event, and whether the message cancels what its table is about."""
         tables = [table for table in self._tables if _is_of(table, source.definition)]
-        cancels = source.is_fin and source.text(_FUNCTION) == _CANCEL
+        cancels = source.is_fin and source.function == _CANCEL
         if source.text(_CODED_WORDS) in _GIVEN_BACK:
             return  # no payment, but one that comes back
-        function = source.text(_FUNCTION)
-        for table in (table for table in tables if not table.copies and _says(table, function)):
-            kinds = self._cancelling(table) if cancels else table.events
-            for kind in kinds:
+        for table in (table for table in tables if not table.copies):
+            said = table.events if _says(table, source.function) else ()
+            for kind in (self._cancelling(table) if cancels else ()) or said:
                 for target in self._tables:
                     message = _FIN if target.copies else target.message  # of what type, the original says
                     if kind in target.events and asked.wants(message, source, _offers(target)):
@@ -280,14 +293,14 @@ class Translator:
                 said.left.append(Entry("header/message_type", None, source.definition, _FLAG))
             parts = by_event.imply(said) if table.is_fin else {}
             if table.is_fin and not target.is_fin:
-                sender, receiver = (
-                    asked.parties[side] or source.said.get(f"reply.{side}_bic", ("",))[0] for side in _SIDES
-                )
+                sender, receiver = asked.between(source)
                 payments.take_apart(said, table.events[0], sender, receiver)
+                exchanges.take_apart(said, sender, receiver)
             elif target.is_fin and not table.is_fin:
                 payments.put_together(said, table.events[0])
+                exchanges.put_together(said, *asked.between(source))
             if cancels:
-                said = _cancelled(said, source)
+                said = _cancelled(said, source, sources(target)[EVENT])
                 parts = {}
             if target.copies:
                 draft = self._copy(target, source, asked)
@@ -473,11 +486,27 @@ class Translator:
         return carried
 
 
-def _cancelled(said: Statement, source: _Source) -> Statement:
-    """Return what a cancellation states that repeats an instruction: what it names, and the terms of that."""
-    cancels = Statement(constants=[leaf for leaf in source.leaves if leaf.tags == _FUNCTION])
+_TERMS: Final = {
+    "amount": ("settlement_amount",),
+    "exchange_rate": ("rate", "value"),
+    "unit_currency": ("rate", "unit_currency"),
+}
+"""Terms that events state under another name."""
+
+
+def _cancelled(said: Statement, source: _Source, model: type) -> Statement:
+    """Return what a cancellation states that repeats an instruction: what it names, and the terms of that.
+
+    ``model`` is the event that cancels, which may state a part of the instruction again.
+    """
+    cancels = Statement(echoes=said.echoes, left=said.left, why=said.why)
+    cancels.constants += [leaf for leaf in source.leaves if leaf.tags in _FUNCTIONS]
+    for name in fields_of(model).keys() & said.fields[EVENT].keys():
+        cancels.fields[EVENT][name] = said.fields[EVENT][name]
     for name, kind in fields_of(Terms).items():
-        given = said.fields[EVENT].get("settlement_amount" if name == "amount" else name)
+        given: Any = said.fields[EVENT]
+        for step in _TERMS.get(name, (name,)):
+            given = given.get(step) if isinstance(given, dict) else None
         if given is not None and isinstance(given, Stated) != bool(kind.models):
             cancels.fields["instructed"][name] = given
     for leaf in (leaf for path in _PREVIOUS for leaf in source.leaves if leaf.tags == path):
@@ -491,8 +520,10 @@ def _is_of(table: Table, definition: str) -> bool:
 
 def _says(table: Table, function: str | None) -> bool:
     """Tell whether the messages of a table may have this function; most tables leave it to the event."""
-    wanted = {row.conversion for row in table.rows if row.elements == ("/".join(_FUNCTION),)}
-    always = {word.removeprefix("always ") for word in wanted if word.startswith("always ")}
+    paths = [("/".join(path),) for path in _FUNCTIONS]
+    of_function = [row for row in table.rows if row.elements in paths]
+    always = {word for row in of_function for word in row.codes.values()}
+    always |= {row.conversion.removeprefix("always ") for row in of_function if row.conversion.startswith("always ")}
     return function is None or not always or function in always
 
 

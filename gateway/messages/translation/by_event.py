@@ -11,7 +11,7 @@ from gateway.messages import Identity, fin
 from gateway.messages.building import Line, MessageWriter, Place
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Table
-from gateway.messages.translation import payments
+from gateway.messages.translation import exchanges, payments
 from gateway.messages.translation.answers import sources as kinds_of
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.placing import (
@@ -163,7 +163,9 @@ def write(
             objects[name] = _derived(said, objects, types[EVENT], origins, result)
             _trace(objects[EVENT], objects[name], origins)
             payments.trace(objects[EVENT], table.events[0], objects["identity"], objects[name].payment, origins)
+            exchanges.trace(objects[EVENT], objects[name].exchange, origins)
             granted = payments.granted(objects[EVENT], table.events[0], origins)
+            granted += exchanges.granted(objects[EVENT], origins)
             report.carried += [Entry(leaf.shown, message.identifier, leaf.value, _GRANTED) for leaf in granted]
             result.carried += granted
         elif name == "identity":
@@ -258,7 +260,7 @@ def _in_other_words(line: Line, value: Any, leaf: Leaf) -> str | None:
     """Say that a text is a part of another, or has it as a part."""
     if not isinstance(value, str) or line.form.codes is not None or value == leaf.text:
         return None
-    if line.row.field.startswith("fin.payment.") or line.row.field.endswith(".name_and_address"):
+    if line.row.field.startswith("fin.payment.") or line.row.field.endswith((".name_and_address", ".description")):
         return payments.WITHIN
     return "a part of it" if value in leaf.text else None
 
