@@ -220,27 +220,30 @@ class _Parties:
                 return PartyOfExchange(party.identification.bic, account=party.identification.account)
             return PartyOfExchange(description=self._described(f"{path}.identification", party.identification))
         name = party.name or ""
-        if len(name) > _NAME or "\n" in name:
+        if not name:  # which a translation may come to
+            self._lack(path, "", f"a BIC, an identification, or a name of at most {_NAME} characters")
+        elif len(name) > _NAME or "\n" in name:
             self._lack(f"{path}.name", name, f"a name of at most {_NAME} characters")
         return PartyOfExchange(description=f"/NAME/{name}")
 
     def _described(self, path: str, party: PartyIdentification) -> str:
         address = party.address or ""
         stated = [
-            ("ABIC", party.bic),
-            ("ACCT", party.account),
-            ("NAME", party.name),
-            ("ADD1", address[:_LINE]),
-            ("ADD2", address[_LINE:]),
-            ("CLRC", party.clearing_system),
-            ("LEIC", party.lei),
+            ("ABIC", party.bic, "bic"),
+            ("ACCT", party.account, "account"),
+            ("NAME", party.name, "name"),
+            ("ADD1", address[:_LINE], "address"),
+            ("ADD2", address[_LINE:], "address"),
+            ("CLRC", party.clearing_system, "clearing_system"),
+            ("LEIC", party.lei, "lei"),
         ]
-        lines = [f"/{code}/{value}" for code, value in stated if value]
+        said = [(f"/{code}/{value}", name) for code, value, name in stated if value]
         if len(address) > 2 * _LINE:
             self._lack(f"{path}.address", address, f"an address of at most {2 * _LINE} characters")
-        if len(lines) > _LINES:
-            self._lack(path, "", f"at most {_LINES} lines: one for each way to identify it, two for a long address")
-        return "\n".join(lines)
+        for line, name in said[_LINES:]:
+            rule = f"at most {_LINES} lines: one for each way to identify it, two for a long address"
+            self._lack(f"{path}.{name}", line, rule)
+        return "\n".join(line for line, _ in said)
 
     def _lack(self, path: str, value: str, rule: str) -> None:
         text = f"{path}: MT300 cannot carry it; expected {rule}"

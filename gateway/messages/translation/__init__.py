@@ -8,7 +8,7 @@ is truncated to, or that it cannot be carried, is never left unsaid.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -155,6 +155,7 @@ class _Draft:
     report: Report
     heading: headings.Heading
     carried: list[Leaf]
+    wanting: Sequence[Violation] = ()  # what the target has to state, and the source does not say
 
 
 class Translator:
@@ -237,13 +238,15 @@ class Translator:
             draft.heading, draft.definition, draft.text, tags, self._header, self._catalogue.message(spoken)
         )
         headings.tell(source.said, source.heading, draft.heading, draft.definition, draft.report, draft.carried)
+        wants = f"{source.definition} does not say all that {draft.definition} wants"
+        if draft.wanting:
+            raise Untranslatable(f"{wants}: {draft.wanting[0].text}", draft.wanting, draft.report)
         try:
             _, warnings = self._judge.accept(content, standard(None, "outgoing"))
         except InvalidMessage as error:
             if error.code == "message_breaks_rules":  # so did the source, if in another language
                 return Translation(content, source.definition, draft.definition, draft.report, error.violations)
-            text = f"{source.definition} does not say all that {draft.definition} wants: {error.text}"
-            raise Untranslatable(text, error.violations, draft.report) from error
+            raise Untranslatable(f"{wants}: {error.text}", error.violations, draft.report) from error
         return Translation(content, source.definition, draft.definition, draft.report, warnings)
 
     def _unknown(self, source: _Source, to: str | None) -> BuildError:
@@ -365,7 +368,7 @@ class Translator:
             report.not_carried = [entry for entry in report.not_carried if entry not in lines]
             why = why or next((entry.why for entry in lines), None)
             report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
-        return _Draft(definition, written(result.placed), report, heading, result.carried)
+        return _Draft(definition, written(result.placed), report, heading, result.carried, result.wanting)
 
     # --- by facts -------------------------------------------------------------------------------------------------
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Final, cast
 
-from gateway.errors import BuildError
+from pydantic import BaseModel
+
+from gateway.errors import BuildError, Violation
 from gateway.messages import Identity, fin
 from gateway.messages.building import Line, MessageWriter, Place
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Table
+from gateway.messages.sources import kind_of
 from gateway.messages.translation import exchanges, payments
 from gateway.messages.translation.answers import sources as kinds_of
 from gateway.messages.translation.leaves import Leaf
@@ -44,6 +47,7 @@ class Written:
     why: dict[int, str] = field(default_factory=dict)  # of a leaf that is not carried, by identity
     broken: dict[Place, str] = field(default_factory=dict)  # fields of FIN that lack a part, and why
     paths: dict[str, str] = field(default_factory=dict)  # of the elements of what the source did not say, by field
+    wanting: list[Violation] = field(default_factory=list)  # what FIN has to state, and the source does not say
 
 
 UNDIRECTED: Final = ("commission", "amount")
@@ -266,21 +270,46 @@ def _in_other_words(line: Line, value: Any, leaf: Leaf) -> str | None:
 
 
 def _derived(said: Statement, objects: dict[str, Any], model: type, origins: Origins, result: Written) -> fin.Derived:
-    """Return what follows from an event for FIN; what FIN has no form for is taken out of the event, and refused."""
+    """Return what follows from an event for FIN; what FIN has no form for is taken out of the event, and refused.
+
+    What it wants besides is ``wanting``.
+    """
     while True:
+        lacking: list[Violation] = []
         try:
-            return fin.derived(objects[EVENT])
+            derived = fin.derived(objects[EVENT], lacking)
         except BuildError as error:
-            (violation,) = error.violations[:1] or (None,)
-            path = payments.keys(violation.path) if violation is not None else ()
-            leaves: list[Leaf] = []
-            while path and not leaves:
-                leaves, path = said.drop(path), path[:-1]
-            if not leaves:
+            derived = fin.Derived()
+            lacking = list(error.violations)
+            if not lacking:
                 raise
-            for leaf in leaves:
-                _refuse(result, leaf, f"FIN has no form for it; expected {violation.rule}" if violation else error.text)
-            objects[EVENT] = make(model, said.fields[EVENT], origins)
+        if not lacking:
+            return derived
+        path = payments.keys(lacking[0].path)
+        leaves: list[Leaf] | None = None
+        while path and leaves is None and not _is_required(model, path):
+            leaves, path = said.drop(path), path[:-1]
+        if leaves is None:
+            result.wanting += lacking
+            return derived
+        for leaf in leaves:
+            _refuse(result, leaf, f"FIN has no form for it; expected {lacking[0].rule}")
+        objects[EVENT] = make(model, said.fields[EVENT], origins)
+
+
+def _is_required(model: type, path: tuple[str | int, ...]) -> bool:
+    """Tell whether an event cannot be without a field."""
+    required = False
+    for step in path:
+        required = False
+        if isinstance(step, int) or not issubclass(model, BaseModel) or step not in model.model_fields:
+            continue
+        described = model.model_fields[step]
+        required = described.is_required()
+        kind = kind_of(described.annotation)
+        kind = kind if kind.items is None else kind_of(kind.items)
+        model = kind.models[0] if kind.models else object
+    return required
 
 
 def _broken(result: Written, report: Report) -> None:

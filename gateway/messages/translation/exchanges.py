@@ -14,14 +14,14 @@ from typing import Any, Final
 from gateway.messages.fin.foreign_exchange import STANDING_INSTRUCTIONS, Exchange, PartyOfExchange
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.report import Entry
-from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, Tree
+from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, Tree, leaves_below
 from gateway.model.events.foreign_exchange import ForeignExchangeTrade, SettlementAgents, TradeSide, TradingParty
 
 FIN: Final = "fin"
 _EXCHANGE: Final = "exchange"
 _FORWARD: Final = "non_deliverable_forward"
 _SUBMITS: Final = "FIN names who submits a trade by the header alone"
-_CODED: Final = re.compile("/([A-Z]{4})/(.*)")
+_CODED: Final = re.compile("/([A-Z0-9]{4})/(.*)")
 _BIC: Final = re.compile("[A-Z]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?")
 _IDENTIFIED: Final = {
     "ABIC": "bic",
@@ -85,7 +85,7 @@ def _way(said: Statement, given: Tree, way: str) -> None:
     agents = {name: party for name in _AGENTS if (party := _party(said, given.get(name, {})))}
     if "receiving_agent" in agents:
         said.fields[EVENT][way] = agents
-    for leaf in _leaves(agents) if "receiving_agent" not in agents else ():
+    for leaf in leaves_below(agents) if "receiving_agent" not in agents else ():
         said.why[id(leaf)] = "ISO 20022 names it only beside a receiving agent"
 
 
@@ -137,7 +137,7 @@ def _forward(said: Statement, given: Tree) -> None:
         unsaid = ("opening_reference",) if opening.value else ("conditions",)
         why = "an opening has conditions, and a fixing the reference of its opening"
     for name in unsaid:
-        for leaf in said.drop((_FORWARD, name)):
+        for leaf in said.drop((_FORWARD, name)) or ():
             said.why[id(leaf)] = why
     if not forward:
         event.pop(_FORWARD, None)
@@ -151,7 +151,7 @@ def _rate_source(said: Statement, given: Tree) -> Tree:
         if number.leaf is not None and source.leaf is not None:
             said.echoes.append((number.leaf, source.leaf))
     if isinstance(time, Stated):
-        made["time"] = time
+        made["time"] = Stated(time.value.replace(":", "")[:4], time.leaf)
     if isinstance(place, Stated):
         made["country"] = Stated(place.value[:2], place.leaf)
         made["location"] = Stated(place.value[2:], place.leaf)
@@ -167,15 +167,6 @@ def _bank(bic: str) -> str:
     return bic.removesuffix("XXX")
 
 
-def _leaves(tree: Any) -> Iterator[Leaf]:
-    if isinstance(tree, Stated):
-        if tree.leaf is not None:
-            yield tree.leaf
-        return
-    for inner in tree.values():
-        yield from _leaves(inner)
-
-
 # --- to FIN ---------------------------------------------------------------------------------------------------------
 
 
@@ -186,7 +177,7 @@ def put_together(said: Statement, sender: str, receiver: str) -> None:
         if not isinstance(given, dict) or "trading_party" not in given or "submitting_party" not in given:
             continue
         submitting = given["submitting_party"]
-        for leaf in _leaves(submitting):
+        for leaf in leaves_below(submitting):
             said.why[id(leaf)] = _SUBMITS
         named = submitting.get("bic") or submitting.get("identification", {}).get("bic")
         if isinstance(named, Stated):

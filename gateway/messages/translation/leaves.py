@@ -13,6 +13,7 @@ from gateway.messages.fin.statements import PARTS
 
 _OF_A_SIGN: Final = ("absolute", "direction")
 _NARRATIVE: Final = "narrative"
+_BIC: Final = "bic"
 MESSAGE_TYPE: Final = "message_type"
 _PARTS_OF_A_MOMENT: Final = ("date", "time", "decimals", "offset")
 
@@ -56,6 +57,8 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
             continue  # its parts stand beside it
         if name in _OF_A_SIGN and str(child.tag).startswith("{}"):
             continue  # says again what the amount beside it says with its sign
+        if name == _BIC and tags[-1] in narratives.PARTIES and len(children) > 1:
+            continue  # says again what a line beside it says
         if tags[-1:] == ("25D",) and name in PARTS["25D"]:
             continue  # says again what the code beside it says
         following = children[place + 1] if place + 1 < len(children) else None

@@ -63,12 +63,14 @@ class Statement:
             here = here.get(name) if isinstance(here, dict) else None
         return here.value if isinstance(here, Stated) else None
 
-    def drop(self, path: Sequence[str | int]) -> list[Leaf]:
-        """Take back a field of the event; returns the elements that said it."""
+    def drop(self, path: Sequence[str | int]) -> list[Leaf] | None:
+        """Take back a field of the event; returns the elements that said it, None where none did."""
         here: Any = self.fields[EVENT]
         for step in path[:-1]:
             here = _step(here, step)
-        return list(_leaves_of(here.pop(_key(here, path[-1]), {}))) if isinstance(here, dict) else []
+        if not isinstance(here, dict) or _key(here, path[-1]) not in here:
+            return None
+        return list(leaves_below(here.pop(_key(here, path[-1]))))
 
     def state(self, source: str, path: Iterable[Any], stated: Stated) -> bool:
         """Say that a field has a value; False where something else is said of it already."""
@@ -293,17 +295,18 @@ def make(model: type, tree: Mapping[Any, Any], origins: Origins, given: Mapping[
     made = _constructed(model, kinds, values)
     for name, leaf in noted:
         origins.note(made, name, leaf)
-    origins.gather(made, _leaves_of(tree))
+    origins.gather(made, leaves_below(tree))
     return made
 
 
-def _leaves_of(tree: Any) -> Iterator[Leaf]:
+def leaves_below(tree: Any) -> Iterator[Leaf]:
+    """Yield the elements that said anything below a part of a statement."""
     if isinstance(tree, Stated):
         if tree.leaf is not None:
             yield tree.leaf
         return
     for inner in tree.values():
-        yield from _leaves_of(inner)
+        yield from leaves_below(inner)
 
 
 def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any]) -> Any:
