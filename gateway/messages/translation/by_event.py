@@ -192,7 +192,7 @@ def write(
         _one(line, location, value, sources, message, origins, said, result, report, truncate=truncate)
     _broken(result, report)
     _refused(result, report)
-    _by_type(table, objects[EVENT], message, origins, result, report)
+    _by_type(table, objects, message, origins, result, report)
     _counted(result, report)
     targets = {entry.source: entry.target for entry in report.carried}
     carried = {id(leaf) for leaf in result.carried}
@@ -367,9 +367,15 @@ def _refuse(result: Written, leaf: Leaf | None, why: str) -> None:
 
 
 def _by_type(
-    table: Table, event: Any, message: MessageDefinition, origins: Origins, result: Written, report: Report
+    table: Table,
+    objects: Mapping[str, Any],
+    message: MessageDefinition,
+    origins: Origins,
+    result: Written,
+    report: Report,
 ) -> None:
     """Report what the type of the message says, and what is said by what follows from it."""
+    event = objects[EVENT]
     already = {id(leaf) for leaf in result.carried}
     for name, word in ((name, word) for name, word in table.case if word):
         leaf = origins.leaf(event, name)
@@ -378,9 +384,7 @@ def _by_type(
             result.carried.append(leaf)
     if not table.is_fin:
         return
-    implied = {
-        path[0]: (name, value) for path, name, value in fin.implied(_fields(fin.derived(event))) if len(path) == 1
-    }
+    implied = {path[0]: (name, value) for path, name, value in fin.implied(_fields(objects[FIN])) if len(path) == 1}
     for name in (row.field for row in table.rows if row.conversion == "internal"):
         leaf = origins.leaf(event, name)
         if leaf is None or id(leaf) in already:
