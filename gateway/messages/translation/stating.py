@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hin
 from pydantic import BaseModel
 
 from gateway.messages.catalogue import MessageDefinition
-from gateway.messages.mapping import Row, Step, Table, place
+from gateway.messages.mapping import Row, Step, Table, places
 from gateway.messages.sources import Kind, fields_of, kind_of
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.report import Entry
@@ -109,9 +109,8 @@ def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sour
     names = list(sources)[1:]
     words = words_of(sources[EVENT])
     rows: dict[tuple[str, ...], list[tuple[Row, tuple[Step, ...]]]] = defaultdict(list)
-    for row, steps in place(table, message):
-        if steps is not None:
-            rows[tuple(step.tag for step in steps)].append((row, steps))
+    for row, steps in places(table, message):
+        rows[tuple(step.tag for step in steps)].append((row, steps))
     said = Statement()
     for name, word in ((name, word) for name, word in table.case if word):
         said.state(EVENT, (name,), Stated(word, None))
