@@ -52,18 +52,22 @@ OUTGOING = {
     "instruct_foreign_exchange/1": "MT300",
     "amend_foreign_exchange/1": "MT300",
     "confirm_trade/1": "MT51",
+    "answer_trade/1": "MT5",
 }
 """The kinds of event that both languages have a message for, and what that of FIN begins with."""
 
 WANTED = {"confirm_trade/1": {"payment"}}
 """What a message of FIN has to state, and ISO 20022 leaves open."""
 
-INCOMING = ("MT544", "MT545", "MT546", "MT547", "MT548", "MT578", "MT508", "MT900", "MT910", "MT196", "MT296")
-OUT = ("MT103", "MT202", "MT202COV", "MT210", "MT300", "MT524", "MT530", "MT540", "MT541", "MT542", "MT543", "MT549")
+INCOMING = ("MT544", "MT545", "MT546", "MT547", "MT548", "MT578", "MT508", "MT900", "MT910", "MT196", "MT296", "MT509")
+OUT = ("MT103", "MT202", "MT202COV", "MT210", "MT300", "MT515", "MT517", "MT518", "MT524", "MT530", "MT540", "MT541", "MT542", "MT543", "MT549")
 TRANSLATED = {
     *(f"{message}.typical" for message in (*INCOMING, *OUT)),
     *(f"{message}.minimal" for message in (*INCOMING, *OUT)),
 } - {"MT196.minimal", "MT296.minimal", "MT202COV.minimal"}  # lack what ISO 20022 cannot be without: a status, an agent
+
+ANSWERS = {"MT509.typical"}
+"""What is an answer in ISO 20022, with a fact of its own, and in FIN a status on the axis of affirmation."""
 
 
 @cache
@@ -217,7 +221,7 @@ def test_a_message_of_iso_20022_there_and_back(name: str) -> None:
         says_why(refused)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in TRANSLATED if name.split(".")[0] in INCOMING))
+@pytest.mark.parametrize("name", sorted(name for name in TRANSLATED - ANSWERS if name.split(".")[0] in INCOMING))
 def test_a_message_to_us_means_the_same_in_the_other_language(name: str) -> None:
     """The gateway reads from what is made all that it reads from FIN; ISO 20022 may say more, such as a direction."""
     content = sample(name)
@@ -277,7 +281,7 @@ def test_the_page_speaks_of_every_message_in_fin_that_there_is() -> None:
     assert {name.split(".")[0] for name in FIN} - told <= set(ALONE)
 
 
-ALONE = ("MT103STP", "MT103REMIT", "MT509", "MT515", "MT517", "MT518", "MT586", "MT538")
+ALONE = ("MT586", "MT538")
 
 # Generated ------------------------------------------------------------------------------------------------------------
 

@@ -51,7 +51,8 @@ _PREVIOUS: Final = (
 _OWN_REFERENCE: Final = ("20C_SEME", "20")
 _PREPARED: Final = ("98C_PREP", "moment")
 _CREATED: Final = "AppHdr/CreDt"
-_TRANSACTION: Final = "TxId"
+_TRANSACTION: Final = ("TxId", "RltdRef")  # by which a cancellation names what it is about
+_OPERATION: Final = "operation_type"
 _HEADER: Final = "header"
 _FIN: Final = "MT"
 _FLAG: Final = "no element is for what the flag of the message type says"
@@ -204,7 +205,7 @@ class Translator:
         source = self._open(content)
         parties = {"sender": sender or "", "receiver": receiver or ""}
         asked = _Asked(to, now, truncate, original, parties)
-        drafts = list(self._by_event(source, asked)) or list(self._by_fact(source, asked))
+        drafts = [*self._by_event(source, asked), *self._by_fact(source, asked)]
         if not drafts:
             raise self._unknown(source, to)
         drafts.sort(key=lambda draft: len(draft.report.not_carried) + len(draft.report.truncated))
@@ -292,6 +293,8 @@ class Translator:
             original = next((word for name, word in table.case if name == _ORIGINAL), None)
             if original not in (None, said.value("identity", "original_definition") or original):
                 continue
+            if any(word and name != _ORIGINAL and said.value(EVENT, name) != word for name, word in table.case):
+                continue  # it says another thing than the messages of this table
             if source.definition not in (table.message, _plain(source.definition)) and table.is_fin:
                 said.left.append(Entry("header/message_type", None, source.definition, _FLAG))
             parts = by_event.imply(said) if table.is_fin else {}
@@ -360,8 +363,7 @@ class Translator:
         message = self._catalogue.message(definition)
         result = by_event.write(said, target, message, given, report, parts, truncate=asked.truncate)
         result.carried += source.in_header(heading, definition, report)
-        if target.is_fin:
-            result.carried += headings.in_header(said, heading, report, result.carried)
+        result.carried += headings.in_header(said, heading, definition, report, result.carried)
         for leaf in lost(source.leaves, result.carried):
             why = result.why.get(id(leaf)) or said.why.get(id(leaf))
             lines = [entry for entry in said.left if entry.source == leaf.shown]  # nothing of it is carried
@@ -472,7 +474,7 @@ class Translator:
                 carried.append(leaf)
             elif leaf.shown in said:
                 why = f"the original says {said[leaf.shown]}"
-                if leaf.tags[-1] == _TRANSACTION:
+                if leaf.tags[-1] in _TRANSACTION:
                     text = f"the original is another instruction: {said[leaf.shown]}, where {leaf.value} is cancelled"
                     raise BuildError(text, code="translation_needs_original")
                 report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
@@ -503,9 +505,14 @@ def _cancelled(said: Statement, source: _Source, model: type) -> Statement:
     ``model`` is the event that cancels, which may state a part of the instruction again.
     """
     cancels = Statement(echoes=said.echoes, left=said.left, why=said.why)
-    cancels.constants += [leaf for leaf in source.leaves if leaf.tags in _FUNCTIONS]
-    for name in fields_of(model).keys() & said.fields[EVENT].keys():
+    own = fields_of(model)
+    for name in own.keys() & said.fields[EVENT].keys():
         cancels.fields[EVENT][name] = said.fields[EVENT][name]
+    for leaf in (leaf for leaf in source.leaves if leaf.tags in _FUNCTIONS):
+        if _OPERATION in own:
+            cancels.state(EVENT, (_OPERATION,), Stated(leaf.text, leaf))
+        else:
+            cancels.constants.append(leaf)
     for name, kind in fields_of(Terms).items():
         given: Any = said.fields[EVENT]
         for step in _TERMS.get(name, (name,)):

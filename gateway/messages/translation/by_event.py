@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from datetime import datetime
 from typing import Any, Final, cast
 
 from pydantic import BaseModel
@@ -84,7 +85,23 @@ def imply(said: Statement) -> Parts:
         if isinstance(sign, Stated) and sign.leaf is not None and sign.value == "debit" and path == UNDIRECTED:
             shown = f"{sign.leaf.shown.rpartition('/')[0]}/sign"
             said.left.append(Entry(shown, None, sign.leaf.text, "a commission has no direction in ISO 20022"))
+    _executed(said, given.get("executed"))
     return parts
+
+
+def _executed(said: Statement, parts: object) -> None:
+    """State when a trade was made, of which FIN has the parts; a time without its zone is no time for the event."""
+    day, told = said.value(EVENT, "trade_date"), parts if isinstance(parts, dict) else {}
+    stated = {name: part for name, part in told.items() if isinstance(part, Stated) and part.leaf is not None}
+    if day is None or not stated.keys() >= {"time", "offset"}:
+        return
+    time, decimals, offset = (stated[name].value if name in stated else "" for name in ("time", "decimals", "offset"))
+    fraction = f".{decimals}" if decimals else ""
+    zone = offset.replace("N", "-") if offset.startswith(("N", "-")) else f"+{offset}"
+    moment = datetime.fromisoformat(f"{day.isoformat()}T{time}{fraction}{zone}")
+    first = stated["time"].leaf
+    if said.state(EVENT, ("executed_at",), Stated(moment, first)) and first is not None:
+        said.echoes += [(part.leaf, first) for name, part in stated.items() if part.leaf is not None and name != "time"]
 
 
 def _party(said: Tree) -> Tree:
@@ -121,6 +138,8 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def _trace(event: Any, derived: Any, origins: Origins) -> None:
     """Note which elements said what FIN says of a party, or of a place, in words of its own."""
+    for part in () if derived.executed is None else fields(derived.executed):
+        origins.note(derived.executed, part.name, origins.leaf(event, "executed_at"))
     for path, name, value in fin.implied(_fields(derived)):
         holder = event
         for step in path[:-1]:

@@ -14,6 +14,7 @@ from gateway.messages.fin.statements import PARTS
 _OF_A_SIGN: Final = ("absolute", "direction")
 _NARRATIVE: Final = "narrative"
 _BIC: Final = "bic"
+_NUMBER, _ORDINAL = "number_id", "ordinal"
 MESSAGE_TYPE: Final = "message_type"
 _PARTS_OF_A_MOMENT: Final = ("date", "time", "decimals", "offset")
 
@@ -59,8 +60,10 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
             continue  # says again what the amount beside it says with its sign
         if name == _BIC and tags[-1] in narratives.PARTIES and len(children) > 1:
             continue  # says again what a line beside it says
-        if tags[-1:] == ("25D",) and name in PARTS["25D"]:
+        if tags and tags[-1].partition("_")[0] == "25D" and name in PARTS["25D"]:
             continue  # says again what the code beside it says
+        if name == _ORDINAL and _NUMBER in names:
+            continue  # says again what the number beside it says
         following = children[place + 1] if place + 1 < len(children) else None
         if str(child.tag).startswith("{}") and following is not None and following.get(CURRENCY) == child.text:
             continue  # FIN's currency before an amount: it is the amount's

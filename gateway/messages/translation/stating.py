@@ -112,14 +112,21 @@ def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sour
     for row, steps in places(table, message):
         rows[tuple(step.tag for step in steps)].append((row, steps))
     said = Statement()
-    for name, word in ((name, word) for name, word in table.case if word):
+    own = {row.field for row in table.leaves() if row.conversion != "internal"}
+    for name, word in ((name, word) for name, word in table.case if word and name not in own):
         said.state(EVENT, (name,), Stated(word, None))
+    alone = {tags: _alone(tags, rows) for tags in rows}
+    seen: set[tuple[str, ...]] = set()
     later = []
     signs = []
     for leaf in leaves:
         for row, steps in rows.get((*leaf.tags[:-1], _SIGN), ()) if leaf.currency is not None else ():
             signs.append((row, steps, replace(leaf, text=_NEGATIVE if leaf.text.startswith("-") else "")))
-        claims = [claim for claim in rows.get(leaf.tags, ()) if _is_at(leaf, claim[1])]
+        first = leaf.tags not in seen
+        seen.add(leaf.tags)
+        claims = [
+            claim for claim in rows.get(leaf.tags, ()) if _is_at(leaf, claim[1], alone[leaf.tags] if first else 0)
+        ]
         numbered = [claim for claim in claims if any(step.number for step in claim[1])]
         if len(numbered) > 1:  # they tell one of several alike by its place
             claims = [claim for claim in numbered if _has_place(leaf, claim[1])]
@@ -159,9 +166,21 @@ def words_of(model: type) -> dict[str, frozenset[str]]:
     return found
 
 
-def _is_at(leaf: Leaf, steps: tuple[Step, ...]) -> bool:
-    """Tell whether a value is at the elements of a row; a row without a number is for the first of several alike."""
-    return all(step.repeated or step.number or number == 0 for step, number in zip(steps, leaf.numbers, strict=True))
+def _is_at(leaf: Leaf, steps: tuple[Step, ...], alone: int) -> bool:
+    """Tell whether a value is at the elements of a row; a row without a number is for the first of several alike.
+
+    Where it is alone with those (from the outermost, so many), that is the first which has such a value.
+    """
+    return all(
+        step.repeated or step.number or number == 0 or depth < alone
+        for depth, (step, number) in enumerate(zip(steps, leaf.numbers, strict=True))
+    )
+
+
+def _alone(tags: tuple[str, ...], rows: Mapping[tuple[str, ...], Sequence[object]]) -> int:
+    """Return how many elements on the way to one, from the outermost, are on the way to no other that has a row."""
+    around = (depth for depth in range(len(tags)) if any(other[: depth + 1] == tags[: depth + 1] for other in rows if other != tags))
+    return len(tags) if max(around, default=-1) < 0 else 0
 
 
 def _has_place(leaf: Leaf, steps: tuple[Step, ...]) -> bool:
