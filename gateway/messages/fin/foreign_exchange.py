@@ -166,7 +166,9 @@ class _Parties:
         if event.operation_type is not None and event.operation_type not in operations:
             self._lack("operation_type", event.operation_type, f"{' or '.join(operations)}")
         if event.common_reference is not None and not _COMMON_REFERENCE.fullmatch(event.common_reference):
-            self._lack("common_reference", event.common_reference, "codes of both parties around four digits of the rate")
+            self._lack(
+                "common_reference", event.common_reference, "codes of both parties around four digits of the rate"
+            )
         if event.broker_commission is not None and event.operation_scope != _BROKERED:
             rule = f"not given unless the scope of the operation is {_BROKERED}: only a broker is paid"
             self._lack("broker_commission", f"{event.broker_commission.value}", rule)

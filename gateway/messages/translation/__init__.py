@@ -26,7 +26,7 @@ from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_files import load_rulebook
 from gateway.messages.sources import fields_of
-from gateway.messages.translation import by_event, by_fact, exchanges, payments
+from gateway.messages.translation import by_event, by_fact, payments, trades
 from gateway.messages.translation import heading as headings
 from gateway.messages.translation.additions import parse_additions
 from gateway.messages.translation.answers import read_answer_tables, sources
@@ -301,10 +301,10 @@ class Translator:
             if table.is_fin and not target.is_fin:
                 sender, receiver = asked.between(source)
                 payments.take_apart(said, table.events[0], sender, receiver)
-                exchanges.take_apart(said, sender, receiver)
+                trades.take_apart(said, sender, receiver)
             elif target.is_fin and not table.is_fin:
                 payments.put_together(said, table.events[0])
-                exchanges.put_together(said, *asked.between(source))
+                trades.put_together(said, table.events[0], *asked.between(source))
             if cancels:
                 said = _cancelled(said, source, sources(target)[EVENT])
                 parts = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from datetime import datetime
 from typing import Any, Final, cast
 
 from pydantic import BaseModel
@@ -15,7 +14,7 @@ from gateway.messages.building import Line, MessageWriter, Place
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Table
 from gateway.messages.sources import kind_of
-from gateway.messages.translation import exchanges, payments
+from gateway.messages.translation import payments, trades
 from gateway.messages.translation.answers import sources as kinds_of
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.placing import (
@@ -85,23 +84,7 @@ def imply(said: Statement) -> Parts:
         if isinstance(sign, Stated) and sign.leaf is not None and sign.value == "debit" and path == UNDIRECTED:
             shown = f"{sign.leaf.shown.rpartition('/')[0]}/sign"
             said.left.append(Entry(shown, None, sign.leaf.text, "a commission has no direction in ISO 20022"))
-    _executed(said, given.get("executed"))
     return parts
-
-
-def _executed(said: Statement, parts: object) -> None:
-    """State when a trade was made, of which FIN has the parts; a time without its zone is no time for the event."""
-    day, told = said.value(EVENT, "trade_date"), parts if isinstance(parts, dict) else {}
-    stated = {name: part for name, part in told.items() if isinstance(part, Stated) and part.leaf is not None}
-    if day is None or not stated.keys() >= {"time", "offset"}:
-        return
-    time, decimals, offset = (stated[name].value if name in stated else "" for name in ("time", "decimals", "offset"))
-    fraction = f".{decimals}" if decimals else ""
-    zone = offset.replace("N", "-") if offset.startswith(("N", "-")) else f"+{offset}"
-    moment = datetime.fromisoformat(f"{day.isoformat()}T{time}{fraction}{zone}")
-    first = stated["time"].leaf
-    if said.state(EVENT, ("executed_at",), Stated(moment, first)) and first is not None:
-        said.echoes += [(part.leaf, first) for name, part in stated.items() if part.leaf is not None and name != "time"]
 
 
 def _party(said: Tree) -> Tree:
@@ -186,9 +169,9 @@ def write(
             objects[name] = _derived(said, objects, types[EVENT], origins, result)
             _trace(objects[EVENT], objects[name], origins)
             payments.trace(objects[EVENT], table.events[0], objects["identity"], objects[name].payment, origins)
-            exchanges.trace(objects[EVENT], objects[name].exchange, origins)
+            trades.trace(objects[EVENT], objects[name].exchange, origins)
             granted = payments.granted(objects[EVENT], table.events[0], origins)
-            granted += exchanges.granted(objects[EVENT], origins)
+            granted += trades.granted(objects[EVENT], origins)
             report.carried += [Entry(leaf.shown, message.identifier, leaf.value, _GRANTED) for leaf in granted]
             result.carried += granted
         elif name == "identity":

@@ -179,7 +179,11 @@ def _is_at(leaf: Leaf, steps: tuple[Step, ...], alone: int) -> bool:
 
 def _alone(tags: tuple[str, ...], rows: Mapping[tuple[str, ...], Sequence[object]]) -> int:
     """Return how many elements on the way to one, from the outermost, are on the way to no other that has a row."""
-    around = (depth for depth in range(len(tags)) if any(other[: depth + 1] == tags[: depth + 1] for other in rows if other != tags))
+    around = (
+        depth
+        for depth in range(len(tags))
+        if any(other[: depth + 1] == tags[: depth + 1] for other in rows if other != tags)
+    )
     return len(tags) if max(around, default=-1) < 0 else 0
 
 

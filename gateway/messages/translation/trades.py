@@ -1,6 +1,6 @@
-"""Take apart what the confirmation of a foreign exchange trade (MT300) puts together, and say what each field holds.
+"""Take apart what the confirmation of a trade (MT300, MT515, MT518) puts together, and say what each field holds.
 
-MT300 names a party by BIC and account, or in lines that each begin with what they are; it divides the common reference
+MT515 states when a trade was made by its parts. MT300 names a party by BIC and account, or in lines that each begin with what they are; it divides the common reference
 and a source of rates into their components (``gateway.messages.fin.foreign_exchange``). Here is the way back; and for
 the way there, which elements a field repeats.
 """
@@ -8,7 +8,8 @@ the way there, which elements a field repeats.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from gateway.messages.fin.foreign_exchange import STANDING_INSTRUCTIONS, Exchange, PartyOfExchange
@@ -20,6 +21,7 @@ from gateway.model.events.foreign_exchange import ForeignExchangeTrade, Settleme
 FIN: Final = "fin"
 _EXCHANGE: Final = "exchange"
 _FORWARD: Final = "non_deliverable_forward"
+_CONFIRMATION: Final = "confirm_trade/1"
 _SUBMITS: Final = "FIN names who submits a trade by the header alone"
 _CODED: Final = re.compile("/([A-Z0-9]{4})/(.*)")
 _BIC: Final = re.compile("[A-Z]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?")
@@ -46,10 +48,11 @@ _NEAR: Final = 50  # a rate prices a pair where its amounts give the same, but f
 
 
 def take_apart(said: Statement, sender: str, receiver: str) -> None:
-    """State of the event what MT300 says in its own forms; does nothing to what is no such confirmation.
+    """State of the event what a confirmation says in FIN's own forms; does nothing to any other message.
 
     A side whose party is not the sender, or the receiver, is submitted by that; which is stated as derived.
     """
+    _executed(said, said.fields[FIN].get("executed", {}))
     given: Tree = said.fields[FIN].get(_EXCHANGE, {})
     if not given:
         return
@@ -70,6 +73,21 @@ def take_apart(said: Statement, sender: str, receiver: str) -> None:
         if party := _party(said, given.get(name, {})):
             said.fields[EVENT][name] = party
     _forward(said, given)
+
+
+def _executed(said: Statement, parts: Tree) -> None:
+    """State when a trade was made, of which FIN has the parts; a time without its zone is no time for the event."""
+    day = said.value(EVENT, "trade_date")
+    stated = {name: part for name, part in parts.items() if isinstance(part, Stated) and part.leaf is not None}
+    if day is None or not stated.keys() >= {"time", "offset"}:
+        return
+    time, decimals, offset = (stated[name].value if name in stated else "" for name in ("time", "decimals", "offset"))
+    fraction = f".{decimals}" if decimals else ""
+    zone = offset if offset.startswith("-") else f"+{offset}"
+    moment = datetime.fromisoformat(f"{day.isoformat()}T{time}{fraction}{zone}")
+    first = stated["time"].leaf
+    if said.state(EVENT, ("executed_at",), Stated(moment, first)) and first is not None:
+        said.echoes += [(part.leaf, first) for name, part in stated.items() if part.leaf is not None and name != "time"]
 
 
 def _common_reference(said: Statement, parts: Tree) -> None:
@@ -170,8 +188,11 @@ def _bank(bic: str) -> str:
 # --- to FIN ---------------------------------------------------------------------------------------------------------
 
 
-def put_together(said: Statement, sender: str, receiver: str) -> None:
-    """State who submits a trade for another as FIN does, by the header; does nothing where no side of a trade is."""
+def put_together(said: Statement, kind: str, sender: str, receiver: str) -> None:
+    """State who submits a trade for another as FIN does, by the header, and what a confirmation links to."""
+    own = said.value("identity", "transaction_id")
+    if kind == _CONFIRMATION and own is not None and "references" not in said.fields[EVENT]:
+        said.state(EVENT, ("trade_id",), Stated(own, None, told=False))  # there is no confirmation without a link
     for (_, side), bic, which in zip(_SIDES, (sender, receiver), ("sender_bic", "receiver_bic"), strict=True):
         given = said.fields[EVENT].get(side)
         if not isinstance(given, dict) or "trading_party" not in given or "submitting_party" not in given:
@@ -189,9 +210,9 @@ def trace(event: Any, exchange: Exchange | None, origins: Origins) -> None:
     """Note which elements each field of a confirmation in FIN repeats."""
     if exchange is None or not isinstance(event, ForeignExchangeTrade):
         return
-    origins.note(exchange, "operation", origins.leaf(event, "operation_type"))
+    _note(origins, exchange, "operation", origins.leaf(event, "operation_type"))
     for name in _REFERENCE:
-        origins.note(exchange.common_reference, name, origins.leaf(event, "common_reference"))
+        _note(origins, exchange.common_reference, name, origins.leaf(event, "common_reference"))
     for name, side in _SIDES:
         _trace_party(_who_trades(getattr(event, side)), getattr(exchange, name), origins)
     for name, way in _WAYS:
@@ -204,10 +225,10 @@ def trace(event: Any, exchange: Exchange | None, origins: Origins) -> None:
     sources = forward.conditions.rate_sources if forward is not None and forward.conditions is not None else ()
     for source, made in zip(sources, exchange.rate_sources, strict=True):
         for name in ("source", "number"):
-            origins.note(made, name, origins.leaf(source, "source"))
-        origins.note(made, "time", origins.leaf(source, "time"))
+            _note(origins, made, name, origins.leaf(source, "source"))
+        _note(origins, made, "time", origins.leaf(source, "time"))
         place = [leaf for name in ("country", "location") if (leaf := origins.leaf(source, name)) is not None]
-        origins.note(made, "location", *_first(place))
+        _note(origins, made, "location", *_first(place))
 
 
 def _who_trades(side: TradeSide) -> TradingParty:
@@ -219,10 +240,16 @@ def _trace_party(party: TradingParty | None, made: PartyOfExchange | None, origi
         return
     identified = party.identification
     bic = party if identified is None else identified
-    origins.note(made, "bic", origins.leaf(bic, "bic"))
+    _note(origins, made, "bic", origins.leaf(bic, "bic"))
     if identified is not None:
-        origins.note(made, "account", origins.leaf(identified, "account"))
-    origins.note(made, "description", *_first(origins.below(party)))
+        _note(origins, made, "account", origins.leaf(identified, "account"))
+    _note(origins, made, "description", *_first(origins.below(party)))
+
+
+def _note(origins: Origins, holder: object, name: str, leaf: Leaf | None, others: Sequence[Leaf] = ()) -> None:
+    """Note which element said it; what none did is derived."""
+    if leaf is not None:
+        origins.note(holder, name, leaf, others)
 
 
 def _first(leaves: Sequence[Leaf]) -> tuple[Leaf | None, Sequence[Leaf]]:
@@ -237,6 +264,9 @@ def granted(event: Any, origins: Origins) -> list[Leaf]:
     if rate.unit_currency == other.currency or rate.quoted_currency == one.currency:
         one, other = other, one
     usual = abs(one.value * rate.value - other.value) * _NEAR <= other.value
-    named = [(rate.unit_currency, one.currency, "unit_currency"), (rate.quoted_currency, other.currency, "quoted_currency")]
+    named = [
+        (rate.unit_currency, one.currency, "unit_currency"),
+        (rate.quoted_currency, other.currency, "quoted_currency"),
+    ]
     leaves = [origins.leaf(rate, name) for stated, meant, name in named if stated == meant]
     return [leaf for leaf in leaves if usual and leaf is not None]
