@@ -55,7 +55,7 @@ from tests.dialogues import (
 from tests.loops import Loops, party, settings_for
 
 FULL = os.environ.get("GATEWAY_TEST_FULL") == "1"
-EXAMPLES = int(os.environ.get("EX", "1000" if FULL else "12"))
+EXAMPLES = 500 if FULL else 12
 STEPS = 40
 
 T = TypeVar("T")

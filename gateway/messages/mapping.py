@@ -11,7 +11,7 @@ with the line ``copies original`` repeats that message, and has no rows of its o
     element path | field of the event | conversion | note
 
 * A path begins below the root element of the message. ``A or B`` are alternatives: the first that a version has is
-  used. ``Lnkgs[]`` repeats, once for each item of the list; ``UpdTp[2]`` is one of several, and the number keeps it
+  written; a translation reads any. ``Lnkgs[]`` repeats, once for each item of the list; ``UpdTp[2]`` is one of several, and the number keeps it
   apart from the others and in order; ``Pty#`` stands for Pty1, Pty2 ... and ``[#]`` for the items in turn. The order of
   rows does not matter: order and choices come from the schema dictionary.
 * A field is a path into the event (``place_of_trade.market``), or begins with ``identity.`` (identifiers and time that
@@ -274,13 +274,23 @@ class Step:
 
 def place(table: Table, message: MessageDefinition) -> list[tuple[Row, tuple[Step, ...] | None]]:
     """Find the elements of every row in one version of the message; None where the version has none of them."""
-    root = ElementDefinition(message.root, message.root_type)
-    if message.root == "Document":
-        root = elements_below(message, root)[0]
+    top = _top(message)
     return [
-        (row, next((found for path in row.elements if (found := _steps(message, root, path))), None))
+        (row, next((found for path in row.elements if (found := _steps(message, top, path))), None))
         for row in table.leaves()
     ]
+
+
+def _top(message: MessageDefinition) -> ElementDefinition:
+    root = ElementDefinition(message.root, message.root_type)
+    return elements_below(message, root)[0] if message.root == "Document" else root
+
+
+def places(table: Table, message: MessageDefinition) -> Iterator[tuple[Row, tuple[Step, ...]]]:
+    """Yield the elements of every row, of alternatives each that the version has: where to look for the field."""
+    top = _top(message)
+    for row in table.leaves():
+        yield from ((row, found) for path in row.elements if (found := _steps(message, top, path)))
 
 
 def elements_below(message: MessageDefinition, parent: ElementDefinition) -> list[ElementDefinition]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from gateway.errors import BuildError, Violation
+from gateway.errors import Violation
 from gateway.model.events.confirmation import ConfirmTrade
 from gateway.model.vocabulary import Code, DirectedAmount, Price
 
@@ -50,11 +50,11 @@ class Executed:
     offset: str
 
 
-def confirmed(event: ConfirmTrade) -> dict[str, Any]:
+def confirmed(event: ConfirmTrade) -> tuple[dict[str, Any], list[Violation]]:
     """Return what FIN states of a trade: types that an event may leave open, and the executing broker's commission.
 
-    A price is a percentage or an amount for one unit as it stands, unless the event says how else it is meant. Raises
-    ``BuildError`` with what FIN has to state and the event leaves open, or has no code for.
+    A price is a percentage or an amount for one unit as it stands, unless the event says how else it is meant. With it
+    comes what FIN has to state and the event leaves open, or has no code for.
     """
     lacking = []
     if event.payment is None:
@@ -80,9 +80,7 @@ def confirmed(event: ConfirmTrade) -> dict[str, Any]:
     if event.executed_at is not None and (executed is None or event.executed_at.date() != event.trade_date):
         rule = "milliseconds at most, on the trade date in the zone that it names: both have one place"
         lacking.append(_violation("executed_at", event.executed_at.isoformat(), rule))
-    if lacking:
-        raise BuildError(lacking[0].text, code=lacking[0].code, violations=lacking)
-    return {
+    stated = {
         "trade_date": event.trade_date if executed is None else None,
         "executed": executed,
         "trade_type": trade_type,
@@ -91,6 +89,7 @@ def confirmed(event: ConfirmTrade) -> dict[str, Any]:
         "commission_type": None if event.commission is None else event.commission.type,
         "commission": commission,
     }
+    return stated, lacking
 
 
 def _executed(moment: datetime) -> Executed | None:

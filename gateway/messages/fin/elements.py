@@ -431,6 +431,8 @@ class _Reading:
             if (say := _SAY.get(part.type)) is not None:
                 text = self._derive(_negative if number and signed else say, text)
                 moment[part.type] = text
+            if negative and part.type == "offset":
+                text = self._derive(_west, text)
             name = kind if kind and number else part.name
             element.append(Element(name, f"{path}/{part.name}", field.line, text, currency if number else None))
             currency = text if part.type == "currency" else None
@@ -489,6 +491,10 @@ def _negative(text: str) -> str:
 
 def _offset(text: str) -> str:
     return f"{text[:2]}:{text[2:] or '00'}"
+
+
+def _west(offset: str) -> str:
+    return f"-{offset}"
 
 
 def _moment(day: str, time: str, offset: str = "") -> str:

@@ -6,6 +6,7 @@ of what both know: the two parties and the rate.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from gateway.model.events import TradeEvent
 
 _NEW, _AMEND, _CANCEL = "NEWT", "AMND", "CANC"
+_OPERATIONS: Final = {"instruction": (_NEW, "EXOP", "DUPL"), "amendment": (_AMEND,)}
+_BROKERED: Final = "BROK"
+_COMMON_REFERENCE: Final = re.compile("[A-Z]{4}[A-Z0-9]{2}[0-9]{4}[A-Z]{4}[A-Z0-9]{2}")
 _REFERENCE, _RELATED, _OPERATION = "20", "21", "22A"
 _LINE, _NAME = 35, 34  # characters of a line of an address, of a name
 _LINES: Final = 5
@@ -33,10 +37,11 @@ _RATE_DIGITS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class PartyOfExchange:
-    """A party by its BIC (option A), or by lines that each begin with what they are (option J)."""
+    """A party by its BIC and its account (option A), or by lines that each begin with what they are (option J)."""
 
     bic: str | None = None
     description: str | None = None
+    account: str | None = None
 
 
 STANDING_INSTRUCTIONS: Final = PartyOfExchange(description="/SSIS/")
@@ -99,6 +104,7 @@ def exchange(event: TradeEvent) -> Exchange | None:
     if not isinstance(event, ForeignExchangeTrade):
         return None
     parties = _Parties()
+    parties.check(event)
     fixing = event.non_deliverable_forward
     conditions = fixing.conditions if fixing else None
     made = Exchange(
@@ -154,6 +160,26 @@ class _Parties:
     def __init__(self) -> None:
         self.lacking: list[Violation] = []
 
+    def check(self, event: ForeignExchangeTrade) -> None:
+        """Collect what of the trade itself has no form in MT300."""
+        operations = _OPERATIONS[event.role]
+        if event.operation_type is not None and event.operation_type not in operations:
+            self._lack("operation_type", event.operation_type, f"{' or '.join(operations)}")
+        if event.common_reference is not None and not _COMMON_REFERENCE.fullmatch(event.common_reference):
+            self._lack(
+                "common_reference", event.common_reference, "codes of both parties around four digits of the rate"
+            )
+        if event.broker_commission is not None and event.operation_scope != _BROKERED:
+            rule = f"not given unless the scope of the operation is {_BROKERED}: only a broker is paid"
+            self._lack("broker_commission", f"{event.broker_commission.value}", rule)
+        conditions = event.non_deliverable_forward and event.non_deliverable_forward.conditions
+        for number, source in enumerate(conditions.rate_sources if conditions else ()):
+            place = {"time": source.time, "country": source.country, "location": source.location}
+            for name, value in place.items():
+                if value is not None and None in place.values():
+                    path = f"non_deliverable_forward.conditions.rate_sources[{number}].{name}"
+                    self._lack(path, value, "time, country and location together, or none of them")
+
     def bic_of(self, path: str, side: TradeSide) -> str:
         if side.bic is None:
             self._lack(path, "", "a party with a BIC, from which the common reference follows")
@@ -191,29 +217,35 @@ class _Parties:
         if party.bic is not None:
             return PartyOfExchange(bic=party.bic)
         if party.identification is not None:
+            stated = {name for name, value in party.identification.__dict__.items() if value is not None}
+            if stated <= {"bic", "account"} and "bic" in stated:
+                return PartyOfExchange(party.identification.bic, account=party.identification.account)
             return PartyOfExchange(description=self._described(f"{path}.identification", party.identification))
         name = party.name or ""
-        if len(name) > _NAME or "\n" in name:
+        if not name:  # which a translation may come to
+            self._lack(path, "", f"a BIC, an identification, or a name of at most {_NAME} characters")
+        elif len(name) > _NAME or "\n" in name:
             self._lack(f"{path}.name", name, f"a name of at most {_NAME} characters")
         return PartyOfExchange(description=f"/NAME/{name}")
 
     def _described(self, path: str, party: PartyIdentification) -> str:
         address = party.address or ""
         stated = [
-            ("ABIC", party.bic),
-            ("ACCT", party.account),
-            ("NAME", party.name),
-            ("ADD1", address[:_LINE]),
-            ("ADD2", address[_LINE:]),
-            ("CLRC", party.clearing_system),
-            ("LEIC", party.lei),
+            ("ABIC", party.bic, "bic"),
+            ("ACCT", party.account, "account"),
+            ("NAME", party.name, "name"),
+            ("ADD1", address[:_LINE], "address"),
+            ("ADD2", address[_LINE:], "address"),
+            ("CLRC", party.clearing_system, "clearing_system"),
+            ("LEIC", party.lei, "lei"),
         ]
-        lines = [f"/{code}/{value}" for code, value in stated if value]
+        said = [(f"/{code}/{value}", name) for code, value, name in stated if value]
         if len(address) > 2 * _LINE:
             self._lack(f"{path}.address", address, f"an address of at most {2 * _LINE} characters")
-        if len(lines) > _LINES:
-            self._lack(path, "", f"at most {_LINES} lines: one for each way to identify it, two for a long address")
-        return "\n".join(lines)
+        for line, name in said[_LINES:]:
+            rule = f"at most {_LINES} lines: one for each way to identify it, two for a long address"
+            self._lack(f"{path}.{name}", line, rule)
+        return "\n".join(line for line, _ in said)
 
     def _lack(self, path: str, value: str, rule: str) -> None:
         text = f"{path}: MT300 cannot carry it; expected {rule}"

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
-from gateway.errors import BuildError
+from gateway.errors import BuildError, Violation
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
 from gateway.messages.fin.confirmations import CONFIRMED, Executed, confirmed, in_iso_20022
 from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exchange, exchange
@@ -85,11 +85,19 @@ class Derived:
     reason: Code | None = None
 
 
-def derived(event: TradeEvent) -> Derived:
-    """Return what follows from an event. Raises ``BuildError`` with what FIN has to state and cannot."""
+def derived(event: TradeEvent, lacking: list[Violation] | None = None) -> Derived:
+    """Return what follows from an event. Raises ``BuildError`` with what FIN has to state and cannot.
+
+    What a confirmation of a trade leaves open goes to ``lacking`` instead where that is given.
+    """
     made = parties(event)
     if isinstance(event, ConfirmTrade):
-        for name, value in confirmed(event).items():
+        values, left_open = confirmed(event)
+        if lacking is not None:
+            lacking += left_open
+        elif left_open:
+            raise BuildError(left_open[0].text, code=left_open[0].code, violations=left_open)
+        for name, value in values.items():
             setattr(made, name, value)
     elif isinstance(event, AnswerTrade):
         made.reason = event.reason or (_IN_WORDS if event.text else None)

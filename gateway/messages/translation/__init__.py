@@ -8,7 +8,7 @@ is truncated to, or that it cannot be carried, is never left unsaid.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -26,7 +26,7 @@ from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_files import load_rulebook
 from gateway.messages.sources import fields_of
-from gateway.messages.translation import by_event, by_fact, payments, statements
+from gateway.messages.translation import by_event, by_fact, payments, statements, trades
 from gateway.messages.translation import heading as headings
 from gateway.messages.translation.additions import parse_additions
 from gateway.messages.translation.answers import read_answer_tables, sources
@@ -40,14 +40,19 @@ from gateway.model.facts import Terms
 __all__ = ["KINDS", "Entry", "Kind", "Report", "Translation", "Translator", "Untranslatable"]
 
 _CANCEL: Final = "CANC"
-_FUNCTION: Final = ("GENL", "23G", "function")
+_FUNCTIONS: Final = (("GENL", "23G", "function"), ("A", "22A", "type"))
 _CODED_WORDS: Final = ("72", "code")
 _GIVEN_BACK: Final = ("RETN", "REJT")
-_PREVIOUS: Final = (("GENL", "LINK_PREV", "20C", "reference"), ("GENL", "LINK_RELA", "20C", "reference"))
+_PREVIOUS: Final = (
+    ("GENL", "LINK_PREV", "20C", "reference"),
+    ("GENL", "LINK_RELA", "20C", "reference"),
+    ("A", "21", "reference"),
+)
 _OWN_REFERENCE: Final = ("20C_SEME", "20")
 _PREPARED: Final = ("98C_PREP", "moment")
 _CREATED: Final = "AppHdr/CreDt"
-_TRANSACTION: Final = "TxId"
+_TRANSACTION: Final = ("TxId", "RltdRef")  # by which a cancellation names what it is about
+_OPERATION: Final = "operation_type"
 _HEADER: Final = "header"
 _FIN: Final = "MT"
 _FLAG: Final = "no element is for what the flag of the message type says"
@@ -104,6 +109,11 @@ class _Source:
                 report.carried.append(Entry(leaf.shown, f"AppHdr/{place}", leaf.value))
         return found
 
+    @property
+    def function(self) -> str | None:
+        """Return the function of a message of FIN: what it asks to be done with what it says."""
+        return next((text for path in _FUNCTIONS if (text := self.text(path)) is not None), None)
+
     def text(self, tags: tuple[str, ...]) -> str | None:
         """Return the text of the first element at a path."""
         return next((leaf.text for leaf in self.leaves if leaf.tags == tags), None)
@@ -118,6 +128,11 @@ class _Asked:
     truncate: bool
     original: bytes | None
     parties: dict[str, str]
+
+    def between(self, source: _Source) -> tuple[str, str]:
+        """Return the BICs of sender and receiver; empty where neither the user nor the message names one."""
+        sender, receiver = (self.parties[side] or source.said.get(f"reply.{side}_bic", ("",))[0] for side in _SIDES)
+        return sender, receiver
 
     def wants(self, message: str, source: _Source, offers: Callable[[str], bool]) -> bool:
         """Tell whether a message family, or type, is wanted; ``offers`` says which versions there are of it."""
@@ -141,6 +156,7 @@ class _Draft:
     report: Report
     heading: headings.Heading
     carried: list[Leaf]
+    wanting: Sequence[Violation] = ()  # what the target has to state, and the source does not say
 
 
 class Translator:
@@ -189,7 +205,7 @@ class Translator:
         source = self._open(content)
         parties = {"sender": sender or "", "receiver": receiver or ""}
         asked = _Asked(to, now, truncate, original, parties)
-        drafts = list(self._by_event(source, asked)) or list(self._by_fact(source, asked))
+        drafts = [*self._by_event(source, asked), *self._by_fact(source, asked)]
         if not drafts:
             raise self._unknown(source, to)
         drafts.sort(key=lambda draft: len(draft.report.not_carried) + len(draft.report.truncated))
@@ -223,13 +239,15 @@ class Translator:
             draft.heading, draft.definition, draft.text, tags, self._header, self._catalogue.message(spoken)
         )
         headings.tell(source.said, source.heading, draft.heading, draft.definition, draft.report, draft.carried)
+        wants = f"{source.definition} does not say all that {draft.definition} wants"
+        if draft.wanting:
+            raise Untranslatable(f"{wants}: {draft.wanting[0].text}", draft.wanting, draft.report)
         try:
             _, warnings = self._judge.accept(content, standard(None, "outgoing"))
         except InvalidMessage as error:
             if error.code == "message_breaks_rules":  # so did the source, if in another language
                 return Translation(content, source.definition, draft.definition, draft.report, error.violations)
-            text = f"{source.definition} does not say all that {draft.definition} wants: {error.text}"
-            raise Untranslatable(text, error.violations, draft.report) from error
+            raise Untranslatable(f"{wants}: {error.text}", error.violations, draft.report) from error
         return Translation(content, source.definition, draft.definition, draft.report, warnings)
 
     def _unknown(self, source: _Source, to: str | None) -> BuildError:
@@ -251,13 +269,12 @@ class Translator:
     def _pairs(self, source: _Source, asked: _Asked) -> Iterator[tuple[Table, Table, bool]]:
         """Yield the pairs of tables of one kind of event, and whether the message cancels what its table is about."""
         tables = [table for table in self._tables if _is_of(table, source.definition)]
-        cancels = source.is_fin and source.text(_FUNCTION) == _CANCEL
+        cancels = source.is_fin and source.function == _CANCEL
         if source.text(_CODED_WORDS) in _GIVEN_BACK:
             return  # no payment, but one that comes back
-        function = source.text(_FUNCTION)
-        for table in (table for table in tables if not table.copies and _says(table, function)):
-            kinds = self._cancelling(table) if cancels else table.events
-            for kind in kinds:
+        for table in (table for table in tables if not table.copies):
+            said = table.events if _says(table, source.function) else ()
+            for kind in (self._cancelling(table) if cancels else ()) or said:
                 for target in self._tables:
                     message = _FIN if target.copies else target.message  # of what type, the original says
                     if kind in target.events and asked.wants(message, source, _offers(target)):
@@ -276,20 +293,22 @@ class Translator:
             original = next((word for name, word in table.case if name == _ORIGINAL), None)
             if original not in (None, said.value("identity", "original_definition") or original):
                 continue
+            if any(word and name != _ORIGINAL and said.value(EVENT, name) != word for name, word in table.case):
+                continue  # it says another thing than the messages of this table
             if source.definition not in (table.message, _plain(source.definition)) and table.is_fin:
                 said.left.append(Entry("header/message_type", None, source.definition, _FLAG))
             parts = by_event.imply(said) if table.is_fin else {}
             if table.is_fin and not target.is_fin:
-                sender, receiver = (
-                    asked.parties[side] or source.said.get(f"reply.{side}_bic", ("",))[0] for side in _SIDES
-                )
+                sender, receiver = asked.between(source)
                 payments.take_apart(said, table.events[0], sender, receiver)
                 statements.take_apart(said, table.events[0])
+                trades.take_apart(said, sender, receiver)
             elif target.is_fin and not table.is_fin:
                 payments.put_together(said, table.events[0])
                 statements.put_together(said, table.events[0])
+                trades.put_together(said, table.events[0], *asked.between(source))
             if cancels:
-                said = _cancelled(said, source)
+                said = _cancelled(said, source, sources(target)[EVENT])
                 parts = {}
             if target.copies:
                 draft = self._copy(target, source, asked)
@@ -346,15 +365,14 @@ class Translator:
         message = self._catalogue.message(definition)
         result = by_event.write(said, target, message, given, report, parts, truncate=asked.truncate)
         result.carried += source.in_header(heading, definition, report)
-        if target.is_fin:
-            result.carried += headings.in_header(said, heading, report, result.carried)
+        result.carried += headings.in_header(said, heading, definition, report, result.carried)
         for leaf in lost(source.leaves, result.carried):
             why = result.why.get(id(leaf)) or said.why.get(id(leaf))
             lines = [entry for entry in said.left if entry.source == leaf.shown]  # nothing of it is carried
             report.not_carried = [entry for entry in report.not_carried if entry not in lines]
             why = why or next((entry.why for entry in lines), None)
             report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
-        return _Draft(definition, written(result.placed), report, heading, result.carried)
+        return _Draft(definition, written(result.placed), report, heading, result.carried, result.wanting)
 
     # --- by facts -------------------------------------------------------------------------------------------------
 
@@ -458,7 +476,7 @@ class Translator:
                 carried.append(leaf)
             elif leaf.shown in said:
                 why = f"the original says {said[leaf.shown]}"
-                if leaf.tags[-1] == _TRANSACTION:
+                if leaf.tags[-1] in _TRANSACTION:
                     text = f"the original is another instruction: {said[leaf.shown]}, where {leaf.value} is cancelled"
                     raise BuildError(text, code="translation_needs_original")
                 report.not_carried.append(Entry(leaf.shown, None, leaf.value, why))
@@ -475,11 +493,32 @@ class Translator:
         return carried
 
 
-def _cancelled(said: Statement, source: _Source) -> Statement:
-    """Return what a cancellation states that repeats an instruction: what it names, and the terms of that."""
-    cancels = Statement(constants=[leaf for leaf in source.leaves if leaf.tags == _FUNCTION])
+_TERMS: Final = {
+    "amount": ("settlement_amount",),
+    "exchange_rate": ("rate", "value"),
+    "unit_currency": ("rate", "unit_currency"),
+}
+"""Terms that events state under another name."""
+
+
+def _cancelled(said: Statement, source: _Source, model: type) -> Statement:
+    """Return what a cancellation states that repeats an instruction: what it names, and the terms of that.
+
+    ``model`` is the event that cancels, which may state a part of the instruction again.
+    """
+    cancels = Statement(echoes=said.echoes, left=said.left, why=said.why)
+    own = fields_of(model)
+    for name in own.keys() & said.fields[EVENT].keys():
+        cancels.fields[EVENT][name] = said.fields[EVENT][name]
+    for leaf in (leaf for leaf in source.leaves if leaf.tags in _FUNCTIONS):
+        if _OPERATION in own:
+            cancels.state(EVENT, (_OPERATION,), Stated(leaf.text, leaf))
+        else:
+            cancels.constants.append(leaf)
     for name, kind in fields_of(Terms).items():
-        given = said.fields[EVENT].get("settlement_amount" if name == "amount" else name)
+        given: Any = said.fields[EVENT]
+        for step in _TERMS.get(name, (name,)):
+            given = given.get(step) if isinstance(given, dict) else None
         if given is not None and isinstance(given, Stated) != bool(kind.models):
             cancels.fields["instructed"][name] = given
     for leaf in (leaf for path in _PREVIOUS for leaf in source.leaves if leaf.tags == path):
@@ -493,8 +532,10 @@ def _is_of(table: Table, definition: str) -> bool:
 
 def _says(table: Table, function: str | None) -> bool:
     """Tell whether the messages of a table may have this function; most tables leave it to the event."""
-    wanted = {row.conversion for row in table.rows if row.elements == ("/".join(_FUNCTION),)}
-    always = {word.removeprefix("always ") for word in wanted if word.startswith("always ")}
+    paths = [("/".join(path),) for path in _FUNCTIONS]
+    of_function = [row for row in table.rows if row.elements in paths]
+    always = {word for row in of_function for word in row.codes.values()}
+    always |= {row.conversion.removeprefix("always ") for row in of_function if row.conversion.startswith("always ")}
     return function is None or not always or function in always
 
 

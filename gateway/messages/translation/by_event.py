@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Final, cast
 
-from gateway.errors import BuildError
+from pydantic import BaseModel
+
+from gateway.errors import BuildError, Violation
 from gateway.messages import Identity, fin
 from gateway.messages.building import Line, MessageWriter, Place
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Table
-from gateway.messages.translation import payments
+from gateway.messages.sources import kind_of
+from gateway.messages.translation import payments, trades
 from gateway.messages.translation.answers import sources as kinds_of
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.placing import (
@@ -44,6 +47,7 @@ class Written:
     why: dict[int, str] = field(default_factory=dict)  # of a leaf that is not carried, by identity
     broken: dict[Place, str] = field(default_factory=dict)  # fields of FIN that lack a part, and why
     paths: dict[str, str] = field(default_factory=dict)  # of the elements of what the source did not say, by field
+    wanting: list[Violation] = field(default_factory=list)  # what FIN has to state, and the source does not say
 
 
 UNDIRECTED: Final = ("commission", "amount")
@@ -117,6 +121,8 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def _trace(event: Any, derived: Any, origins: Origins) -> None:
     """Note which elements said what FIN says of a party, or of a place, in words of its own."""
+    for part in () if derived.executed is None else fields(derived.executed):
+        origins.note(derived.executed, part.name, origins.leaf(event, "executed_at"))
     for path, name, value in fin.implied(_fields(derived)):
         holder = event
         for step in path[:-1]:
@@ -163,7 +169,9 @@ def write(
             objects[name] = _derived(said, objects, types[EVENT], origins, result)
             _trace(objects[EVENT], objects[name], origins)
             payments.trace(objects[EVENT], table.events[0], objects["identity"], objects[name].payment, origins)
+            trades.trace(objects[EVENT], objects[name].exchange, origins)
             granted = payments.granted(objects[EVENT], table.events[0], origins)
+            granted += trades.granted(objects[EVENT], origins)
             report.carried += [Entry(leaf.shown, message.identifier, leaf.value, _GRANTED) for leaf in granted]
             result.carried += granted
         elif name == "identity":
@@ -186,7 +194,7 @@ def write(
         _one(line, location, value, sources, message, origins, said, result, report, truncate=truncate)
     _broken(result, report)
     _refused(result, report)
-    _by_type(table, objects[EVENT], message, origins, result, report)
+    _by_type(table, objects, message, origins, result, report)
     _counted(result, report)
     targets = {entry.source: entry.target for entry in report.carried}
     carried = {id(leaf) for leaf in result.carried}
@@ -258,27 +266,52 @@ def _in_other_words(line: Line, value: Any, leaf: Leaf) -> str | None:
     """Say that a text is a part of another, or has it as a part."""
     if not isinstance(value, str) or line.form.codes is not None or value == leaf.text:
         return None
-    if line.row.field.startswith("fin.payment.") or line.row.field.endswith(".name_and_address"):
+    if line.row.field.startswith("fin.payment.") or line.row.field.endswith((".name_and_address", ".description")):
         return payments.WITHIN
     return "a part of it" if value in leaf.text else None
 
 
 def _derived(said: Statement, objects: dict[str, Any], model: type, origins: Origins, result: Written) -> fin.Derived:
-    """Return what follows from an event for FIN; what FIN has no form for is taken out of the event, and refused."""
+    """Return what follows from an event for FIN; what FIN has no form for is taken out of the event, and refused.
+
+    What it wants besides is ``wanting``.
+    """
     while True:
+        lacking: list[Violation] = []
         try:
-            return fin.derived(objects[EVENT])
+            derived = fin.derived(objects[EVENT], lacking)
         except BuildError as error:
-            (violation,) = error.violations[:1] or (None,)
-            path = payments.keys(violation.path) if violation is not None else ()
-            leaves: list[Leaf] = []
-            while path and not leaves:
-                leaves, path = said.drop(path), path[:-1]
-            if not leaves:
+            derived = fin.Derived()
+            lacking = list(error.violations)
+            if not lacking:
                 raise
-            for leaf in leaves:
-                _refuse(result, leaf, f"FIN has no form for it; expected {violation.rule}" if violation else error.text)
-            objects[EVENT] = make(model, said.fields[EVENT], origins)
+        if not lacking:
+            return derived
+        path = payments.keys(lacking[0].path)
+        leaves: list[Leaf] | None = None
+        while path and leaves is None and not _is_required(model, path):
+            leaves, path = said.drop(path), path[:-1]
+        if leaves is None:
+            result.wanting += lacking
+            return derived
+        for leaf in leaves:
+            _refuse(result, leaf, f"FIN has no form for it; expected {lacking[0].rule}")
+        objects[EVENT] = make(model, said.fields[EVENT], origins)
+
+
+def _is_required(model: type, path: tuple[str | int, ...]) -> bool:
+    """Tell whether an event cannot be without a field."""
+    required = False
+    for step in path:
+        required = False
+        if isinstance(step, int) or not issubclass(model, BaseModel) or step not in model.model_fields:
+            continue
+        described = model.model_fields[step]
+        required = described.is_required()
+        kind = kind_of(described.annotation)
+        kind = kind if kind.items is None else kind_of(kind.items)
+        model = kind.models[0] if kind.models else object
+    return required
 
 
 def _broken(result: Written, report: Report) -> None:
@@ -336,9 +369,15 @@ def _refuse(result: Written, leaf: Leaf | None, why: str) -> None:
 
 
 def _by_type(
-    table: Table, event: Any, message: MessageDefinition, origins: Origins, result: Written, report: Report
+    table: Table,
+    objects: Mapping[str, Any],
+    message: MessageDefinition,
+    origins: Origins,
+    result: Written,
+    report: Report,
 ) -> None:
     """Report what the type of the message says, and what is said by what follows from it."""
+    event = objects[EVENT]
     already = {id(leaf) for leaf in result.carried}
     for name, word in ((name, word) for name, word in table.case if word):
         leaf = origins.leaf(event, name)
@@ -347,9 +386,7 @@ def _by_type(
             result.carried.append(leaf)
     if not table.is_fin:
         return
-    implied = {
-        path[0]: (name, value) for path, name, value in fin.implied(_fields(fin.derived(event))) if len(path) == 1
-    }
+    implied = {path[0]: (name, value) for path, name, value in fin.implied(_fields(objects[FIN])) if len(path) == 1}
     for name in (row.field for row in table.rows if row.conversion == "internal"):
         leaf = origins.leaf(event, name)
         if leaf is None or id(leaf) in already:

@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from gateway.messages.building import Place
-from gateway.messages.catalogue import ElementDefinition, MessageDefinition, SimpleContentType, SimpleType
+from gateway.messages.catalogue import ComplexType, ElementDefinition, MessageDefinition, SimpleContentType, SimpleType
 from gateway.messages.conversions import COMPOUND
 from gateway.messages.fin import narratives
 from gateway.messages.mapping import Step, elements_below
@@ -175,6 +175,7 @@ class FactWriter:
     ) -> str | None:
         """Write a value at an element; returns why not."""
         texts = self._texts(column, steps, value)
+        numbers = self._beside(steps, numbers, result)
         why: str | None = f"{self._message.identifier} has no place for {name}"
         for shape, given in texts:
             said = given
@@ -199,6 +200,24 @@ class FactWriter:
                 return None
             why = f"{self._message.identifier} wants {why} in {column.path}"
         return why
+
+    def _beside(self, steps: Sequence[Step], numbers: dict[int, int], result: Written) -> dict[int, int]:
+        """Count on where one of several elements has made its choice already: another has room for this one."""
+        repeated = max((depth for depth, step in enumerate(steps) if step.repeated), default=None)
+        if repeated is None or repeated in numbers:
+            return numbers
+        number, place = 0, _place(steps, numbers)
+        while any(self._chose_another(steps, place, taken, repeated) for taken in result.taken):
+            number += 1
+            place = _place(steps, {**numbers, repeated: number})
+        return {**numbers, repeated: number}
+
+    def _chose_another(self, steps: Sequence[Step], place: Place, taken: Place, repeated: int) -> bool:
+        depth = next((n for n, pair in enumerate(zip(place, taken, strict=False)) if pair[0] != pair[1]), len(place))
+        if not repeated < depth < len(place):
+            return False
+        around = self._message.types.get(steps[depth - 1].type)
+        return isinstance(around, ComplexType) and around.content.kind == "choice"
 
     def _put(
         self,

@@ -49,6 +49,7 @@ _SAID_IN_TEXT: Final = {
     ("correspondents", "receiver_bic"): "receiver",
 }
 _OF_HEADING: Final = {"user_reference": "business_message_id"}
+_PLACES_IN_XML: Final = {place: _IN_XML[field] for field, place in _IN_FIN.items() if field in _IN_XML}
 
 
 def is_reference(text: str) -> bool:
@@ -119,8 +120,11 @@ def heading_of(
     return Heading(sender, receiver, identifier, created, values.get("references.uetr"), repeat)
 
 
-def in_header(said: Statement, heading: Heading, report: Report, carried: Iterable[Leaf]) -> list[Leaf]:
-    """Return the elements of a text of ISO 20022 that say what the header of FIN does; reports them."""
+def in_header(
+    said: Statement, heading: Heading, definition: str, report: Report, carried: Iterable[Leaf]
+) -> list[Leaf]:
+    """Return the elements of a text that say what the header of the other language does; reports them."""
+    in_fin = definition.startswith("MT")
     kept = {id(leaf) for leaf in carried}
     found = []
     for (source, field), place in _SAID_IN_TEXT.items():
@@ -128,9 +132,10 @@ def in_header(said: Statement, heading: Heading, report: Report, carried: Iterab
         now = getattr(heading, _OF_HEADING.get(place, place))
         if not isinstance(stated, Stated) or stated.leaf is None or id(stated.leaf) in kept:
             continue
-        if stated.value == now or _same_bank(stated.value, now):
+        where = f"header/{place}" if in_fin else f"AppHdr/{_PLACES_IN_XML.get(place, place)}"
+        if (in_fin or place in _PLACES_IN_XML) and (stated.value == now or _same_bank(stated.value, now)):
             found.append(stated.leaf)
-            report.carried.append(Entry(stated.leaf.shown, f"header/{place}", stated.leaf.value))
+            report.carried.append(Entry(stated.leaf.shown, where, stated.leaf.value))
     return found
 
 

@@ -13,6 +13,8 @@ from gateway.messages.fin.statements import PARTS
 
 _OF_A_SIGN: Final = ("absolute", "direction")
 _NARRATIVE: Final = "narrative"
+_BIC: Final = "bic"
+_NUMBER, _ORDINAL = "number_id", "ordinal"
 MESSAGE_TYPE: Final = "message_type"
 _SIDE, _SHORT = "side", "short"
 _BALANCES: Final = (*QUANTITY_TYPES, "balance")
@@ -62,6 +64,10 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
             continue  # says again what the amount beside it says with its sign
         if name in PARTS.get(around, ()) and str(child.tag).startswith("{}"):
             continue  # says again what the field says
+        if name == _BIC and tags[-1] in narratives.PARTIES and len(children) > 1:
+            continue  # says again what a line beside it says
+        if name == _ORDINAL and _NUMBER in names:
+            continue  # says again what the number beside it says
         following = children[place + 1] if place + 1 < len(children) else None
         if str(child.tag).startswith("{}") and following is not None and following.get(CURRENCY) == child.text:
             continue  # FIN's currency before an amount: it is the amount's

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hin
 from pydantic import BaseModel
 
 from gateway.messages.catalogue import MessageDefinition
-from gateway.messages.mapping import Row, Step, Table, place
+from gateway.messages.mapping import Row, Step, Table, places
 from gateway.messages.sources import Kind, fields_of, kind_of
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.report import Entry
@@ -63,12 +63,14 @@ class Statement:
             here = here.get(name) if isinstance(here, dict) else None
         return here.value if isinstance(here, Stated) else None
 
-    def drop(self, path: Sequence[str | int]) -> list[Leaf]:
-        """Take back a field of the event; returns the elements that said it."""
+    def drop(self, path: Sequence[str | int]) -> list[Leaf] | None:
+        """Take back a field of the event; returns the elements that said it, None where none did."""
         here: Any = self.fields[EVENT]
         for step in path[:-1]:
             here = _step(here, step)
-        return list(leaves_below(here.pop(_key(here, path[-1]), {}))) if isinstance(here, dict) else []
+        if not isinstance(here, dict) or _key(here, path[-1]) not in here:
+            return None
+        return list(leaves_below(here.pop(_key(here, path[-1]))))
 
     def state(self, source: str, path: Iterable[Any], stated: Stated) -> bool:
         """Say that a field has a value; False where something else is said of it already."""
@@ -107,18 +109,24 @@ def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sour
     names = list(sources)[1:]
     words = words_of(sources[EVENT])
     rows: dict[tuple[str, ...], list[tuple[Row, tuple[Step, ...]]]] = defaultdict(list)
-    for row, steps in place(table, message):
-        if steps is not None:
-            rows[tuple(step.tag for step in steps)].append((row, steps))
+    for row, steps in places(table, message):
+        rows[tuple(step.tag for step in steps)].append((row, steps))
     said = Statement()
-    for name, word in ((name, word) for name, word in table.case if word):
+    own = {row.field for row in table.leaves() if row.conversion != "internal"}
+    for name, word in ((name, word) for name, word in table.case if word and name not in own):
         said.state(EVENT, (name,), Stated(word, None))
+    alone = {tags: _alone(tags, rows) for tags in rows}
+    seen: set[tuple[str, ...]] = set()
     later = []
     signs = []
     for leaf in leaves:
         for row, steps in rows.get((*leaf.tags[:-1], _SIGN), ()) if leaf.currency is not None else ():
             signs.append((row, steps, replace(leaf, text=_NEGATIVE if leaf.text.startswith("-") else "")))
-        claims = [claim for claim in rows.get(leaf.tags, ()) if _is_at(leaf, claim[1])]
+        first = leaf.tags not in seen
+        seen.add(leaf.tags)
+        claims = [
+            claim for claim in rows.get(leaf.tags, ()) if _is_at(leaf, claim[1], alone[leaf.tags] if first else 0)
+        ]
         numbered = [claim for claim in claims if any(step.number for step in claim[1])]
         if len(numbered) > 1:  # they tell one of several alike by its place
             claims = [claim for claim in numbered if _has_place(leaf, claim[1])]
@@ -158,9 +166,25 @@ def words_of(model: type) -> dict[str, frozenset[str]]:
     return found
 
 
-def _is_at(leaf: Leaf, steps: tuple[Step, ...]) -> bool:
-    """Tell whether a value is at the elements of a row; a row without a number is for the first of several alike."""
-    return all(step.repeated or step.number or number == 0 for step, number in zip(steps, leaf.numbers, strict=True))
+def _is_at(leaf: Leaf, steps: tuple[Step, ...], alone: int) -> bool:
+    """Tell whether a value is at the elements of a row; a row without a number is for the first of several alike.
+
+    Where it is alone with those (from the outermost, so many), that is the first which has such a value.
+    """
+    return all(
+        step.repeated or step.number or number == 0 or depth < alone
+        for depth, (step, number) in enumerate(zip(steps, leaf.numbers, strict=True))
+    )
+
+
+def _alone(tags: tuple[str, ...], rows: Mapping[tuple[str, ...], Sequence[object]]) -> int:
+    """Return how many elements on the way to one, from the outermost, are on the way to no other that has a row."""
+    around = (
+        depth
+        for depth in range(len(tags))
+        if any(other[: depth + 1] == tags[: depth + 1] for other in rows if other != tags)
+    )
+    return len(tags) if max(around, default=-1) < 0 else 0
 
 
 def _has_place(leaf: Leaf, steps: tuple[Step, ...]) -> bool:
@@ -331,7 +355,7 @@ def make(model: type, tree: Mapping[Any, Any], origins: Origins, given: Mapping[
 
 
 def leaves_below(tree: Any) -> Iterator[Leaf]:
-    """Yield the elements that said anything of a part of a statement."""
+    """Yield the elements that said anything below a part of a statement."""
     if isinstance(tree, Stated):
         if tree.leaf is not None:
             yield tree.leaf
