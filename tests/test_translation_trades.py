@@ -1,4 +1,4 @@
-"""Foreign exchange and trade confirmations between FIN and ISO 20022: what becomes what, with whom, and what is lost."""
+"""Foreign exchange and trade confirmations between FIN and ISO 20022: what becomes what, and what is lost."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Take apart what the confirmation of a trade (MT300, MT515, MT518) puts together, and say what each field holds.
 
-MT515 states when a trade was made by its parts. MT300 names a party by BIC and account, or in lines that each begin with what they are; it divides the common reference
-and a source of rates into their components (``gateway.messages.fin.foreign_exchange``). Here is the way back; and for
-the way there, which elements a field repeats.
+MT515 states when a trade was made by its parts. MT300 names a party by BIC and account, or in lines that each begin
+with what they are; it divides the common reference and a source of rates into their components
+(``gateway.messages.fin.foreign_exchange``). Here is the way back; and for the way there, which elements a field
+repeats.
 """
 
 from __future__ import annotations
@@ -92,10 +93,10 @@ def _executed(said: Statement, parts: Tree) -> None:
 
 def _common_reference(said: Statement, parts: Tree) -> None:
     stated = [part for name in _REFERENCE if isinstance(part := parts.get(name), Stated)]
-    first, *others = [part.leaf for part in stated if part.leaf is not None] or [None]
-    if first is not None and len(stated) == len(_REFERENCE):
-        said.state(EVENT, ("common_reference",), Stated("".join(part.value for part in stated), first))
-        said.echoes += [(other, first) for other in others if other is not None]
+    leaves = [part.leaf for part in stated if part.leaf is not None]
+    if len(leaves) == len(_REFERENCE):
+        said.state(EVENT, ("common_reference",), Stated("".join(part.value for part in stated), leaves[0]))
+        said.echoes += [(other, leaves[0]) for other in leaves[1:]]
 
 
 def _way(said: Statement, given: Tree, way: str) -> None:
@@ -257,7 +258,7 @@ def _first(leaves: Sequence[Leaf]) -> tuple[Leaf | None, Sequence[Leaf]]:
 
 
 def granted(event: Any, origins: Origins) -> list[Leaf]:
-    """Return the elements that say which of the two currencies the rate is of, where the amounts and the rate do too."""
+    """Return the elements that say of which currency a rate is, where the amounts and the rate do too."""
     if not isinstance(event, ForeignExchangeTrade):
         return []
     rate, one, other = event.rate, event.bought_amount, event.sold_amount
