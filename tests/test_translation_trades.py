@@ -243,3 +243,20 @@ def test_the_status_of_a_confirmation_goes_there_and_back() -> None:
     made = translate(ISO["setr.044.001.04_unmatched.xml"].read_bytes())
     assert (made.definition, values(made.content)["GENL/STAT_MTCH/25D/status_code"]) == ("MT509", "NMAT")
     assert "MtchgSts/Umtchd/NoSpcfdRsn" in values(translate(made.content).content) or made.report.not_carried
+
+
+# Statuses of payments in words ----------------------------------------------------------------------------------------
+
+
+def test_what_coded_words_leave_beside_their_code_is_named() -> None:
+    text = ":20:STAT0001\n:21:PAY0001\n:79:/REJT/99\n/AC01/SEE BELOW\n/MREF/PAY0001\n/TEXT/CLOSED\n"
+    made = translate(in_fin("MT199", text))
+    said = values(made.content)
+    assert (said["TxInfAndSts/TxSts"], said["TxInfAndSts/StsRsnInf/Rsn/Cd"]) == ("RJCT", "AC01")
+    assert said["TxInfAndSts/StsRsnInf/AddtlInf"] == "SEE BELOW CLOSED"
+    assert [entry.value for entry in made.report.not_carried if entry.source == "79/narrative"] == ["/REJT/99"]
+
+
+def test_free_words_about_a_payment_are_no_status() -> None:
+    with pytest.raises(BuildError, match="there are no tables"):
+        translate(sample("MT199.typical"))
