@@ -84,6 +84,13 @@ def test_lines_and_accounts_of_a_party_go_to_elements_of_their_own() -> None:
     assert b":57A:/42\r\nABCDUS33XXX\r\n" in translate(made.content, "MT300").content
 
 
+def test_a_broker_in_free_lines_has_a_name_and_an_address() -> None:
+    text = FIN["MT300.typical"].read_text().replace(":88A:BROKGB2LXXX", ":88D:/77\nBROKERS LTD\n1 LANE\nLONDON")
+    said = values(translate(in_fin("MT300", text)).content)
+    broker = "OptnlGnlInf/BrkrId/PtyId"
+    assert [said[f"{broker}/{tag}"] for tag in ("PtyNm", "Adr", "AcctNb")] == ["BROKERS LTD", "1 LANE LONDON", "77"]
+
+
 def test_standing_instructions_are_what_no_agent_says_and_others_beside_them_are_named() -> None:
     bought = ":32B:USD10834000,\n"
     made = translate(confirmation((f"{bought}:57A:ABCDUS33XXX", f"{bought}:53A:CORRUS33XXX\n:57J:/SSIS/")))

@@ -37,6 +37,7 @@ _IDENTIFIED: Final = {
 }
 """The code words of option J, and what the event calls them."""
 
+_FREE: Final = "name_and_address"
 _SIDES: Final = (("party_a", "trading_side"), ("party_b", "counterparty_side"))
 _WAYS: Final = (("bought", "settlement_agents"), ("sold", "counterparty_settlement_agents"))
 _AGENTS: Final = ("delivery_agent", "intermediary", "receiving_agent", "beneficiary")
@@ -111,10 +112,18 @@ def _way(said: Statement, given: Tree, way: str) -> None:
 def _party(said: Statement, given: Tree) -> Tree:
     """Return a party as the event has it; of lines that it has no field for, what is left is told."""
     bic, account, lines = (given.get(name) for name in ("bic", "account", "description"))
+    with_account = {"account": account} if isinstance(account, Stated) else {}
     if isinstance(bic, Stated):
-        return {"identification": {"bic": bic, "account": account}} if isinstance(account, Stated) else {"bic": bic}
+        return {"identification": {"bic": bic, **with_account}} if with_account else {"bic": bic}
     if not isinstance(lines, Stated) or lines.leaf is None:
         return {}
+    if lines.leaf.tags[-1] == _FREE:
+        name, *address = lines.value.splitlines()
+        of_it = {"address": Stated(" ".join(address), lines.leaf)} if address else {}
+        named = Stated(name, lines.leaf)
+        return (
+            {"identification": {"name": named, **of_it, **with_account}} if of_it or with_account else {"name": named}
+        )
     if lines.value == STANDING_INSTRUCTIONS.description:
         said.constants.append(lines.leaf)
         return {}
