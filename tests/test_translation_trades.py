@@ -252,6 +252,12 @@ def test_the_status_of_a_confirmation_goes_there_and_back() -> None:
     assert "MtchgSts/Umtchd/NoSpcfdRsn" in values(translate(made.content).content) or made.report.not_carried
 
 
+def test_what_cannot_be_without_something_else_is_left_out_and_named() -> None:
+    made = translate(sample("MT518.complete"))
+    assert "StgSttlmInstr/Vndr/AnyBIC" not in values(made.content)
+    assert lost(made)["OTHRPRTY_VEND/95P/bic"] == "setr.027.001.05 wants SttlmStgInstrDB with it"
+
+
 # Statuses of payments in words ----------------------------------------------------------------------------------------
 
 
