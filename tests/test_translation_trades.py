@@ -114,6 +114,12 @@ def test_a_trade_that_is_deliverable_has_no_conditions_of_one_that_is_not() -> N
     assert lost(made)["A/21A/reference"] == "the trade is deliverable, as field 17F says"
 
 
+def test_a_forward_without_what_it_is_is_named_with_all_its_fields() -> None:
+    made = translate(built("MT300.complete").replace(b":17O:Y\n", b""))
+    assert not any(path.startswith("NDFConds") for path in values(made.content))
+    assert {"A/17F/indicator", "A/32E/currency", "A/14S[1]/source", "A/14S[1]/number"} <= lost(made).keys()
+
+
 def test_the_pay_of_a_broker_is_named_where_the_trade_is_not_brokered() -> None:
     made = translate(ISO["fxtr.014.001.06.complete.xml"].read_bytes())
     assert "C/71F/amount" not in values(made.content)

@@ -331,11 +331,17 @@ def _incomplete(message: MessageDefinition, result: Written, report: Report) -> 
 
 
 def _take_back(placed: Placed, why: str, result: Written, report: Report) -> None:
+    """Write a value nowhere; the elements that said it are not carried, unless they are in another place too."""
     result.placed.remove(placed)
+    gone = set()
     for entries in (report.carried, report.derived, report.truncated):
-        gone = [entry for entry in entries if entry.target == placed.path]
+        gone |= {entry.source for entry in entries if entry.target == placed.path}
         entries[:] = [entry for entry in entries if entry.target != placed.path]
-        report.not_carried += [replace(entry, target=None, why=why) for entry in gone if entry.source is not None]
+    kept = {entry.source for entry in (*report.carried, *report.truncated)}
+    for leaf in [leaf for leaf in result.carried if leaf.shown in gone]:
+        _refuse(result, leaf, why)
+        if leaf.shown not in kept:
+            result.carried = [each for each in result.carried if each is not leaf]
 
 
 def _counted(result: Written, report: Report) -> None:

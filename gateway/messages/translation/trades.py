@@ -155,20 +155,23 @@ def _forward(said: Statement, given: Tree) -> None:
     if not isinstance(indicator, Stated) or indicator.leaf is None:
         return
     forward = event.get(_FORWARD, {})
-    if indicator.value == bool(forward):
-        said.constants.append(indicator.leaf)
     opening = forward.get("opening")
-    unsaid: Sequence[str] = ()
-    if not indicator.value:
-        unsaid, why = tuple(forward), "the trade is deliverable, as field 17F says"
-    elif isinstance(opening, Stated):
+    unsaid: Sequence[str] = tuple(forward)
+    why = "the trade is deliverable, as field 17F says"
+    if indicator.value and isinstance(opening, Stated):
         unsaid = ("opening_reference",) if opening.value else ("conditions",)
         why = "an opening has conditions, and a fixing the reference of its opening"
+    elif indicator.value:
+        why = "it is neither an opening nor a fixing without field 17O"
     for name in unsaid:
         for leaf in said.drop((_FORWARD, name)) or ():
             said.why[id(leaf)] = why
     if not forward:
         event.pop(_FORWARD, None)
+    if not indicator.value:
+        said.constants.append(indicator.leaf)
+    elif isinstance(opening, Stated) and opening.leaf is not None:
+        said.echoes.append((indicator.leaf, opening.leaf))
 
 
 def _rate_source(said: Statement, given: Tree) -> Tree:
