@@ -115,7 +115,7 @@ def test_a_trade_that_is_deliverable_has_no_conditions_of_one_that_is_not() -> N
 
 
 def test_a_forward_without_what_it_is_is_named_with_all_its_fields() -> None:
-    made = translate(built("MT300.complete").replace(b":17O:Y\n", b""))
+    made = translate(built("MT300.complete").replace(b":17O:Y\r\n", b""))
     assert not any(path.startswith("NDFConds") for path in values(made.content))
     assert {"A/17F/indicator", "A/32E/currency", "A/14S[1]/source", "A/14S[1]/number"} <= lost(made).keys()
 
