@@ -1,4 +1,4 @@
-"""Foreign exchange and trade confirmations between FIN and ISO 20022: what becomes what, with whom, and what is lost."""
+"""Foreign exchange and trade confirmations between FIN and ISO 20022: what becomes what, and what is lost."""
 
 from __future__ import annotations
 
@@ -84,6 +84,13 @@ def test_lines_and_accounts_of_a_party_go_to_elements_of_their_own() -> None:
     assert b":57A:/42\r\nABCDUS33XXX\r\n" in translate(made.content, "MT300").content
 
 
+def test_a_broker_in_free_lines_has_a_name_and_an_address() -> None:
+    text = FIN["MT300.typical"].read_text().replace(":88A:BROKGB2LXXX", ":88D:/77\nBROKERS LTD\n1 LANE\nLONDON")
+    said = values(translate(in_fin("MT300", text)).content)
+    broker = "OptnlGnlInf/BrkrId/PtyId"
+    assert [said[f"{broker}/{tag}"] for tag in ("PtyNm", "Adr", "AcctNb")] == ["BROKERS LTD", "1 LANE LONDON", "77"]
+
+
 def test_standing_instructions_are_what_no_agent_says_and_others_beside_them_are_named() -> None:
     bought = ":32B:USD10834000,\n"
     made = translate(confirmation((f"{bought}:57A:ABCDUS33XXX", f"{bought}:53A:CORRUS33XXX\n:57J:/SSIS/")))
@@ -105,6 +112,12 @@ def test_a_trade_that_is_deliverable_has_no_conditions_of_one_that_is_not() -> N
     made = translate(sample("MT300.complete"))
     assert not any(path.startswith("NDFConds") for path in values(made.content))
     assert lost(made)["A/21A/reference"] == "the trade is deliverable, as field 17F says"
+
+
+def test_a_forward_without_what_it_is_is_named_with_all_its_fields() -> None:
+    made = translate(built("MT300.complete").replace(b":17O:Y\r\n", b""))
+    assert not any(path.startswith("NDFConds") for path in values(made.content))
+    assert {"A/17F/indicator", "A/32E/currency", "A/14S[1]/source", "A/14S[1]/number"} <= lost(made).keys()
 
 
 def test_the_pay_of_a_broker_is_named_where_the_trade_is_not_brokered() -> None:
@@ -243,3 +256,26 @@ def test_the_status_of_a_confirmation_goes_there_and_back() -> None:
     made = translate(ISO["setr.044.001.04_unmatched.xml"].read_bytes())
     assert (made.definition, values(made.content)["GENL/STAT_MTCH/25D/status_code"]) == ("MT509", "NMAT")
     assert "MtchgSts/Umtchd/NoSpcfdRsn" in values(translate(made.content).content) or made.report.not_carried
+
+
+def test_what_cannot_be_without_something_else_is_left_out_and_named() -> None:
+    made = translate(sample("MT518.complete"))
+    assert "StgSttlmInstr/Vndr/AnyBIC" not in values(made.content)
+    assert lost(made)["OTHRPRTY_VEND/95P/bic"] == "setr.027.001.05 wants SttlmStgInstrDB with it"
+
+
+# Statuses of payments in words ----------------------------------------------------------------------------------------
+
+
+def test_what_coded_words_leave_beside_their_code_is_named() -> None:
+    text = ":20:STAT0001\n:21:PAY0001\n:79:/REJT/99\n/AC01/SEE BELOW\n/MREF/PAY0001\n/TEXT/CLOSED\n"
+    made = translate(in_fin("MT199", text))
+    said = values(made.content)
+    assert (said["TxInfAndSts/TxSts"], said["TxInfAndSts/StsRsnInf/Rsn/Cd"]) == ("RJCT", "AC01")
+    assert said["TxInfAndSts/StsRsnInf/AddtlInf"] == "SEE BELOW CLOSED"
+    assert [entry.value for entry in made.report.not_carried if entry.source == "79/narrative"] == ["/REJT/99"]
+
+
+def test_free_words_about_a_payment_are_no_status() -> None:
+    with pytest.raises(BuildError, match="there are no tables"):
+        translate(sample("MT199.typical"))

@@ -11,9 +11,9 @@ with the line ``copies original`` repeats that message, and has no rows of its o
     element path | field of the event | conversion | note
 
 * A path begins below the root element of the message. ``A or B`` are alternatives: the first that a version has is
-  written; a translation reads any. ``Lnkgs[]`` repeats, once for each item of the list; ``UpdTp[2]`` is one of several, and the number keeps it
-  apart from the others and in order; ``Pty#`` stands for Pty1, Pty2 ... and ``[#]`` for the items in turn. The order of
-  rows does not matter: order and choices come from the schema dictionary.
+  written; a translation reads any. ``Lnkgs[]`` repeats, once for each item of the list; ``UpdTp[2]`` is one of
+  several, and the number keeps it apart from the others and in order; ``Pty#`` stands for Pty1, Pty2 ... and ``[#]``
+  for the items in turn. The order of rows does not matter: order and choices come from the schema dictionary.
 * A field is a path into the event (``place_of_trade.market``), or begins with ``identity.`` (identifiers and time that
   the gateway gives), ``instructed.`` (terms of the instruction that is asked about, as they are in force), ``asked.``
   (those terms with what the event changes) or ``correspondents.`` (our BIC and the counterparty's). ``F when C`` and

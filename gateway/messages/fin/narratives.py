@@ -44,6 +44,20 @@ def said(tag: str, narrative: str) -> dict[str, str]:
     return {} if found is None else {name: text for name, text in found.groupdict().items() if text}
 
 
+def unsaid(tag: str, narrative: str) -> str:
+    """Return the lines of a narrative that its parts do not say; all of them where it is not coded."""
+    parts = said(tag, narrative)
+    told = " ".join(parts.values())
+    rest = []
+    for line in narrative.splitlines() if parts else ():
+        words = line.strip("/").split("/")
+        if words[:1] and words[0] in ("MREF", "TEXT", "XT99"):
+            words = words[1:]
+        if not all(word in told for word in words):
+            rest.append(line)
+    return "\n".join(rest) if parts else narrative
+
+
 def party(lines: str) -> dict[str, str]:
     """Return the BIC that the lines of a party give; none where it is not known to them."""
     found = _BIC.search(lines)

@@ -25,34 +25,26 @@ from gateway.messages.reading import FIN_HEADER, HEADER, Reader, ReadingTable
 from gateway.messages.reading import parse_table as parse_reading
 from gateway.messages.rules import Rulebook
 from gateway.messages.schema_files import load_rulebook
-from gateway.messages.sources import fields_of
 from gateway.messages.translation import by_event, by_fact, payments, statements, trades
 from gateway.messages.translation import heading as headings
 from gateway.messages.translation.additions import parse_additions
 from gateway.messages.translation.answers import read_answer_tables, sources
+from gateway.messages.translation.cancelling import FUNCTIONS, cancelled
 from gateway.messages.translation.leaves import Leaf, leaves_of, lost
 from gateway.messages.translation.placing import written
 from gateway.messages.translation.report import KINDS, Entry, Kind, Report, Untranslatable
 from gateway.messages.translation.stating import EVENT, Stated, Statement, state
 from gateway.messages.validation import Validator
-from gateway.model.facts import Terms
 
 __all__ = ["KINDS", "Entry", "Kind", "Report", "Translation", "Translator", "Untranslatable"]
 
 _CANCEL: Final = "CANC"
-_FUNCTIONS: Final = (("GENL", "23G", "function"), ("A", "22A", "type"))
 _CODED_WORDS: Final = ("72", "code")
 _GIVEN_BACK: Final = ("RETN", "REJT")
-_PREVIOUS: Final = (
-    ("GENL", "LINK_PREV", "20C", "reference"),
-    ("GENL", "LINK_RELA", "20C", "reference"),
-    ("A", "21", "reference"),
-)
 _OWN_REFERENCE: Final = ("20C_SEME", "20")
 _PREPARED: Final = ("98C_PREP", "moment")
 _CREATED: Final = "AppHdr/CreDt"
 _TRANSACTION: Final = ("TxId", "RltdRef")  # by which a cancellation names what it is about
-_OPERATION: Final = "operation_type"
 _HEADER: Final = "header"
 _FIN: Final = "MT"
 _FLAG: Final = "no element is for what the flag of the message type says"
@@ -112,7 +104,7 @@ class _Source:
     @property
     def function(self) -> str | None:
         """Return the function of a message of FIN: what it asks to be done with what it says."""
-        return next((text for path in _FUNCTIONS if (text := self.text(path)) is not None), None)
+        return next((text for path in FUNCTIONS if (text := self.text(path)) is not None), None)
 
     def text(self, tags: tuple[str, ...]) -> str | None:
         """Return the text of the first element at a path."""
@@ -308,7 +300,7 @@ class Translator:
                 statements.put_together(said, table.events[0])
                 trades.put_together(said, table.events[0], *asked.between(source))
             if cancels:
-                said = _cancelled(said, source, sources(target)[EVENT])
+                said = cancelled(said, source.leaves, sources(target)[EVENT])
                 parts = {}
             if target.copies:
                 draft = self._copy(target, source, asked)
@@ -493,46 +485,13 @@ class Translator:
         return carried
 
 
-_TERMS: Final = {
-    "amount": ("settlement_amount",),
-    "exchange_rate": ("rate", "value"),
-    "unit_currency": ("rate", "unit_currency"),
-}
-"""Terms that events state under another name."""
-
-
-def _cancelled(said: Statement, source: _Source, model: type) -> Statement:
-    """Return what a cancellation states that repeats an instruction: what it names, and the terms of that.
-
-    ``model`` is the event that cancels, which may state a part of the instruction again.
-    """
-    cancels = Statement(echoes=said.echoes, left=said.left, why=said.why)
-    own = fields_of(model)
-    for name in own.keys() & said.fields[EVENT].keys():
-        cancels.fields[EVENT][name] = said.fields[EVENT][name]
-    for leaf in (leaf for leaf in source.leaves if leaf.tags in _FUNCTIONS):
-        if _OPERATION in own:
-            cancels.state(EVENT, (_OPERATION,), Stated(leaf.text, leaf))
-        else:
-            cancels.constants.append(leaf)
-    for name, kind in fields_of(Terms).items():
-        given: Any = said.fields[EVENT]
-        for step in _TERMS.get(name, (name,)):
-            given = given.get(step) if isinstance(given, dict) else None
-        if given is not None and isinstance(given, Stated) != bool(kind.models):
-            cancels.fields["instructed"][name] = given
-    for leaf in (leaf for path in _PREVIOUS for leaf in source.leaves if leaf.tags == path):
-        cancels.state("identity", ("transaction_id",), Stated(leaf.text, leaf))
-    return cancels
-
-
 def _is_of(table: Table, definition: str) -> bool:
     return table.message in (definition, _plain(definition)) if table.is_fin else table.offers(definition)
 
 
 def _says(table: Table, function: str | None) -> bool:
     """Tell whether the messages of a table may have this function; most tables leave it to the event."""
-    paths = [("/".join(path),) for path in _FUNCTIONS]
+    paths = [("/".join(path),) for path in FUNCTIONS]
     of_function = [row for row in table.rows if row.elements in paths]
     always = {word for row in of_function for word in row.codes.values()}
     always |= {row.conversion.removeprefix("always ") for row in of_function if row.conversion.startswith("always ")}

@@ -20,6 +20,7 @@ from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.placing import (
     Placed,
     changed,
+    incomplete,
     objection,
     path_of,
     rendered,
@@ -193,6 +194,7 @@ def write(
     for line, location, value in writer.applied(sources):
         _one(line, location, value, sources, message, origins, said, result, report, truncate=truncate)
     _broken(result, report)
+    _incomplete(message, result, report)
     _refused(result, report)
     _by_type(table, objects, message, origins, result, report)
     _counted(result, report)
@@ -317,12 +319,29 @@ def _is_required(model: type, path: tuple[str | int, ...]) -> bool:
 def _broken(result: Written, report: Report) -> None:
     """Take back what stands in a field of FIN that lacks a part which it cannot be without."""
     for placed in [placed for placed in result.placed if placed.place[:-1] in result.broken]:
-        result.placed.remove(placed)
-        why = result.broken[placed.place[:-1]]
-        for entries in (report.carried, report.derived, report.truncated):
-            gone = [entry for entry in entries if entry.target == placed.path]
-            entries[:] = [entry for entry in entries if entry.target != placed.path]
-            report.not_carried += [replace(entry, target=None, why=why) for entry in gone if entry.source is not None]
+        _take_back(placed, result.broken[placed.place[:-1]], result, report)
+
+
+def _incomplete(message: MessageDefinition, result: Written, report: Report) -> None:
+    """Take back an optional element that lacks what it cannot be without, with all that is in it."""
+    while message.namespace and (found := next(incomplete(message, result.placed), None)) is not None:
+        around, lacks = found
+        for placed in [placed for placed in result.placed if placed.place[: len(around)] == around]:
+            _take_back(placed, f"{message.identifier} wants {lacks} with it", result, report)
+
+
+def _take_back(placed: Placed, why: str, result: Written, report: Report) -> None:
+    """Write a value nowhere; the elements that said it are not carried, unless they are in another place too."""
+    result.placed.remove(placed)
+    gone = set()
+    for entries in (report.carried, report.derived, report.truncated):
+        gone |= {entry.source for entry in entries if entry.target == placed.path}
+        entries[:] = [entry for entry in entries if entry.target != placed.path]
+    kept = {entry.source for entry in (*report.carried, *report.truncated)}
+    for leaf in [leaf for leaf in result.carried if leaf.shown in gone]:
+        _refuse(result, leaf, why)
+        if leaf.shown not in kept:
+            result.carried = [each for each in result.carried if each is not leaf]
 
 
 def _counted(result: Written, report: Report) -> None:

@@ -14,6 +14,7 @@ from gateway.messages.fin.statements import PARTS
 _OF_A_SIGN: Final = ("absolute", "direction")
 _NARRATIVE: Final = "narrative"
 _BIC: Final = "bic"
+_STATUS: Final = "79"
 _NUMBER, _ORDINAL = "number_id", "ordinal"
 MESSAGE_TYPE: Final = "message_type"
 _SIDE, _SHORT = "side", "short"
@@ -74,6 +75,10 @@ def _below(element: Any, tags: tuple[str, ...], numbers: tuple[int, ...], shown:
         text = child.text or ""
         if short and name in _BALANCES:
             text = f"-{text}"  # as the field has it
+        if name == _NARRATIVE and tags[-1:] == (_STATUS,) and "code" in names:
+            text = narratives.unsaid(_STATUS, text)  # the other lines are its parts, which stand beside it
+            if not text:
+                continue
         yield Leaf((*tags, name), (*numbers, number), text, child.get(CURRENCY), child, "/".join(path))
 
 

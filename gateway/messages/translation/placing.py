@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from gateway.messages.building import Place, joined
-from gateway.messages.catalogue import MessageDefinition, SimpleContentType, SimpleType
+from gateway.messages.catalogue import (
+    ComplexType,
+    ElementDefinition,
+    MessageDefinition,
+    SimpleContentType,
+    SimpleType,
+)
 from gateway.messages.fin.elements import QUANTITY_TYPES
 from gateway.messages.mapping import Step
 from gateway.messages.writing import Form, Piece, Value, instant
@@ -89,6 +95,31 @@ def too_many(message: MessageDefinition, steps: Sequence[Step], place: Place) ->
 def _below(message: MessageDefinition, type_name: str) -> list[Any]:
     definition: Any = message.types[type_name]
     return list(definition.content.elements())
+
+
+def incomplete(message: MessageDefinition, placed: Iterable[Placed]) -> Iterator[tuple[Place, str]]:
+    """Yield the optional elements that lack a mandatory one, each by its place, and what it lacks."""
+    inside: dict[Place, set[int]] = {}
+    for each in placed:
+        for depth, part in enumerate(each.place):
+            inside.setdefault(each.place[:depth], set()).add(part[0])
+    top = message.root_type
+    if message.root == "Document":
+        top = _below(message, top)[0].type
+    for around, there in inside.items():
+        optional, type_name = Place(), top
+        for depth, (position, _, _, _) in enumerate(around, 1):
+            element = _below(message, type_name)[position]
+            type_name = element.type
+            optional = optional if element.minimum else around[:depth]
+        definition: Any = message.types[type_name]
+        if not isinstance(definition, ComplexType):
+            continue
+        elements = list(definition.content.elements())
+        wanted = [each for each in definition.content.items if isinstance(each, ElementDefinition) and each.minimum]
+        lacking = [each.name for each in wanted if elements.index(each) not in there]
+        if optional and lacking and definition.content.kind == "sequence":
+            yield optional, lacking[0]
 
 
 def shortened(message: MessageDefinition, steps: Sequence[Step], form: Form, text: str) -> str | None:

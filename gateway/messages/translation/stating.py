@@ -9,7 +9,7 @@ is missing is for its own definition to say.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import UTC, date, datetime
@@ -115,18 +115,16 @@ def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sour
     own = {row.field for row in table.leaves() if row.conversion != "internal"}
     for name, word in ((name, word) for name, word in table.case if word and name not in own):
         said.state(EVENT, (name,), Stated(word, None))
-    alone = {tags: _alone(tags, rows) for tags in rows}
+    often = Counter(tags[0] for tags in rows)
     seen: set[tuple[str, ...]] = set()
     later = []
     signs = []
     for leaf in leaves:
         for row, steps in rows.get((*leaf.tags[:-1], _SIGN), ()) if leaf.currency is not None else ():
             signs.append((row, steps, replace(leaf, text=_NEGATIVE if leaf.text.startswith("-") else "")))
-        first = leaf.tags not in seen
+        alone = leaf.tags not in seen and often[leaf.tags[0]] == 1
         seen.add(leaf.tags)
-        claims = [
-            claim for claim in rows.get(leaf.tags, ()) if _is_at(leaf, claim[1], alone[leaf.tags] if first else 0)
-        ]
+        claims = [claim for claim in rows.get(leaf.tags, ()) if alone or _is_at(leaf, claim[1])]
         numbered = [claim for claim in claims if any(step.number for step in claim[1])]
         if len(numbered) > 1:  # they tell one of several alike by its place
             claims = [claim for claim in numbered if _has_place(leaf, claim[1])]
@@ -166,25 +164,12 @@ def words_of(model: type) -> dict[str, frozenset[str]]:
     return found
 
 
-def _is_at(leaf: Leaf, steps: tuple[Step, ...], alone: int) -> bool:
+def _is_at(leaf: Leaf, steps: tuple[Step, ...]) -> bool:
     """Tell whether a value is at the elements of a row; a row without a number is for the first of several alike.
 
-    Where it is alone with those (from the outermost, so many), that is the first which has such a value.
+    Where no other row is about any of them, ``state`` takes the first that has such a value instead.
     """
-    return all(
-        step.repeated or step.number or number == 0 or depth < alone
-        for depth, (step, number) in enumerate(zip(steps, leaf.numbers, strict=True))
-    )
-
-
-def _alone(tags: tuple[str, ...], rows: Mapping[tuple[str, ...], Sequence[object]]) -> int:
-    """Return how many elements on the way to one, from the outermost, are on the way to no other that has a row."""
-    around = (
-        depth
-        for depth in range(len(tags))
-        if any(other[: depth + 1] == tags[: depth + 1] for other in rows if other != tags)
-    )
-    return len(tags) if max(around, default=-1) < 0 else 0
+    return all(step.repeated or step.number or number == 0 for step, number in zip(steps, leaf.numbers, strict=True))
 
 
 def _has_place(leaf: Leaf, steps: tuple[Step, ...]) -> bool:

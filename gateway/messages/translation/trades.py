@@ -1,8 +1,9 @@
 """Take apart what the confirmation of a trade (MT300, MT515, MT518) puts together, and say what each field holds.
 
-MT515 states when a trade was made by its parts. MT300 names a party by BIC and account, or in lines that each begin with what they are; it divides the common reference
-and a source of rates into their components (``gateway.messages.fin.foreign_exchange``). Here is the way back; and for
-the way there, which elements a field repeats.
+MT515 states when a trade was made by its parts. MT300 names a party by BIC and account, or in lines that each begin
+with what they are; it divides the common reference and a source of rates into their components
+(``gateway.messages.fin.foreign_exchange``). Here is the way back; and for the way there, which elements a field
+repeats.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _IDENTIFIED: Final = {
 }
 """The code words of option J, and what the event calls them."""
 
+_FREE: Final = "name_and_address"
 _SIDES: Final = (("party_a", "trading_side"), ("party_b", "counterparty_side"))
 _WAYS: Final = (("bought", "settlement_agents"), ("sold", "counterparty_settlement_agents"))
 _AGENTS: Final = ("delivery_agent", "intermediary", "receiving_agent", "beneficiary")
@@ -92,10 +94,10 @@ def _executed(said: Statement, parts: Tree) -> None:
 
 def _common_reference(said: Statement, parts: Tree) -> None:
     stated = [part for name in _REFERENCE if isinstance(part := parts.get(name), Stated)]
-    first, *others = [part.leaf for part in stated if part.leaf is not None] or [None]
-    if first is not None and len(stated) == len(_REFERENCE):
-        said.state(EVENT, ("common_reference",), Stated("".join(part.value for part in stated), first))
-        said.echoes += [(other, first) for other in others if other is not None]
+    leaves = [part.leaf for part in stated if part.leaf is not None]
+    if len(leaves) == len(_REFERENCE):
+        said.state(EVENT, ("common_reference",), Stated("".join(part.value for part in stated), leaves[0]))
+        said.echoes += [(other, leaves[0]) for other in leaves[1:]]
 
 
 def _way(said: Statement, given: Tree, way: str) -> None:
@@ -110,10 +112,18 @@ def _way(said: Statement, given: Tree, way: str) -> None:
 def _party(said: Statement, given: Tree) -> Tree:
     """Return a party as the event has it; of lines that it has no field for, what is left is told."""
     bic, account, lines = (given.get(name) for name in ("bic", "account", "description"))
+    with_account = {"account": account} if isinstance(account, Stated) else {}
     if isinstance(bic, Stated):
-        return {"identification": {"bic": bic, "account": account}} if isinstance(account, Stated) else {"bic": bic}
+        return {"identification": {"bic": bic, **with_account}} if with_account else {"bic": bic}
     if not isinstance(lines, Stated) or lines.leaf is None:
         return {}
+    if lines.leaf.tags[-1] == _FREE:
+        name, *address = lines.value.splitlines()
+        of_it = {"address": Stated(" ".join(address), lines.leaf)} if address else {}
+        named = Stated(name, lines.leaf)
+        return (
+            {"identification": {"name": named, **of_it, **with_account}} if of_it or with_account else {"name": named}
+        )
     if lines.value == STANDING_INSTRUCTIONS.description:
         said.constants.append(lines.leaf)
         return {}
@@ -145,20 +155,23 @@ def _forward(said: Statement, given: Tree) -> None:
     if not isinstance(indicator, Stated) or indicator.leaf is None:
         return
     forward = event.get(_FORWARD, {})
-    if indicator.value == bool(forward):
-        said.constants.append(indicator.leaf)
     opening = forward.get("opening")
-    unsaid: Sequence[str] = ()
-    if not indicator.value:
-        unsaid, why = tuple(forward), "the trade is deliverable, as field 17F says"
-    elif isinstance(opening, Stated):
+    unsaid: Sequence[str] = tuple(forward)
+    why = "the trade is deliverable, as field 17F says"
+    if indicator.value and isinstance(opening, Stated):
         unsaid = ("opening_reference",) if opening.value else ("conditions",)
         why = "an opening has conditions, and a fixing the reference of its opening"
+    elif indicator.value:
+        why = "it is neither an opening nor a fixing without field 17O"
     for name in unsaid:
         for leaf in said.drop((_FORWARD, name)) or ():
             said.why[id(leaf)] = why
     if not forward:
         event.pop(_FORWARD, None)
+    if not indicator.value:
+        said.constants.append(indicator.leaf)
+    elif isinstance(opening, Stated) and opening.leaf is not None:
+        said.echoes.append((indicator.leaf, opening.leaf))
 
 
 def _rate_source(said: Statement, given: Tree) -> Tree:
@@ -257,7 +270,7 @@ def _first(leaves: Sequence[Leaf]) -> tuple[Leaf | None, Sequence[Leaf]]:
 
 
 def granted(event: Any, origins: Origins) -> list[Leaf]:
-    """Return the elements that say which of the two currencies the rate is of, where the amounts and the rate do too."""
+    """Return the elements that say of which currency a rate is, where the amounts and the rate do too."""
     if not isinstance(event, ForeignExchangeTrade):
         return []
     rate, one, other = event.rate, event.bought_amount, event.sold_amount
