@@ -96,7 +96,7 @@ class _Source:
                 place = "BizMsgIdr"
             elif leaf.tags[-2:] == _PREPARED and leaf.text == instants:
                 place = "CreDt"
-            if place:
+            if place and leaf.numbers[-2] == 0:
                 found.append(leaf)
                 report.carried.append(Entry(leaf.shown, f"AppHdr/{place}", leaf.value))
         return found

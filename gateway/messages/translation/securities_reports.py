@@ -142,7 +142,7 @@ class Owner:
 
 @dataclass
 class SubAccount:
-    """A sub-account; in FIN whatever is stated of no sub-account is in one without a number."""
+    """A sub-account; in FIN whatever is stated of no sub-account is in one that nothing is said of."""
 
     owner: Owner | None = None
     account: str | None = None

@@ -77,7 +77,7 @@ def from_fin(said: Statement) -> None:
     for _, transaction in items(given, "pending"):
         transaction["statuses"] = dict(enumerate(statuses for statuses, _ in _statuses_from_fin(said, transaction)))
     for key, account in items(given, "accounts"):
-        if "account" not in account and "wallet" not in account:
+        if account.keys() == {"holdings"}:  # nothing is said of a sub-account
             given.setdefault("holdings", {}).update(given["accounts"].pop(key).get("holdings", {}))
         elif "activity" not in account:
             account["activity"] = usual(bool(account.get("holdings")))
