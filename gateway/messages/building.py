@@ -21,6 +21,7 @@ from gateway.messages.sources import Kind, fields_of, kind_of, paths_of
 from gateway.messages.writing import (
     DROPPED,
     EACH,
+    UNLIKE,
     Form,
     Location,
     Piece,
@@ -147,23 +148,24 @@ class MessageWriter:
         self._lines: dict[tuple[int, str], list[Line]] = {}
         for line in lines:
             self._lines.setdefault((int(line.location[0]), str(line.location[1])), []).append(line)
+        self._names: dict[int, list[str]] = {}
+        for number, name in self._lines:
+            self._names.setdefault(number, []).append(name)
         self._seen: dict[int, int] = {}
-        self._shapes: dict[object, list[tuple[Writer, tuple[str, ...]]]] = {}
+        self._shapes: dict[object, list[_Shape]] = {}
+        self._latest: _Shape | None = None  # is tried before it is looked which fields are given
         self._kept = 0
 
     def write(self, *sources: Any) -> Written:
         """Return the XML below the root element. Raises ``BuildError`` with all that this version has no place for."""
-        given = getattr(sources[0], "__pydantic_fields_set__", ())
-        shapes = self._shapes.get(frozenset(given))
-        if shapes is not None:
-            try:
-                for number, (write, dropped) in enumerate(shapes):
-                    if (text := write(*sources)) is not None:
-                        if number:
-                            shapes.insert(0, shapes.pop(number))
-                        return Written(text, dropped)
-            except KeyError:
-                pass  # a code that this version does not have: say so
+        if (latest := self._latest) is not None and (text := _written(latest, sources)) is not None:
+            return Written(text, latest[1])
+        shapes = self._shapes.get(_given(sources[0]), [])
+        for number, shape in enumerate(shapes):
+            if shape is not latest and (text := _written(shape, sources)) is not None:
+                self._latest = shape
+                shapes.insert(0, shapes.pop(number))
+                return Written(text, shape[1])
         pieces = self._pieces(sources)
         self._learn(pieces, sources)
         text = "".join([piece if isinstance(piece, str) else piece.form.render(piece.value) for piece in pieces])
@@ -217,9 +219,26 @@ class MessageWriter:
             self._kept = 0
             self._shapes.clear()
         self._kept += 1
-        shapes = self._shapes.setdefault(frozenset(getattr(sources[0], "__pydantic_fields_set__", ())), [])
-        shapes.insert(0, (writer(pieces, self._conditions, sources), _dropped(pieces)))
+        self._latest = writer(pieces, sources, self._names, self._conditions), _dropped(pieces)
+        shapes = self._shapes.setdefault(_given(sources[0]), [])
+        shapes.insert(0, self._latest)
         del shapes[_SHAPES_ALIKE:]
+
+
+_Shape = tuple[Writer, tuple[str, ...]]  # what writes it, and what of the event that leaves out
+
+
+def _written(shape: _Shape, sources: Sequence[Any]) -> str | None:
+    """Return the text of sources that are of a shape; None for others, which are looked at row by row."""
+    try:
+        return shape[0](*sources)
+    except UNLIKE:
+        return None
+
+
+def _given(event: object) -> frozenset[str]:
+    """Return the fields that an event gives."""
+    return frozenset(getattr(event, "__pydantic_fields_set__", ()))
 
 
 def _dropped(pieces: Sequence[Piece]) -> tuple[str, ...]:

@@ -11,12 +11,12 @@ says gets into it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 from xml.sax.saxutils import escape
 
 from pydantic import BaseModel
@@ -56,8 +56,8 @@ def comma(value: Decimal) -> str:
     text = str(value)
     if "E" in text:
         text = format(value, "f")
-    text = text.replace(".", ",").lstrip("-")
-    return text if "," in text else f"{text},"
+    whole, _, decimals = text.partition(".")
+    return f"{whole.lstrip('-')},{decimals}"
 
 
 @lru_cache(maxsize=256)
@@ -68,7 +68,7 @@ def moment(value: datetime) -> str:
     return value.isoformat()[:19].replace("-", "").replace(":", "").replace("T", "")
 
 
-_BEGINS_NO_LINE = ("-", ":", " ")
+_NO_BEGINNING = ("-", ":", " ", "")  # of a line
 
 
 def lines(text: str, width: int) -> str:
@@ -79,25 +79,28 @@ def lines(text: str, width: int) -> str:
     """
     if len(text) <= width and "\n" not in text:
         return text
+    given = text.splitlines()
+    if max(map(len, given)) <= width:
+        return "\n".join(filter(None, given))  # an empty line would end the field
     written: list[str] = []
-    for line in text.splitlines():
+    for line in given:
         rest = line
         while len(rest) > width:
             end, start = _line_end(rest, width)
             written.append(rest[:end])
             rest = rest[start:]
         written.append(rest)
-    return "\n".join(filter(None, written))  # an empty line would end the field
+    return "\n".join(filter(None, written))
 
 
 def _line_end(text: str, width: int) -> tuple[int, int]:
     """Return where the first line of a longer text ends, and where the second begins."""
-    allowed = [place for place in range(width, 0, -1) if text[place] not in _BEGINS_NO_LINE]
-    at_spaces = (place for place in range(width, 0, -1) if text[place] == " ")
-    space = next((place for place in at_spaces if text[place + 1 : place + 2] not in ("", *_BEGINS_NO_LINE)), None)
-    if space is not None:
-        return space, space + 1
-    end = allowed[0] if allowed else width
+    space = text.rfind(" ", 1, width + 1)
+    while space > 0:
+        if text[space + 1 : space + 2] not in _NO_BEGINNING:
+            return space, space + 1
+        space = text.rfind(" ", 1, space)
+    end = next((place for place in range(width, 0, -1) if text[place] not in _NO_BEGINNING), width)
     return end, end
 
 
@@ -109,7 +112,7 @@ _FORMS = {
     "offset_instant": "offset_instant({})",
     "number": "str({})",
     "decimal": "decimal({})",
-    "yes_no": "('true' if {} else 'false')",
+    "yes_no": "true_false[{}]",
     "amount": "decimal({})",
     "fin decimal": "comma({})",
     "fin signed": "('N' if {}.is_signed() and {} else '') + comma({})",
@@ -119,10 +122,15 @@ _FORMS = {
     "fin instant moment": "moment({})",
     "fin instant date": "moment({})[:8]",
     "fin instant date2": "moment({})[2:8]",
-    "fin yes_no": "('Y' if {} else 'N')",
+    "fin yes_no": "y_n[{}]",
 }
+_WRITE_NONE = frozenset(  # as something, where all others raise an error
+    {"number", "decimal", "amount", "fin decimal", "fin sign"}
+)
 _LINES = re.compile(r"fin text (?:[0-9]+\*)?([0-9]+)!?[a-z]")
-_FUNCTIONS = {
+_NAMES = {
+    "true_false": {True: "true", False: "false"},
+    "y_n": {True: "Y", False: "N"},
     "comma": comma,
     "moment": moment,
     "lines": lines,
@@ -135,11 +143,15 @@ _FUNCTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a value is written: an expression with ``{}`` for it, or the texts of the codes that there are."""
+    """How a value is written: an expression with ``{}`` for it, or the texts of the codes that there are.
+
+    ``proves``: a function that writes it so fails where there is no value or, instead of a code, a proprietary one.
+    """
 
     expression: str
     codes: Mapping[Any, str] | None = None
     render: Callable[[Any], str] = str
+    proves: bool = True
 
 
 @lru_cache(maxsize=64)
@@ -149,7 +161,7 @@ def form(conversion: str) -> Form:
         return Form("", render=escape)  # a writer escapes all texts at once
     if conversion.startswith("always "):
         constant = escape(conversion.removeprefix("always "))
-        return Form(repr(constant), render=lambda _: constant)
+        return Form(repr(constant), render=lambda _: constant, proves=False)
     if (found := _LINES.fullmatch(conversion)) is not None:
         expression = f"lines({{}}, {found[1]})" if "*" in conversion else "{}"
         return Form(expression, render=_compiled("value", (), expression.format("value")))
@@ -157,10 +169,11 @@ def form(conversion: str) -> Form:
         return Form("{}", render=str)
     digits = conversion.removeprefix("digits ")
     expression = _FORMS[conversion] if digits == conversion else f"'%0{digits}d' % {{}}"
-    return Form(expression, render=_compiled("value", (), expression.replace("{}", "value")))
+    render = _compiled("value", (), expression.replace("{}", "value"))
+    return Form(expression, render=render, proves=conversion not in _WRITE_NONE)
 
 
-DROPPED = Form("''", render=lambda _: "")
+DROPPED = Form("''", render=lambda _: "", proves=False)
 """Of a value that is left out; it decides the shape of the message all the same."""
 
 
@@ -185,9 +198,13 @@ Writer = Callable[..., str | None]
 # --- source -----------------------------------------------------------------------------------------------------------
 
 
+UNLIKE: Final = (AttributeError, KeyError, TypeError, ValueError)
+"""What a function raises for sources that are not of its shape, or have a code without a text."""
+
+
 def _compiled(parameters: str, lines: Sequence[str], result: str, **names: object) -> Callable[..., Any]:
     body = "".join(f"    {line}\n" for line in (*lines, f"return {result}"))
-    made: dict[str, Any] = {**_FUNCTIONS, **names}
+    made: dict[str, Any] = {**_NAMES, **names}
     exec(compile(f"def made({parameters}):\n{body}", "<shape of a message>", "exec"), made)  # noqa: S102 - our own source
     function: Callable[..., Any] = made["made"]
     return function
@@ -195,11 +212,17 @@ def _compiled(parameters: str, lines: Sequence[str], result: str, **names: objec
 
 @dataclass(slots=True)
 class _Body:
-    """The lines of a function over the sources, the names that it has given to the fields of objects, its constants."""
+    """The lines of a function over the sources, the names that it has given to objects and items, its constants.
+
+    ``proved`` are the places of values that need no check, since to write them is one.
+    """
 
     sources: Sequence[Any]
+    conditions: frozenset[Location]
+    proved: frozenset[Location]
     lines: list[str] = field(default_factory=list)
     named: dict[Location, str] = field(default_factory=dict)
+    items: dict[Location, str] = field(default_factory=dict)
     constants: dict[str, object] = field(default_factory=dict)
 
     def constant(self, value: object) -> str:
@@ -208,9 +231,10 @@ class _Body:
         self.constants[name] = value
         return name
 
-    def check(self, holds: str) -> None:
-        """Go on only where this holds."""
-        self.lines.append(f"if not ({holds}): return None")
+    def refuse(self, *signs: str) -> None:
+        """Go on only where none of these holds."""
+        if signs:
+            self.lines.append(f"if {' or '.join(signs)}: return None")
 
     def expression(self, location: Location) -> str:
         """Write how to get at a value."""
@@ -219,14 +243,27 @@ class _Body:
         if not outer:
             return f"s{last}"
         if isinstance(last, int):
-            return f"{self.expression(outer)}[{last}]"
-        if not isinstance(value_at(self.sources, outer), BaseModel):
-            return f"{self.expression(outer)}.{last}"
-        if outer not in self.named:  # a model looks for attributes in Python; its dictionary is at hand
-            model = self.expression(outer)
-            name = self.named[outer] = f"f{len(self.named)}"
+            return self.items[location]
+        return f"{self.name(outer)}[{last!r}]" if self._is_model(outer) else f"{self.expression(outer)}.{last}"
+
+    def name(self, location: Location) -> str:
+        """Name the fields of a model, as a dictionary: its own look-up of attributes is slow. Fails where none is."""
+        if location not in self.named:
+            model = self.expression(location)
+            name = self.named[location] = f"f{len(self.named)}"
             self.lines.append(f"{name} = {model}.__dict__")
-        return f"{self.named[outer]}[{last!r}]"
+        return self.named[location]
+
+    def unpack(self, location: Location, count: int) -> list[Location]:
+        """Name the items of a list, and return their places. Fails where it has more or fewer."""
+        places: list[Location] = [(*location, number) for number in range(count)]
+        names = [f"i{len(self.items) + number}" for number in range(count)]
+        self.items |= zip(places, names, strict=True)
+        self.lines.append(f"{', '.join(names)}, = {self.expression(location)}")
+        return places
+
+    def _is_model(self, location: Location) -> bool:
+        return isinstance(value_at(self.sources, location), BaseModel)
 
 
 def value_at(sources: Sequence[Any], location: Sequence[str | int]) -> Any:
@@ -240,17 +277,24 @@ def value_at(sources: Sequence[Any], location: Sequence[str | int]) -> Any:
 # --- functions --------------------------------------------------------------------------------------------------------
 
 
-def writer(pieces: Sequence[Piece], conditions: frozenset[Location], sources: Sequence[Any]) -> Writer:
+def writer(
+    pieces: Sequence[Piece],
+    sources: Sequence[Any],
+    names: Mapping[int, Collection[str]],
+    conditions: frozenset[Location],
+) -> Writer:
     """Make the function from sources to text for the shape that these sources have.
 
-    It is for first sources that give the same fields as this one, and returns None for sources of another shape. It
-    raises ``KeyError`` for a code without a text. ``conditions`` are the places of values that decide by themselves
-    what is written.
+    For sources of another shape it returns None or raises one of ``UNLIKE``. ``names`` are the fields that the table
+    speaks of, by source; they are checked whether this shape has something in them or not, and so is all of the event.
+    ``conditions`` are the places of values that decide by themselves what is written.
     """
-    body = _Body(sources)
+    proved = frozenset(piece.location for piece in pieces if isinstance(piece, Value) and piece.form.proves)
+    body = _Body(sources, conditions, proved)
     for number, source in enumerate(sources):
-        if any(not isinstance(piece, str) and piece.location[0] == number for piece in pieces):
-            _check_object((number,), source, conditions, body)
+        asked = fields_of(type(source)) if number == 0 else names.get(number, ())
+        if asked:
+            _check_object((number,), source, asked, body)
     parts: list[str] = []
     texts: list[str] = []
     for piece in pieces:
@@ -274,34 +318,48 @@ def writer(pieces: Sequence[Piece], conditions: frozenset[Location], sources: Se
     return _compiled(parameters, body.lines, f"''.join(({', '.join(parts)},))", **body.constants)
 
 
-def _check_object(location: Location, value: Any, conditions: frozenset[Location], body: _Body) -> None:
-    """Check that an object gives the fields that this one gives, and what it holds."""
+def _check_object(location: Location, value: Any, names: Collection[str], body: _Body) -> None:
+    """Check that an object has values where this one has some, and nothing where it has nothing.
+
+    What a field holds is looked at, not which were given: a default counts as what it is.
+    """
     model: type = type(value)
-    kinds = fields_of(model)
-    pattern = tuple(EACH if number and isinstance(step, int) else step for number, step in enumerate(location))
     if issubclass(model, BaseModel):
-        # pydantic remembers which fields were given; parse_event lets no null and no empty list in.
-        if location != (0,) and any(kind.optional or kind.items is not None for kind in kinds.values()):
-            given = body.constant(frozenset(value.model_fields_set))
-            body.check(f"{body.expression(location)}.__pydantic_fields_set__ == {given}")
-    elif not getattr(model, "FOLLOWS", False):
-        for name in (name for name, kind in kinds.items() if kind.optional):
-            wanted = "is" if getattr(value, name) is None else "is not"
-            body.check(f"{body.expression((*location, name))} {wanted} None")
-    for name, kind in kinds.items():
-        here, inner = (*location, name), getattr(value, name)
-        if (*pattern, name) in conditions and inner is not None:
-            body.check(f"{body.expression(here)} == {body.constant(inner)}")
-        if kind.items is not None and inner:
-            body.check(f"len({body.expression(here)}) == {len(inner)}")
-            for number, item in enumerate(inner):
-                _check_value((*here, number), item, kind_of(kind.items), conditions, body)
-        elif inner is not None:
-            _check_value(here, inner, kind, conditions, body)
+        body.name(location)
+    pattern = tuple(EACH if number and isinstance(step, int) else step for number, step in enumerate(location))
+    follows = getattr(model, "FOLLOWS", False)
+    there: list[tuple[Location, Any, Kind]] = []
+    unlike: list[str] = []
+    kinds = fields_of(model)
+    for name in names:
+        kind, here, inner = kinds[name], (*location, name), getattr(value, name)
+        if inner is None:
+            if not follows:
+                unlike.append(f"{body.expression(here)} is not None")
+        elif kind.items is not None and not inner:
+            unlike.append(body.expression(here))
+        else:
+            there.append((here, inner, kind))
+            if (*pattern, name) in body.conditions:
+                unlike.append(f"{body.expression(here)} != {body.constant(inner)}")
+            elif kind.optional and here not in body.proved and not follows and _may_go_unnoticed(inner):
+                unlike.append(f"{body.expression(here)} is None")
+    body.refuse(*unlike)
+    for here, inner, kind in there:
+        if kind.items is not None:
+            for item, place in zip(inner, body.unpack(here, len(inner)), strict=True):
+                _check_value(place, item, kind_of(kind.items), body)
+        else:
+            _check_value(here, inner, kind, body)
 
 
-def _check_value(location: Location, value: Any, kind: Kind, conditions: frozenset[Location], body: _Body) -> None:
-    if kind.plain and kind.models:
-        body.check(f"{body.expression(location)}.__class__ is {body.constant(value.__class__)}")
+def _may_go_unnoticed(value: Any) -> bool:
+    """Tell whether a function may run without noticing that a value is not there: it unpacks lists and opens models."""
+    return not isinstance(value, tuple | BaseModel)
+
+
+def _check_value(location: Location, value: Any, kind: Kind, body: _Body) -> None:
+    if len(kind.models) + kind.plain > 1 and location not in body.proved:
+        body.refuse(f"{body.expression(location)}.__class__ is not {body.constant(value.__class__)}")
     if isinstance(value, kind.models):
-        _check_object(location, value, conditions, body)
+        _check_object(location, value, fields_of(type(value)), body)
