@@ -185,7 +185,7 @@ class Messages:
         in_force = instructed or _NO_TERMS
         asked = event.terms_asked(in_force) or in_force
         if table.is_fin:
-            written = writer.write(event, identity, in_force, asked, correspondents, fin.derived(event))
+            written = writer.write(event, identity, in_force, asked, correspondents, fin.Derived)
             if table.copies:
                 definition = self.definition_for(event, profile, identity.original_definition)
                 text = fin.cancellation(original or b"", identity.business_message_id, identity.created_at)

@@ -28,6 +28,9 @@ EACH = "[]"
 Location = tuple[str | int, ...]
 """Where a value stands: the number of its source, then names of fields and positions in lists."""
 
+Parts = tuple[str | Location, ...]
+"""What a value is put together of: other values and the text between them."""
+
 
 # --- how values are written -------------------------------------------------------------------------------------------
 
@@ -184,11 +187,15 @@ def form_of_codes(texts: Mapping[Any, str]) -> Form:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value between tags: where it stands, how it is written, and what it is in the event at hand."""
+    """A value between tags: where it stands, how it is written, and what it is in the event at hand.
+
+    ``parts``: what a text consists of that stands in no one place.
+    """
 
     location: Location
     form: Form
     value: Any
+    parts: Parts = ()
 
 
 Piece = str | Value
@@ -246,6 +253,11 @@ class _Body:
             return self.items[location]
         return f"{self.name(outer)}[{last!r}]" if self._is_model(outer) else f"{self.expression(outer)}.{last}"
 
+    def text(self, parts: Parts) -> str:
+        """Write how to put a text together. Fails where a part of it is none."""
+        joined = [repr(part) if isinstance(part, str) else self.expression(part) for part in parts]
+        return joined[0] if len(joined) == 1 else f"''.join(({', '.join(joined)}))"
+
     def name(self, location: Location) -> str:
         """Name the fields of a model, as a dictionary: its own look-up of attributes is slow. Fails where none is."""
         if location not in self.named:
@@ -264,6 +276,11 @@ class _Body:
 
     def _is_model(self, location: Location) -> bool:
         return isinstance(value_at(self.sources, location), BaseModel)
+
+
+def made(sources: Sequence[Any]) -> list[Any]:
+    """Return the sources with what follows from the first in place of its type, which says how (``of``)."""
+    return [source.of(sources[0]) if isinstance(source, type) else source for source in sources]
 
 
 def value_at(sources: Sequence[Any], location: Sequence[str | int]) -> Any:
@@ -289,9 +306,15 @@ def writer(
     speaks of, by source; they are checked whether this shape has something in them or not, and so is all of the event.
     ``conditions`` are the places of values that decide by themselves what is written.
     """
-    proved = frozenset(piece.location for piece in pieces if isinstance(piece, Value) and piece.form.proves)
-    body = _Body(sources, conditions, proved)
+    values = [piece for piece in pieces if isinstance(piece, Value)]
+    proved = frozenset(value.location for value in values if value.form.proves and not value.parts)
+    proved |= {part for value in values for part in value.parts if isinstance(part, tuple)}
+    body = _Body(made(sources), conditions, proved)
+    body.refuse(f"type(s0) is not {body.constant(type(sources[0]))}")
     for number, source in enumerate(sources):
+        if isinstance(source, type) and number in names:
+            body.lines.append(f"s{number} = s{number}.of(s0)")
+    for number, source in enumerate(body.sources):
         asked = fields_of(type(source)) if number == 0 else names.get(number, ())
         if asked:
             _check_object((number,), source, asked, body)
@@ -301,7 +324,7 @@ def writer(
         if isinstance(piece, str):
             parts.append(repr(piece))
             continue
-        value = body.expression(piece.location)
+        value = body.text(piece.parts) if piece.parts else body.expression(piece.location)
         if piece.form.codes is not None:
             parts.append(f"{body.constant(dict(piece.form.codes))}[{value}]")
         elif piece.form.expression:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from gateway.errors import BuildError
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
@@ -16,7 +16,7 @@ from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exch
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse_strictly
 from gateway.messages.fin.payments import Payment, payment
-from gateway.messages.writing import moment
+from gateway.messages.writing import Location, Parts, moment
 from gateway.model.events.allegement import AnswerTrade
 from gateway.model.events.confirmation import ConfirmTrade
 from gateway.model.vocabulary import Code, DirectedAmount, Party, ProprietaryIdentification
@@ -53,6 +53,8 @@ class Derived:
     then come two intermediaries. A chain of one is the agent alone.
     """
 
+    DECIDES: ClassVar = ("hold",)  # fields of the event whose value decides what follows, and not only that it is there
+
     function: str = "NEWM"
     delivering_agent: PartyInFin | None = None
     delivering_intermediary_2: PartyInFin | None = None
@@ -83,6 +85,16 @@ class Derived:
     introducing_firm: PartyInFin | None = None
     affirming_party: PartyInFin | None = None
     reason: Code | None = None
+
+    @staticmethod
+    def of(event: TradeEvent) -> Derived:
+        """Return what follows from an event; see ``derived``."""
+        return derived(event)
+
+    @staticmethod
+    def stands(event: TradeEvent) -> Mapping[Location, Parts] | None:
+        """Say of what in the event each value consists, where it is that for all events of its shape; else None."""
+        return _stands(event)
 
 
 def derived(event: TradeEvent) -> Derived:
@@ -172,6 +184,36 @@ def party_in_fin(party: Party) -> PartyInFin:
         said["declaration_text"],
         said["contact_text"],
     )
+
+
+def _stands(event: TradeEvent) -> dict[Location, Parts] | None:
+    """Say where parties, market and function come from; all else that follows from an event takes more than that."""
+    made = parties(event)
+    if made.payment is not None or made.exchange is not None or isinstance(event, ConfirmTrade | AnswerTrade):
+        return None
+    found: dict[Location, Parts] = {("function",): (made.function,)}
+    for chain, parts in _CHAINS.items():
+        placed = (part for part in parts if getattr(made, part) is not None)
+        for number, (part, party) in enumerate(zip(placed, getattr(event, chain, ()), strict=False)):
+            found |= dict(_party_stands((part,), (chain, number), party))
+    for number, investor in enumerate(getattr(event, "investors", ())):
+        found |= dict(_party_stands(("investors", number), ("investors", number), investor))
+    place = getattr(event, "place_of_trade", None)
+    if place is not None:
+        found["market",] = (("place_of_trade", "description" if place.market is None else "market"),)
+    return found
+
+
+def _party_stands(in_fin: Location, in_event: Location, party: Party) -> Iterator[tuple[Location, Parts]]:
+    yield in_fin, (in_event,)
+    name: Parts = ((*in_event, "name"),)
+    if (address := party.address) is not None:
+        there = (*in_event, "address")
+        for number, _ in enumerate(address.lines):
+            name += ("\n", (*there, "lines", number))
+        place = [(*there, part) for part in ("post_code", "town", "country") if getattr(address, part)]
+        name += ("\n", *[part for one in place for part in (" ", one)][1:])
+    yield (*in_fin, "name_and_address"), name
 
 
 _CHAINS: Final = {"delivering_parties": DELIVERING, "receiving_parties": RECEIVING}
