@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
@@ -82,18 +82,25 @@ def lines(text: str, width: int) -> str:
     """
     if len(text) <= width and "\n" not in text:
         return text
-    given = text.splitlines()
-    if max(map(len, given)) <= width:
-        return "\n".join(filter(None, given))  # an empty line would end the field
+    if "\n" in text and _usual_lines(width)(text):
+        return text
     written: list[str] = []
-    for line in given:
+    for line in text.splitlines():
         rest = line
         while len(rest) > width:
             end, start = _line_end(rest, width)
             written.append(rest[:end])
             rest = rest[start:]
-        written.append(rest)
-    return "\n".join(filter(None, written))
+        if rest:  # an empty line would end the field
+            written.append(rest)
+    return "\n".join(written)
+
+
+@cache
+def _usual_lines(width: int) -> Callable[[str], object]:
+    """Recognise texts of lines that are written as they are, at the speed of a regular expression."""
+    line = f"[ -~]{{1,{width}}}"
+    return re.compile(f"{line}(?:\n{line})*").fullmatch
 
 
 def _line_end(text: str, width: int) -> tuple[int, int]:
