@@ -321,10 +321,12 @@ def writer(
     for number, source in enumerate(sources):
         if isinstance(source, type) and number in names:
             body.lines.append(f"s{number} = s{number}.of(s0)")
-    for number, source in enumerate(body.sources):
-        asked = fields_of(type(source)) if number == 0 else names.get(number, ())
-        if asked:
-            _check_object((number,), source, asked, body)
+    there: list[Location] = [(number,) for number in range(len(sources)) if number == 0 or number in names]
+    while there:  # level by level, so that the processor can fetch several objects at a time
+        for location in there:
+            if isinstance(value_at(body.sources, location), BaseModel):
+                body.name(location)
+        there = [inner for location in there for inner in _check_object(location, names, body)]
     parts: list[str] = []
     texts: list[str] = []
     for piece in pieces:
@@ -348,20 +350,19 @@ def writer(
     return _compiled(parameters, body.lines, f"''.join(({', '.join(parts)},))", **body.constants)
 
 
-def _check_object(location: Location, value: Any, names: Collection[str], body: _Body) -> None:
-    """Check that an object has values where this one has some, and nothing where it has nothing.
+def _check_object(location: Location, names: Mapping[int, Collection[str]], body: _Body) -> list[Location]:
+    """Check that an object has values where this one has some, and nothing where it has nothing; say what is in it.
 
     What a field holds is looked at, not which were given: a default counts as what it is.
     """
+    value = value_at(body.sources, location)
     model: type = type(value)
-    if issubclass(model, BaseModel):
-        body.name(location)
     pattern = tuple(EACH if number and isinstance(step, int) else step for number, step in enumerate(location))
     follows = getattr(model, "FOLLOWS", False)
-    there: list[tuple[Location, Any, Kind]] = []
-    unlike: list[str] = []
     kinds = fields_of(model)
-    for name in names:
+    there: list[tuple[Location, Kind]] = []
+    unlike: list[str] = []
+    for name in kinds if location == (0,) or len(location) > 1 else names[int(location[0])]:
         kind, here, inner = kinds[name], (*location, name), getattr(value, name)
         if inner is None:
             if not follows:
@@ -369,27 +370,24 @@ def _check_object(location: Location, value: Any, names: Collection[str], body: 
         elif kind.items is not None and not inner:
             unlike.append(body.expression(here))
         else:
-            there.append((here, inner, kind))
+            there.append((here, kind))
             if (*pattern, name) in body.conditions:
                 unlike.append(f"{body.expression(here)} != {body.constant(inner)}")
             elif kind.optional and here not in body.proved and not follows and _may_go_unnoticed(inner):
                 unlike.append(f"{body.expression(here)} is None")
     body.refuse(*unlike)
-    for here, inner, kind in there:
-        if kind.items is not None:
-            for item, place in zip(inner, body.unpack(here, len(inner)), strict=True):
-                _check_value(place, item, kind_of(kind.items), body)
-        else:
-            _check_value(here, inner, kind, body)
+    objects: list[Location] = []
+    for here, kind in there:
+        one = kind if kind.items is None else kind_of(kind.items)
+        for place in (here,) if kind.items is None else body.unpack(here, len(getattr(value, str(here[-1])))):
+            inner = value_at(body.sources, place)
+            if len(one.models) + one.plain > 1 and place not in body.proved:
+                body.refuse(f"{body.expression(place)}.__class__ is not {body.constant(type(inner))}")
+            if isinstance(inner, one.models):
+                objects.append(place)
+    return objects
 
 
 def _may_go_unnoticed(value: Any) -> bool:
     """Tell whether a function may run without noticing that a value is not there: it unpacks lists and opens models."""
     return not isinstance(value, tuple | BaseModel)
-
-
-def _check_value(location: Location, value: Any, kind: Kind, body: _Body) -> None:
-    if len(kind.models) + kind.plain > 1 and location not in body.proved:
-        body.refuse(f"{body.expression(location)}.__class__ is not {body.constant(value.__class__)}")
-    if isinstance(value, kind.models):
-        _check_object(location, value, fields_of(type(value)), body)
