@@ -331,7 +331,8 @@ def writer(
     texts: list[str] = []
     for piece in pieces:
         if isinstance(piece, str):
-            parts.append(repr(piece))
+            if piece:
+                parts.append(repr(piece))
             continue
         value = body.text(piece.parts) if piece.parts else body.expression(piece.location)
         if piece.form.codes is not None:

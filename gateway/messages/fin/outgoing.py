@@ -264,14 +264,14 @@ def envelope(own_bic: str, receiver_bic: str, definition: str, reference: str, u
     """
     flag = definition[5:]
     user = f"{{108:{reference}}}{f'{{119:{flag}}}' if flag else ''}{f'{{121:{uetr}}}' if uetr else ''}"
-    body = text.encode().replace(b"\n", b"\r\n")
-    return b"%b{3:%b}{4:\r\n%b-}" % (_headers(own_bic, receiver_bic, definition[2:5]), user.encode(), body)
+    headers = _headers(own_bic, receiver_bic, definition[2:5])
+    return f"{headers}{{3:{user}}}{{4:\n{text}-}}".encode().replace(b"\n", b"\r\n")
 
 
 @lru_cache(maxsize=1024)
-def _headers(own_bic: str, receiver_bic: str, number: str) -> bytes:
+def _headers(own_bic: str, receiver_bic: str, number: str) -> str:
     sender, receiver = logical_terminal(own_bic, OWN_TERMINAL), logical_terminal(receiver_bic)
-    return f"{{1:F01{sender}0000000000}}{{2:I{number}{receiver}N}}".encode()
+    return f"{{1:F01{sender}0000000000}}{{2:I{number}{receiver}N}}"
 
 
 def cancellation(original: bytes, reference: str, created_at: datetime) -> str:
