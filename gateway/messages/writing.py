@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -57,10 +57,24 @@ def decimal(value: Decimal) -> str:
 def comma(value: Decimal) -> str:
     """Write a number as FIN does: with a decimal comma, whole numbers too, without its sign."""
     text = str(value)
+    if "." in text and "E" not in text and text[0] != "-":
+        return text.replace(".", ",")
     if "E" in text:
         text = format(value, "f")
     whole, _, decimals = text.partition(".")
     return f"{whole.lstrip('-')},{decimals}"
+
+
+@lru_cache(maxsize=4096)  # many trades are of one day
+def iso_date(value: date) -> str:
+    """Write a date, YYYY-MM-DD."""
+    return value.isoformat()
+
+
+@lru_cache(maxsize=4096)
+def plain_date(value: date) -> str:
+    """Write a date as FIN does, YYYYMMDD."""
+    return value.isoformat().replace("-", "")
 
 
 @lru_cache(maxsize=256)
@@ -117,7 +131,7 @@ def _line_end(text: str, width: int) -> tuple[int, int]:
 _FORMS = {
     "identifier": "{}",
     "code": "{}",
-    "date": "{}.isoformat()",
+    "date": "iso_date({})",
     "instant": "instant({})",
     "offset_instant": "offset_instant({})",
     "number": "str({})",
@@ -127,8 +141,8 @@ _FORMS = {
     "fin decimal": "comma({})",
     "fin signed": "('N' if {}.is_signed() and {} else '') + comma({})",
     "fin sign": "('N' if {}.is_signed() and {} else '')",
-    "fin date date": "{}.isoformat().replace('-', '')",
-    "fin date date2": "{}.isoformat().replace('-', '')[2:]",
+    "fin date date": "plain_date({})",
+    "fin date date2": "plain_date({})[2:]",
     "fin instant moment": "moment({})",
     "fin instant date": "moment({})[:8]",
     "fin instant date2": "moment({})[2:8]",
@@ -142,6 +156,8 @@ _NAMES = {
     "true_false": {True: "true", False: "false"},
     "y_n": {True: "Y", False: "N"},
     "comma": comma,
+    "iso_date": iso_date,
+    "plain_date": plain_date,
     "moment": moment,
     "lines": lines,
     "instant": instant,
@@ -252,12 +268,12 @@ class _Body:
 
     def expression(self, location: Location) -> str:
         """Write how to get at a value."""
+        if location in self.items:
+            return self.items[location]
         *around, last = location
         outer = tuple(around)
         if not outer:
             return f"s{last}"
-        if isinstance(last, int):
-            return self.items[location]
         return f"{self.name(outer)}[{last!r}]" if self._is_model(outer) else f"{self.expression(outer)}.{last}"
 
     def text(self, parts: Parts) -> str:
@@ -272,6 +288,12 @@ class _Body:
             name = self.named[location] = f"f{len(self.named)}"
             self.lines.append(f"{name} = {model}.__dict__")
         return self.named[location]
+
+    def hold(self, location: Location) -> None:
+        """Name an object."""
+        name = f"o{len(self.items)}"
+        self.lines.append(f"{name} = {self.expression(location)}")
+        self.items[location] = name
 
     def unpack(self, location: Location, count: int) -> list[Location]:
         """Name the items of a list, and return their places. Fails where it has more or fewer."""
@@ -323,9 +345,12 @@ def writer(
             body.lines.append(f"s{number} = s{number}.of(s0)")
     there: list[Location] = [(number,) for number in range(len(sources)) if number == 0 or number in names]
     while there:  # level by level, so that the processor can fetch several objects at a time
-        for location in there:
-            if isinstance(value_at(body.sources, location), BaseModel):
-                body.name(location)
+        models = [location for location in there if isinstance(value_at(body.sources, location), BaseModel)]
+        for location in models:
+            if location not in body.items:
+                body.hold(location)
+        for location in models:
+            body.name(location)
         there = [inner for location in there for inner in _check_object(location, names, body)]
     parts: list[str] = []
     texts: list[str] = []
