@@ -28,6 +28,7 @@ from gateway.messages.writing import (
     Piece,
     Value,
     Writer,
+    follows,
     form,
     form_of_codes,
     made,
@@ -234,7 +235,7 @@ class MessageWriter:
         """Make the function of a shape; what only repeats the event is taken from there."""
         names, decide = self._names, self._conditions
         for number, source in enumerate(sources):
-            if isinstance(source, type) and (stands := source.stands(sources[0])) is not None:
+            if follows(source) and (stands := source.stands(sources[0])) is not None:
                 pieces = [_in_event(piece, number, stands) for piece in pieces]
                 names = {other: fields for other, fields in names.items() if other != number}
                 decide |= {(0, name) for name in source.DECIDES}

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import Any, ClassVar, Final, TypeGuard
 from xml.sax.saxutils import escape
 
 from pydantic import BaseModel
@@ -30,6 +30,39 @@ Location = tuple[str | int, ...]
 
 Parts = tuple[str | Location, ...]
 """What a value is put together of: other values and the text between them."""
+
+
+class Following:
+    """What follows from an event for the rows of a table: a source that is given as its class, made where it is needed.
+
+    ``DECIDES`` are fields of the event of which the value decides what follows, and not only that there is one.
+    """
+
+    __slots__ = ()
+    DECIDES: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def of(cls, event: Any) -> Following:
+        """Return what follows from an event. Raises ``BuildError``."""
+        raise NotImplementedError
+
+    @classmethod
+    def stands(cls, event: Any) -> Mapping[Location, Parts] | None:
+        """Say of what in the event each value consists, the same for all events of its shape; None where that varies.
+
+        A place in it stands for all that is below it.
+        """
+        raise NotImplementedError
+
+
+def follows(source: Any) -> TypeGuard[type[Following]]:
+    """Tell whether a source is yet to be made from the event."""
+    return isinstance(source, type)
+
+
+def made(sources: Sequence[Any]) -> list[Any]:
+    """Return the sources with what follows from the event, the first of them."""
+    return [source.of(sources[0]) if follows(source) else source for source in sources]
 
 
 # --- how values are written -------------------------------------------------------------------------------------------
@@ -307,11 +340,6 @@ class _Body:
         return isinstance(value_at(self.sources, location), BaseModel)
 
 
-def made(sources: Sequence[Any]) -> list[Any]:
-    """Return the sources with what follows from the first in place of its type, which says how (``of``)."""
-    return [source.of(sources[0]) if isinstance(source, type) else source for source in sources]
-
-
 def value_at(sources: Sequence[Any], location: Sequence[str | int]) -> Any:
     """Return the value at a location; None where something on the way is absent."""
     value: Any = sources
@@ -341,13 +369,13 @@ def writer(
     body = _Body(made(sources), conditions, proved)
     body.refuse(f"type(s0) is not {body.constant(type(sources[0]))}")
     for number, source in enumerate(sources):
-        if isinstance(source, type) and number in names:
+        if follows(source) and number in names:
             body.lines.append(f"s{number} = s{number}.of(s0)")
     there: list[Location] = [(number,) for number in range(len(sources)) if number == 0 or number in names]
     while there:  # level by level, so that the processor can fetch several objects at a time
         models = [location for location in there if isinstance(value_at(body.sources, location), BaseModel)]
         for location in models:
-            if location not in body.items:
+            if len(location) > 1 and location not in body.items:
                 body.hold(location)
         for location in models:
             body.name(location)
@@ -369,11 +397,12 @@ def writer(
             body.lines.append(f"{texts[-1]} = {value}")
             parts.append(texts[-1])
     if texts:
-        names = f"{', '.join(texts)},"
-        body.lines.append(f"said = ''.join(({names}))")
-        body.lines.append(f"if '&' in said or '<' in said or '>' in said: {names} = map(escape, ({names}))")
+        all_texts = f"{', '.join(texts)},"
+        body.lines.append(f"said = ''.join(({all_texts}))")
+        escaped = f"{all_texts} = map(escape, ({all_texts}))"
+        body.lines.append(f"if '&' in said or '<' in said or '>' in said: {escaped}")
     parameters = ", ".join(f"s{number}" for number in range(len(sources)))
-    return _compiled(parameters, body.lines, f"''.join(({', '.join(parts)},))", **body.constants)
+    return _compiled(parameters, body.lines, f"''.join([{', '.join(parts)}])", **body.constants)
 
 
 def _check_object(location: Location, names: Mapping[int, Collection[str]], body: _Body) -> list[Location]:

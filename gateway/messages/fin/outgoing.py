@@ -16,7 +16,7 @@ from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exch
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse_strictly
 from gateway.messages.fin.payments import Payment, payment
-from gateway.messages.writing import Location, Parts, moment
+from gateway.messages.writing import Following, Location, Parts, moment
 from gateway.model.events.allegement import AnswerTrade
 from gateway.model.events.confirmation import ConfirmTrade
 from gateway.model.vocabulary import Code, DirectedAmount, Party, ProprietaryIdentification
@@ -46,14 +46,14 @@ class PartyInFin:
 
 
 @dataclass(slots=True)
-class Derived:
+class Derived(Following):
     """What FIN says that follows from an event: the function of the message, the parties of a chain by their part.
 
     The participant of the depository is the agent; the last is the seller or buyer, the one before it the custodian,
     then come two intermediaries. A chain of one is the agent alone.
     """
 
-    DECIDES: ClassVar = ("hold",)  # fields of the event whose value decides what follows, and not only that it is there
+    DECIDES: ClassVar[tuple[str, ...]] = ("hold",)
 
     function: str = "NEWM"
     delivering_agent: PartyInFin | None = None
@@ -86,14 +86,14 @@ class Derived:
     affirming_party: PartyInFin | None = None
     reason: Code | None = None
 
-    @staticmethod
-    def of(event: TradeEvent) -> Derived:
+    @classmethod
+    def of(cls, event: TradeEvent) -> Derived:
         """Return what follows from an event; see ``derived``."""
         return derived(event)
 
-    @staticmethod
-    def stands(event: TradeEvent) -> Mapping[Location, Parts] | None:
-        """Say of what in the event each value consists, where it is that for all events of its shape; else None."""
+    @classmethod
+    def stands(cls, event: TradeEvent) -> Mapping[Location, Parts] | None:
+        """Say where parties, market and function come from; all else takes more than that, and is None."""
         return _stands(event)
 
 
@@ -187,7 +187,7 @@ def party_in_fin(party: Party) -> PartyInFin:
 
 
 def _stands(event: TradeEvent) -> dict[Location, Parts] | None:
-    """Say where parties, market and function come from; all else that follows from an event takes more than that."""
+    """See ``Derived.stands``."""
     made = parties(event)
     if made.payment is not None or made.exchange is not None or isinstance(event, ConfirmTrade | AnswerTrade):
         return None
