@@ -160,7 +160,10 @@ class MessageWriter:
         self._kept = 0
 
     def write(self, *sources: Any) -> Written:
-        """Return the XML below the root element. Raises ``BuildError`` with all that this version has no place for."""
+        """Return what stands below the root element; a source that follows from the event may be given as its class.
+
+        Raises ``BuildError`` with all that this version has no place for.
+        """
         if (latest := self._latest) is not None and (text := _written(latest, sources)) is not None:
             return Written(text, latest[1])
         shapes = self._shapes.get(_given(sources[0]), [])
