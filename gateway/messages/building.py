@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -21,13 +21,17 @@ from gateway.messages.sources import Kind, fields_of, kind_of, paths_of
 from gateway.messages.writing import (
     DROPPED,
     EACH,
+    UNLIKE,
     Form,
     Location,
+    Parts,
     Piece,
     Value,
     Writer,
+    follows,
     form,
     form_of_codes,
+    made,
     value_at,
     writer,
 )
@@ -147,26 +151,30 @@ class MessageWriter:
         self._lines: dict[tuple[int, str], list[Line]] = {}
         for line in lines:
             self._lines.setdefault((int(line.location[0]), str(line.location[1])), []).append(line)
+        self._names: dict[int, list[str]] = {}
+        for number, name in self._lines:
+            self._names.setdefault(number, []).append(name)
         self._seen: dict[int, int] = {}
-        self._shapes: dict[object, list[tuple[Writer, tuple[str, ...]]]] = {}
+        self._shapes: dict[object, list[_Shape]] = {}
+        self._latest: _Shape | None = None  # is tried before it is looked which fields are given
         self._kept = 0
 
     def write(self, *sources: Any) -> Written:
-        """Return the XML below the root element. Raises ``BuildError`` with all that this version has no place for."""
-        given = getattr(sources[0], "__pydantic_fields_set__", ())
-        shapes = self._shapes.get(frozenset(given))
-        if shapes is not None:
-            try:
-                for number, (write, dropped) in enumerate(shapes):
-                    if (text := write(*sources)) is not None:
-                        if number:
-                            shapes.insert(0, shapes.pop(number))
-                        return Written(text, dropped)
-            except KeyError:
-                pass  # a code that this version does not have: say so
-        pieces = self._pieces(sources)
-        self._learn(pieces, sources)
+        """Return what stands below the root element; a source that follows from the event may be given as its class.
+
+        Raises ``BuildError`` with all that this version has no place for.
+        """
+        if (latest := self._latest) is not None and (text := _written(latest, sources)) is not None:
+            return Written(text, latest[1])
+        shapes = self._shapes.get(_given(sources[0]), [])
+        for number, shape in enumerate(shapes):
+            if shape is not latest and (text := _written(shape, sources)) is not None:
+                self._latest = shape
+                shapes.insert(0, shapes.pop(number))
+                return Written(text, shape[1])
+        pieces = self._pieces(made(sources))
         text = "".join([piece if isinstance(piece, str) else piece.form.render(piece.value) for piece in pieces])
+        self._learn(pieces, sources, text)
         return Written(text, _dropped(pieces))
 
     def applied(self, sources: Sequence[Any]) -> Iterator[tuple[Line, Location, Any]]:
@@ -200,26 +208,68 @@ class MessageWriter:
         placed.sort(key=lambda item: item[0])
         return [*joined(placed), *dropped]
 
-    def _learn(self, pieces: Sequence[Piece], sources: Sequence[Any]) -> None:
+    def _learn(self, pieces: Sequence[Piece], sources: Sequence[Any], text: str) -> None:
         """Count a shape; when it has come often enough, make the function that writes it.
 
         What is remembered is bounded: an upstream with ever new shapes is served without functions.
         """
         if len(pieces) > _PIECES_OF_A_SHAPE:
             return
-        shape = hash(tuple(piece if isinstance(piece, str) else piece.location for piece in pieces))
+        key = hash(tuple(piece if isinstance(piece, str) else piece.location for piece in pieces))
         if len(self._seen) >= _SHAPES_SEEN:
             self._seen.clear()
-        self._seen[shape] = self._seen.get(shape, 0) + 1
-        if self._seen[shape] < _WORTH_A_FUNCTION:
+        self._seen[key] = self._seen.get(key, 0) + 1
+        if self._seen[key] < _WORTH_A_FUNCTION:
+            return
+        shape = self._writer(pieces, sources), _dropped(pieces)
+        if _written(shape, sources) != text:
+            self._seen[key] = -_SHAPES_SEEN  # no function writes what the rows do
             return
         if self._kept >= _SHAPES_KEPT:
             self._kept = 0
             self._shapes.clear()
         self._kept += 1
-        shapes = self._shapes.setdefault(frozenset(getattr(sources[0], "__pydantic_fields_set__", ())), [])
-        shapes.insert(0, (writer(pieces, self._conditions, sources), _dropped(pieces)))
+        self._latest = shape
+        shapes = self._shapes.setdefault(_given(sources[0]), [])
+        shapes.insert(0, shape)
         del shapes[_SHAPES_ALIKE:]
+
+    def _writer(self, pieces: Sequence[Piece], sources: Sequence[Any]) -> Writer:
+        """Make the function of a shape; what only repeats the event is taken from there."""
+        names, decide = self._names, self._conditions
+        for number, source in enumerate(sources):
+            if follows(source) and (stands := source.stands(sources[0])) is not None:
+                pieces = [_in_event(piece, number, stands) for piece in pieces]
+                names = {other: fields for other, fields in names.items() if other != number}
+                decide |= {(0, name) for name in source.DECIDES}
+        return writer(pieces, sources, names, decide)
+
+
+def _in_event(piece: Piece, source: int, stands: Mapping[Location, Parts]) -> Piece:
+    """Say of a value that follows from the event where in it that stands."""
+    if isinstance(piece, str) or piece.location[0] != source:
+        return piece
+    location = piece.location
+    end = next(end for end in range(len(location), 0, -1) if location[1:end] in stands)
+    parts = tuple(part if isinstance(part, str) else (0, *part, *location[end:]) for part in stands[location[1:end]])
+    only = parts[0] if len(parts) == 1 else ""
+    return replace(piece, location=only) if isinstance(only, tuple) else replace(piece, parts=parts)
+
+
+_Shape = tuple[Writer, tuple[str, ...]]  # what writes it, and what of the event that leaves out
+
+
+def _written(shape: _Shape, sources: Sequence[Any]) -> str | None:
+    """Return the text of sources that are of a shape; None for others, which are looked at row by row."""
+    try:
+        return shape[0](*sources)
+    except UNLIKE:
+        return None
+
+
+def _given(event: object) -> frozenset[str]:
+    """Return the fields that an event gives."""
+    return frozenset(getattr(event, "__pydantic_fields_set__", ()))
 
 
 def _dropped(pieces: Sequence[Piece]) -> tuple[str, ...]:

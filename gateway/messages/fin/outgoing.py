@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 from gateway.errors import BuildError, Violation
 from gateway.messages.fin.addresses import OWN_TERMINAL, logical_terminal
@@ -16,7 +16,7 @@ from gateway.messages.fin.foreign_exchange import Exchange, cancellation_of_exch
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.parsing import parse_strictly
 from gateway.messages.fin.payments import Payment, payment
-from gateway.messages.writing import moment
+from gateway.messages.writing import Following, Location, Parts, moment
 from gateway.model.events.allegement import AnswerTrade
 from gateway.model.events.confirmation import ConfirmTrade
 from gateway.model.vocabulary import Code, DirectedAmount, Party, ProprietaryIdentification
@@ -46,12 +46,14 @@ class PartyInFin:
 
 
 @dataclass(slots=True)
-class Derived:
+class Derived(Following):
     """What FIN says that follows from an event: the function of the message, the parties of a chain by their part.
 
     The participant of the depository is the agent; the last is the seller or buyer, the one before it the custodian,
     then come two intermediaries. A chain of one is the agent alone.
     """
+
+    DECIDES: ClassVar[tuple[str, ...]] = ("hold",)
 
     function: str = "NEWM"
     delivering_agent: PartyInFin | None = None
@@ -83,6 +85,16 @@ class Derived:
     introducing_firm: PartyInFin | None = None
     affirming_party: PartyInFin | None = None
     reason: Code | None = None
+
+    @classmethod
+    def of(cls, event: TradeEvent) -> Derived:
+        """Return what follows from an event; see ``derived``."""
+        return derived(event)
+
+    @classmethod
+    def stands(cls, event: TradeEvent) -> Mapping[Location, Parts] | None:
+        """Say where parties, market and function come from; all else takes more than that, and is None."""
+        return _stands(event)
 
 
 def derived(event: TradeEvent, lacking: list[Violation] | None = None) -> Derived:
@@ -182,6 +194,36 @@ def party_in_fin(party: Party) -> PartyInFin:
     )
 
 
+def _stands(event: TradeEvent) -> dict[Location, Parts] | None:
+    """See ``Derived.stands``."""
+    made = parties(event)
+    if made.payment is not None or made.exchange is not None or isinstance(event, ConfirmTrade | AnswerTrade):
+        return None
+    found: dict[Location, Parts] = {("function",): (made.function,)}
+    for chain, parts in _CHAINS.items():
+        placed = (part for part in parts if getattr(made, part) is not None)
+        for number, (part, party) in enumerate(zip(placed, getattr(event, chain, ()), strict=False)):
+            found |= dict(_party_stands((part,), (chain, number), party))
+    for number, investor in enumerate(getattr(event, "investors", ())):
+        found |= dict(_party_stands(("investors", number), ("investors", number), investor))
+    place = getattr(event, "place_of_trade", None)
+    if place is not None:
+        found["market",] = (("place_of_trade", "description" if place.market is None else "market"),)
+    return found
+
+
+def _party_stands(in_fin: Location, in_event: Location, party: Party) -> Iterator[tuple[Location, Parts]]:
+    yield in_fin, (in_event,)
+    name: Parts = ((*in_event, "name"),)
+    if (address := party.address) is not None:
+        there = (*in_event, "address")
+        for number, _ in enumerate(address.lines):
+            name += ("\n", (*there, "lines", number))
+        place = [(*there, part) for part in ("post_code", "town", "country") if getattr(address, part)]
+        name += ("\n", *[part for one in place for part in (" ", one)][1:])
+    yield (*in_fin, "name_and_address"), name
+
+
 _CHAINS: Final = {"delivering_parties": DELIVERING, "receiving_parties": RECEIVING}
 _HELD: Final = "PREA"
 _IN_WORDS: Final = "NARR"
@@ -230,14 +272,14 @@ def envelope(own_bic: str, receiver_bic: str, definition: str, reference: str, u
     """
     flag = definition[5:]
     user = f"{{108:{reference}}}{f'{{119:{flag}}}' if flag else ''}{f'{{121:{uetr}}}' if uetr else ''}"
-    body = text.encode().replace(b"\n", b"\r\n")
-    return b"%b{3:%b}{4:\r\n%b-}" % (_headers(own_bic, receiver_bic, definition[2:5]), user.encode(), body)
+    headers = _headers(own_bic, receiver_bic, definition[2:5])
+    return f"{headers}{{3:{user}}}{{4:\n{text}-}}".encode().replace(b"\n", b"\r\n")
 
 
 @lru_cache(maxsize=1024)
-def _headers(own_bic: str, receiver_bic: str, number: str) -> bytes:
+def _headers(own_bic: str, receiver_bic: str, number: str) -> str:
     sender, receiver = logical_terminal(own_bic, OWN_TERMINAL), logical_terminal(receiver_bic)
-    return f"{{1:F01{sender}0000000000}}{{2:I{number}{receiver}N}}".encode()
+    return f"{{1:F01{sender}0000000000}}{{2:I{number}{receiver}N}}"
 
 
 def cancellation(original: bytes, reference: str, created_at: datetime) -> str:
