@@ -26,7 +26,7 @@ from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.desk import Desk, Taken
 from gateway.simulator.fin import FinWriter
 from gateway.simulator.initiative import Initiative
-from gateway.simulator.scenario import RANDOM, Delays, Scenario
+from gateway.simulator.scenario import RANDOM, Delays, Scenario, Scenarios
 from gateway.simulator.tables import Tables, dialogues, read_tables, steps
 from gateway.store.migration import upgrade
 from tests.loops import CHANNEL, OTHER, OWN_BIC
@@ -219,14 +219,17 @@ def _has_fin(documents: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     return "{>status}" not in body or "fin" in row or bool(row.get("tells"))
 
 
+@cache
+def _scenarios() -> Scenarios:
+    return read_scenarios()
+
+
 def _names(language: str, dialogue: str) -> list[str]:
     """Name what may be asked for in a dialogue; some the simulator plays whatever is asked for."""
     row = dialogues(simulated().answers)[dialogue]
     own = {row.unknown, row.finished, row.silent}
     names = [
-        one.name
-        for one in read_scenarios()
-        if one.dialogue == dialogue and one.name not in own and is_said(one, language)
+        one.name for one in _scenarios() if one.dialogue == dialogue and one.name not in own and is_said(one, language)
     ]
     return [name for name in names if not name.startswith("call-")]  # they answer a call, which none of these asks
 

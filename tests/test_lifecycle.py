@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -220,24 +221,35 @@ NO_WAYS = [
 ]
 
 
-@pytest.mark.parametrize(("dialogue", "axis", "before", "after"), STATUS_WAYS)
+def by_place(ways: Sequence[tuple[Dialogue, str, str, str]]) -> list[Any]:
+    """Group ways by the axis that they are of: parameters of a test that walks them all."""
+    places: dict[tuple[Dialogue, str], list[tuple[str, str]]] = {}
+    for dialogue, axis, before, after in ways:
+        places.setdefault((dialogue, axis), []).append((before, after))
+    return [pytest.param(*place, ends, id="-".join(place)) for place, ends in places.items()]
+
+
+@pytest.mark.parametrize(("dialogue", "axis", "ends"), by_place(STATUS_WAYS))
 def test_a_status_moves_its_axis_along_every_way_of_the_table(
-    dialogue: Dialogue, axis: str, before: str, after: str
+    dialogue: Dialogue, axis: str, ends: Sequence[tuple[str, str]]
 ) -> None:
-    step = say(standing_at(dialogue, axis, before), axis, after)
-    assert value(step.state, axis) == after
-    moved = [(change.axis, change.before, change.after) for change in step.changes]
-    assert moved == ([] if before == after else [(axis, None if before == NOTHING else before, after)])
+    for before, after in ends:
+        step = say(standing_at(dialogue, axis, before), axis, after)
+        assert value(step.state, axis) == after, before
+        moved = [(change.axis, change.before, change.after) for change in step.changes]
+        expected = [] if before == after else [(axis, None if before == NOTHING else before, after)]
+        assert moved == expected, (before, after)
 
 
-@pytest.mark.parametrize(("dialogue", "axis", "before", "after"), NO_WAYS)
+@pytest.mark.parametrize(("dialogue", "axis", "ends"), by_place(NO_WAYS))
 def test_a_status_without_a_way_is_refused_naming_both_ends(
-    dialogue: Dialogue, axis: str, before: str, after: str
+    dialogue: Dialogue, axis: str, ends: Sequence[tuple[str, str]]
 ) -> None:
-    with pytest.raises(IllegalTransition) as refused:
-        say(standing_at(dialogue, axis, before), axis, after)
-    assert refused.value.code == "illegal_transition"
-    assert refused.value.text == f"{dialogue} {axis}: no way from {before} to {after}"
+    for before, after in ends:
+        with pytest.raises(IllegalTransition) as refused:
+            say(standing_at(dialogue, axis, before), axis, after)
+        assert refused.value.code == "illegal_transition"
+        assert refused.value.text == f"{dialogue} {axis}: no way from {before} to {after}"
 
 
 @pytest.mark.parametrize("place", list(TRANSITIONS), ids="-".join)

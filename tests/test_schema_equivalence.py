@@ -48,6 +48,7 @@ def in_use() -> list[str]:
 
 
 IN_USE = in_use()
+NEWEST = sorted({name[:8]: name for name in IN_USE}.values())  # an independent validator takes its time
 
 
 def candidates(definition: str, documents: int) -> Iterator[tuple[str, bytes]]:
@@ -95,7 +96,7 @@ def test_gateway_judges_random_documents_and_their_mutations_like_the_schema_alo
         assert accepted == verdict(schema, content), description
 
 
-@pytest.mark.parametrize("definition", IN_USE)
+@pytest.mark.parametrize("definition", IN_USE if FULL else NEWEST)
 def test_random_documents_are_valid_and_an_independent_validator_judges_them_and_their_mutations_alike(
     definition: str,
 ) -> None:
