@@ -18,6 +18,7 @@ def find(unit: Unit, replies: Iterable[Reply], channel: str, allegements: Allege
     """Find and lock every instruction that one of a channel's replies may be about, by its number in the ledger."""
     values: dict[str, set[str]] = {}
     theirs: set[str] = set()
+    stated: list[tuple[matching.Key, ...]] = []
     for reply in replies:
         for references, fact in reply.facts:
             if isinstance(fact, Statement | SystemEvent):
@@ -29,9 +30,10 @@ def find(unit: Unit, replies: Iterable[Reply], channel: str, allegements: Allege
                 continue
             if references.matched_side_reference:
                 theirs.add(allegements.transaction_of(references.matched_side_reference, Dialogue.ALLEGED_EXCHANGE))
-            for key in matching.correlation_keys(references, reply):
-                for name in key.names:
-                    values.setdefault(name, set()).add(key.value)
+            stated.append(matching.correlation_keys(references, reply))
+    for key in (key for keys in stated for key in keys if key.strong):
+        for name in key.names:
+            values.setdefault(name, set()).add(key.value)
     named = values.get(matching.TRANSACTION_ID, set())
     transactions = unit.by_transaction(named) if named else {}
     # What is not of ours may be a name that the other side gave to what it began.
@@ -41,22 +43,36 @@ def find(unit: Unit, replies: Iterable[Reply], channel: str, allegements: Allege
         transactions |= unit.by_transaction(theirs)
     message_ids = values.get(matching.BUSINESS_MESSAGE_ID, set())
     messages = unit.by_message(message_ids) if message_ids else {}
-    servicer_ids = values.get(matching.ACCOUNT_SERVICER_TRANSACTION_ID, set())
-    servicers = unit.by_servicer(servicer_ids) if servicer_ids else {}
-    infrastructure_ids = values.get(matching.MARKET_INFRASTRUCTURE_TRANSACTION_ID, set())
-    infrastructures = unit.by_infrastructure(infrastructure_ids) if infrastructure_ids else {}
     received_ids = values.get(matching.RECEIVED_MESSAGE_ID, set())
     received: dict[int, set[str]] = {}
     for message_id, number in (unit.instructions_replied_to(channel, received_ids) if received_ids else {}).items():
         received.setdefault(number, set()).add(message_id)
+    uetrs = values.get(matching.UETR, set())
+    by_uetr = unit.by_reference(matching.UETR, uetrs) if uetrs else {}
+    known = {
+        matching.TRANSACTION_ID: transactions.keys(),
+        matching.BUSINESS_MESSAGE_ID: messages.keys(),
+        matching.RECEIVED_MESSAGE_ID: {message_id for ids in received.values() for message_id in ids},
+        matching.UETR: by_uetr.keys(),
+    }
+    weak: dict[str, set[str]] = {}
+    for keys in stated:  # what others may give to many counts, and is looked for, only where nothing else is known
+        if not any(key.strong and any(key.value in known.get(name, ()) for name in key.names) for key in keys):
+            for key in (key for key in keys if not key.strong):
+                for name in key.names:
+                    weak.setdefault(name, set()).add(key.value)
+    servicer_ids = weak.get(matching.ACCOUNT_SERVICER_TRANSACTION_ID, set())
+    servicers = unit.by_servicer(servicer_ids) if servicer_ids else {}
+    infrastructure_ids = weak.get(matching.MARKET_INFRASTRUCTURE_TRANSACTION_ID, set())
+    infrastructures = unit.by_infrastructure(infrastructure_ids) if infrastructure_ids else {}
+    end_to_end_ids = weak.get(matching.END_TO_END_ID, set())
+    by_end_to_end = unit.by_reference(matching.END_TO_END_ID, end_to_end_ids) if end_to_end_ids else {}
     numbers = set(transactions.values()) | {number for number, _ in messages.values()} | received.keys()
     numbers.update(number for found in (*servicers.values(), *infrastructures.values()) for number in found)
     named_by: dict[str, dict[int, str]] = {}
-    for kind in (matching.UETR, matching.END_TO_END_ID):
-        if kind in values:
-            found = unit.by_reference(kind, values[kind])
-            named_by[kind] = {number: value for value, found_numbers in found.items() for number in found_numbers}
-            numbers.update(named_by[kind])
+    for kind, found in ((matching.UETR, by_uetr), (matching.END_TO_END_ID, by_end_to_end)):
+        named_by[kind] = {number: value for value, found_numbers in found.items() for number in found_numbers}
+        numbers.update(named_by[kind])
     sent: dict[int, dict[str, str]] = {}
     for message_id, (number, role) in messages.items():
         sent.setdefault(number, {})[message_id] = role

@@ -104,6 +104,11 @@ class Key:
         """Say which of our identifiers this reference may name (``transaction_id``, ``business_message_id``...)."""
         return _KINDS[self.kind].names
 
+    @property
+    def strong(self) -> bool:
+        """Tell whether nothing weaker counts where this reference is known."""
+        return _KINDS[self.kind].strong
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
