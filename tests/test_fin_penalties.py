@@ -11,14 +11,29 @@ from typing import Any
 
 import pytest
 
+from gateway.allegements import Allegements
 from gateway.calendar import Calendars
+from gateway.candidates import find
 from gateway.cli.penalties import penalties
 from gateway.messages.schema_files import load_calendars, load_penalty_rates
 from gateway.model.facts import Amount, PenaltyDay, PenaltyReport
 from gateway.penalties import Estimator
 from gateway.store import Ledger
 from tests.fin_counterparty import fin_loops
-from tests.loops import ACCOUNT, MATCHED, Loops, instruct, ledger_url, new_sqlite, settings_for, status, transaction
+from tests.loops import (
+    ACCOUNT,
+    CHANNEL,
+    MATCHED,
+    OWN_BIC,
+    START,
+    Loops,
+    instruct,
+    ledger_url,
+    new_sqlite,
+    settings_for,
+    status,
+    transaction,
+)
 from tests.test_fin_dialogues import fin
 from tests.test_penalties import FAIL, call, rates
 
@@ -168,6 +183,21 @@ async def test_a_penalty_of_the_depository_alone_finds_its_transaction_by_the_in
     assert await fin_loops.parked() == []
     [kept] = (await fin_loops.story()).state.penalties
     assert kept.report.reference == "N260305000000001"
+
+
+async def test_a_name_that_is_given_to_many_brings_no_other_where_ours_is_named(fin_loops: Loops) -> None:
+    """Else every reply would bring every instruction, the more the longer the gateway runs."""
+    trades = ("T1", "T2", "T3")
+    await fin_loops.take_in(*(instruct(trade) for trade in trades))
+    await fin_loops.send()
+    given = b"</AcctSvcrTxId>", b"</AcctSvcrTxId><MktInfrstrctrTxId>GIVENTOALL</MktInfrstrctrTxId>"
+    said = [status(MATCHED, transaction(trade), identifier=f"STATUS{trade}").replace(*given) for trade in trades]
+    for content in said:
+        await fin_loops.hear(content)
+    reply = fin_loops.messages.read(said[0])
+    begun = Allegements(OWN_BIC, fin_loops.settings.counterparties[0])
+    found = await fin_loops.ledger.write(START, lambda unit: find(unit, [reply], CHANNEL, begun))
+    assert [one.transaction_id for one in found.values()] == [transaction("T1")]
 
 
 async def test_a_statement_of_penalties_says_nothing_of_what_is_pending(fin_loops: Loops) -> None:
