@@ -197,6 +197,6 @@ def test_messages_of_a_known_shape_say_what_they_say_at_length(message_type: str
     for _ in range(_PATIENCE + 2):
         assert said_by(quick, first) == said
     chance = random.Random(f"{message_type} {kind}")
-    for _ in range(30):
+    for _ in range(12):
         other = in_envelope(otherwise(text, chance), message_type)
         assert said_by(quick, other) == said_by(long, other)
