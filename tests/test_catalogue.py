@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import UnreadableMessage
@@ -344,7 +344,12 @@ _types: st.SearchStrategy[TypeDefinition] = st.one_of(
 )
 
 
+def _nested(*items: ElementDefinition | Group) -> Group:
+    return Group("sequence", items)
+
+
 @given(_types, st.integers(1, 3))
+@example(ComplexType("A", _nested(_nested(_nested(_nested())), ElementDefinition("A", "A", 0, 10))), 1)
 def test_type_survives_its_text(definition: TypeDefinition, variant: int) -> None:
     lines = type_lines(definition, variant)
     assert all(line == line.rstrip() and "\n" not in line for line in lines)

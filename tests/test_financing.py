@@ -3,6 +3,7 @@
 # ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -126,6 +127,32 @@ async def test_both_legs_are_followed_to_the_end(both_loops: Loops) -> None:
     end = await story(both_loops)
     assert (end.instruction.headline, end.state.breaks, alerts(end)) == ("closed", (), [])
     await both_loops.prove()
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))], ids=str)
+async def test_a_status_said_after_the_opening_leg_settled_is_of_the_closing_leg_in_whichever_order_it_came(
+    loops: Loops, order: tuple[int, ...]
+) -> None:
+    await begun(loops)
+    said = [
+        opened("400.00", quantity="200", partial="PAIN", created_at="2026-03-04T10:00:00Z"),
+        opened("600.00", quantity="300", partial="PARC", identifier="OPENED2", created_at="2026-03-04T11:00:00Z"),
+        advice(status("SttlmSts", "Flng"), "S1", created_at="2026-03-18T18:00:00Z"),
+    ]
+    await loops.hear(*(said[number] for number in order))
+    end = await story(loops)
+    assert (axis(end, "opening"), axis(end, "closing"), end.state.breaks) == ("settled", "failing", ())
+    await loops.hear(closed(created_at="2026-03-19T10:00:00Z"))
+    assert await headline(loops) == "closed"
+    await loops.prove()
+
+
+async def test_a_status_that_was_said_before_the_opening_leg_settled_is_none_of_the_closing_leg(loops: Loops) -> None:
+    await begun(loops)
+    failing = advice(status("SttlmSts", "Flng"), "S1", created_at="2026-03-04T18:00:00Z")
+    await loops.hear(failing, opened(created_at="2026-03-05T10:00:00Z"))
+    end = await story(loops)
+    assert (axis(end, "opening"), axis(end, "closing")) == ("settled", None)
 
 
 async def test_breaks_name_the_leg_and_stay_beside_those_of_the_other(loops: Loops) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from gateway.lifecycle.settlement import add_part, penalty_report
 from gateway.lifecycle.step import Step, modified, newer
 from gateway.model.facts import (
+    Axis,
     Difference,
     FinancingStatus,
     PenaltyReport,
@@ -22,7 +23,7 @@ from gateway.model.facts import (
     StatusValue,
     Terms,
 )
-from gateway.model.transitions import CLOSING, CONFIRMATION, OPENING, SETTLED, Dialogue
+from gateway.model.transitions import CLOSING, CONFIRMATION, OPENING, SETTLED, STATUS, Dialogue
 
 _OTHER_WAY: Final = {"deliver": "receive", "receive": "deliver"}
 _ON_ITS_WAY: Final = ("requested", "accepted", "pending", "repair")
@@ -118,6 +119,8 @@ def _answer_call(step: Step, status: StatusValue) -> None:
 def _advise(step: Step, status: StatusValue) -> None:
     """Take a settlement status as one of the leg that has not settled; a confirmation is never undone by it."""
     evidence, opening = step.evidence, step.axes.get(OPENING)
+    if step.advised is None or newer(evidence.asserted_at, evidence.archive_id, step.advised):
+        step.advised = Axis(status, evidence.asserted_at, evidence.archive_id)
     leg = OPENING
     if opening is not None and opening.status.value == "settled":
         if not newer(evidence.asserted_at, evidence.archive_id, opening):
@@ -127,6 +130,20 @@ def _advise(step: Step, status: StatusValue) -> None:
         step.say(leg, status)
     elif status.value == "failing" and step.value(leg) == "partially_settled":
         step.alert("remainder_failing", f"The {leg} leg.")
+
+
+def _take_over(step: Step) -> None:
+    """Take a settlement status as one of the closing leg once it is seen that the opening leg had settled before it.
+
+    A status does not say which leg it means, and may come before the confirmation that was said before it.
+    """
+    advised, closing = step.advised, step.axes.get(CLOSING)
+    if advised is None or step.value(OPENING) != "settled" or step.value(CLOSING) in SETTLED:
+        return
+    if all(
+        held is None or newer(advised.asserted_at, advised.archive_id, held) for held in (step.axes[OPENING], closing)
+    ):
+        step.move(CLOSING, advised, STATUS)
 
 
 def _confirmation(step: Step, fact: SettlementConfirmation, differences: tuple[Difference, ...]) -> None:
@@ -157,6 +174,7 @@ def _confirmation(step: Step, fact: SettlementConfirmation, differences: tuple[D
             breaks.update(held for held in step.breaks if held.field.startswith(f"{each}."))
     if breaks or step.breaks:
         step.draw_up(breaks)
+    _take_over(step)
     _look_for_undone(step, leg)
 
 

@@ -124,7 +124,7 @@ def _parse_items(
     index = start
     while index < len(lines):
         line = lines[index]
-        if line[2 * depth - 1] != " ":  # a name where this depth has its indentation: the group ends
+        if not line.startswith(_INDENT * depth):  # the group ends
             break
         index += 1
         words = line.split()
