@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from pydantic import SecretStr, ValidationError
 from structlog.testing import capture_logs
 
 from gateway.bus import Bus, Consumer, KafkaSettings, Message, Record
+from gateway.bus.connection import ended
 from gateway.embedded import EmbeddedBroker, free_port
 from gateway.errors import BusUnavailable, ConfigError, Conflict, InDoubt, NotSent, Refused
 from tests.backends import KafkaBroker
@@ -654,3 +656,29 @@ async def test_a_topic_without_permission_is_named(secured: KafkaBroker, certifi
         [outcome] = await bus.send(topic, [Message(b"k", b"1")])
         assert isinstance(outcome, NotSent)
         assert outcome.code == "topic_not_authorized"
+
+
+async def test_closing_what_swallows_a_cancellation_does_not_swallow_that_of_the_caller() -> None:
+    closed = asyncio.Event()
+
+    async def closing() -> None:  # as aiokafka closes: the cancellation it waits for may be the caller's
+        own = asyncio.create_task(asyncio.sleep(3600))
+        await asyncio.sleep(0)
+        own.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await own
+        closed.set()
+
+    async def caller() -> None:
+        await ended(closing())
+        await asyncio.sleep(3600)
+
+    for steps in range(1, 6):
+        closed.clear()
+        task = asyncio.create_task(caller())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(closed.wait(), 5)

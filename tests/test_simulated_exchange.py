@@ -3,9 +3,11 @@
 # ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from gateway.simulator.answers import Answer, Writer
 from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.desk import Desk
-from gateway.simulator.scenario import Scenario
+from gateway.simulator.scenario import Delays, Scenario
 from gateway.simulator.tables import read_tables
 from gateway.store import Ledger
 from tests.loops import CHANNEL, OWN_BIC, Loops, ledger_url, loops, new_sqlite, party, settings_for
@@ -31,12 +33,19 @@ SPOKEN = {
 
 
 @cache
-def system(versions: tuple[str, ...] = ()) -> tuple[Reader, Writer]:
+def system(versions: tuple[str, ...] = (), delays: Delays | None = None) -> tuple[Reader, Writer]:
     """Return a simulated central system, without channel and book."""
     tables, catalogue = read_tables(), load_catalogue()
     codes = tables.reading["codes"]
     writer = Writer(
-        tables.answers, codes, catalogue.namespace, bic=CHANNEL, gateway_bic=OWN_BIC, seed=7, versions=versions
+        tables.answers,
+        codes,
+        catalogue.namespace,
+        bic=CHANNEL,
+        gateway_bic=OWN_BIC,
+        seed=7,
+        versions=versions,
+        delays=delays,
     )
     return Reader(Validator(catalogue), tables.reading, CHANNEL, OWN_BIC), writer
 
@@ -125,3 +134,32 @@ async def test_a_trade_may_ask_for_the_other_sides_beside_its_own(loops: Loops) 
     assert (await ours(loops)).instruction.headline == "matched"
     told = [one for one in await loops.published("status") if one["dialogue"] == "alleged_exchange"]
     assert [one["headline"] for one in told] == ["agrees"]
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("fx-unmatched,amendment-done,fx-cancellation-done", (amend, cancel)),
+        ("fx-rejected,amendment-done", (amend,)),
+        ("fx-settled,amendment-done", (amend,)),
+    ],
+)
+async def test_nothing_is_said_of_how_a_trade_stands_after_its_end(
+    loops: Loops, text: str, asked: tuple[Any, ...]
+) -> None:
+    _, writer = system(delays=Delays(shortest=1, longest=20))
+    desk = Desk(writer, read_scenarios(), ())
+    for number in range(12):  # delays are drawn for each trade
+        await sent(loops, instruct(f"T{number}", text=f"SIM:{text}"))
+        desk.take([last(loops)], NOON)
+        for ask in asked:
+            await sent(loops, ask(f"T{number}"))
+            desk.take([last(loops)], NOON)
+    said: dict[str | None, list[Answer]] = defaultdict(list)
+    for answer, arrival in desk.due(NOON.replace(minute=59), 1000):
+        said[arrival.transaction_id].append(answer)
+    assert len(said) == 12
+    for answers in said.values():
+        ordered = sorted(answers, key=lambda answer: answer.said_at)
+        end = next(place for place, answer in enumerate(ordered) if answer.final)
+        assert not [answer.step for answer in ordered[end:] if writer.restates_status(answer)]

@@ -14,7 +14,7 @@ from typing import Self
 from aiokafka import errors  # type: ignore[import-untyped]
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # type: ignore[import-untyped]
 
-from gateway.bus.connection import Connection
+from gateway.bus.connection import Connection, ended
 from gateway.bus.consumer import Consumer, Record
 from gateway.bus.producer import Message, Outcome, Producer
 from gateway.errors import BusUnavailable
@@ -90,7 +90,7 @@ class Bus:
                     [NewTopic(name, partitions, replication_factor) for name in wanted]
                 )
             finally:
-                await admin.close()
+                await ended(admin.close())
             for name, code, *_ in response.topic_errors:
                 error = errors.for_code(code)
                 if error not in (errors.NoError, errors.TopicAlreadyExistsError):

@@ -9,7 +9,7 @@ import random
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 import structlog
@@ -31,6 +31,13 @@ _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 3.0
 # Request 18 (ApiVersions) version 0, correlation 7, client "gateway": any Kafka answers it, before authentication.
 _API_VERSIONS = struct.pack(">hhih7s", 18, 0, 7, 7, b"gateway")
+
+
+async def ended(closing: Coroutine[Any, Any, object]) -> None:
+    """Close something of aiokafka, which takes a cancellation of the caller for one of its own and swallows it."""
+    task = asyncio.ensure_future(closing)
+    await asyncio.wait({task})
+    task.result()
 
 
 class Connection:
@@ -239,7 +246,7 @@ class Connection:
             await client.bootstrap()
             response = await client.send(client.get_random_node(), MetadataRequest(wanted, False))
         finally:
-            await client.close()
+            await ended(client.close())
         found = {topic: errors.for_code(code) for code, topic, *_ in response.topics}
         forbidden = [name for name in wanted if found.get(name) is errors.TopicAuthorizationFailedError]
         absent = [name for name in wanted if found.get(name, _ABSENT) in (_ABSENT, errors.InvalidTopicError)]

@@ -355,6 +355,10 @@ class Writer:
         """Tell whether an answer confirms that something has settled."""
         return not answer.duplicate and self._row(answer).get("settles", "none") != "none"
 
+    def restates_status(self, answer: Answer) -> bool:
+        """Tell whether the answer to a request says how the transaction itself stands, too."""
+        return bool(self._row(answer).get("restates_status"))
+
     def _template(self, document: str, definition: str, status: str, from_bic: str) -> Template:
         key = (document, definition, status, from_bic)
         template = self._templates.get(key)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from gateway.errors import Violation
@@ -185,9 +186,16 @@ class Desk:
         transaction = self._find(arrival) if arrival.valid and repeat is None else None
         standing = self._standing(transaction, arrival, at)
         scenario = self._choose(arrival, repeat, transaction, standing)
-        answers = self._writer.plan(
-            number, at, arrival, scenario, standing=standing, about=transaction.terms if transaction else None
+        plan = partial(
+            self._writer.plan, number, at, arrival, standing=standing, about=transaction.terms if transaction else None
         )
+        answers = plan(scenario)
+        if transaction is not None and self._dialogue(arrival).about:
+            if self._comes_too_late(transaction, answers) and (finished := self._dialogue(arrival).finished):
+                scenario = self._scenarios.named(scenario.dialogue, finished)
+                answers = plan(scenario)
+            elif stated := self._stated_until(transaction, answers):
+                answers = plan(scenario, after=max((stated - at).total_seconds(), 0.0))
         taken.recorded.append(Recorded(number, at, arrival, scenario.name, repeat, answers))
         if repeat is None:
             self._name(arrival, answers)
@@ -242,6 +250,21 @@ class Desk:
             # What answers a request is not stopped by another one.
             self._push(answer, arrival, None)
             self._recall(transaction, answer, AnswerState.PLANNED, at, asks=True)
+
+    def _comes_too_late(self, transaction: _Transaction, answers: Sequence[Answer]) -> bool:
+        """Tell whether answers would say how a transaction stands after its own last word was said."""
+        last = [answer.said_at for answer in transaction.said.values() if answer.final]
+        return bool(last) and any(
+            answer.said_at > min(last) for answer in answers if self._writer.restates_status(answer)
+        )
+
+    def _stated_until(self, transaction: _Transaction, answers: Sequence[Answer]) -> datetime | None:
+        """Say until when others say how a transaction stands that these answers bring to its end."""
+        if not any(answer.final for answer in answers):
+            return None
+        return max(
+            (one.said_at for one in transaction.said.values() if self._writer.restates_status(one)), default=None
+        )
 
     def _drop(self, transaction: _Transaction, taken: Taken, message: str | None = None) -> None:
         """Drop what is still to be said of a transaction, or only what answers one message of ours."""
