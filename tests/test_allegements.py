@@ -1,6 +1,6 @@
 """Trades that the other side begins: alleged, generated, confirmed; compared with ours, removed, answered."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import json
@@ -26,14 +26,9 @@ from tests.loops import (
     START,
     Loops,
     Time,
-    both_loops,
     confirm,
     envelope,
     instruct,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
     party,
     refused,
     rejection,

@@ -1,6 +1,6 @@
 """What the other side began waits for an operator: ours beside theirs, and the answer as a command."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -19,22 +19,7 @@ from gateway.model.transitions import Dialogue
 from gateway.store import Ledger, queries
 from gateway.store import alleged as asked
 from gateway.store.views import AllegementSummary, CommandRefused, CommandView
-from tests.loops import (
-    CHANNEL,
-    Loops,
-    both_loops,
-    cancel,
-    confirm,
-    instruct,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
-    party,
-    settings_for,
-    settled,
-    transaction,
-)
+from tests.loops import CHANNEL, Loops, cancel, confirm, instruct, party, settings_for, settled, transaction
 from tests.test_allegements import alleged, generated, ours, parse_event_of, removal, their_confirmation, theirs
 
 

@@ -1,6 +1,6 @@
 """The process as operators run it: it starts, tells the truth about itself, waits for what is away, and stops."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -26,7 +26,6 @@ from tests import backends
 from tests.conftest import Broker
 from tests.full_path import COUNTERPARTIES, FullPath
 from tests.full_path import Gateway as Running
-from tests.loops import new_sqlite
 
 ACCOUNT = "CUST-4711"  # of every example event
 

@@ -292,7 +292,7 @@ _TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_character
 
 
 @given(_TEXT)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_texts_arrive_as_they_were_given(text: str) -> None:
     event = document(INSTRUCT, minimal=True) | {"safekeeping_account": text, "security_description": text}
     content = build(event, "sese.023.001.12").content
@@ -363,7 +363,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(events(), st.data())
-@settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_every_event_becomes_a_valid_message_in_every_version_or_names_the_element(
     event: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -387,7 +387,7 @@ def test_every_event_becomes_a_valid_message_in_every_version_or_names_the_eleme
 
 
 @given(exchanges(), st.sampled_from([pair for pair in EVERY_VERSION if pair[1].startswith(("fxtr.014", "fxtr.015"))]))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_amounts_and_rates_of_foreign_exchange_keep_every_digit(
     exchange: dict[str, Any], version: tuple[str, str]
 ) -> None:
@@ -405,7 +405,7 @@ def test_amounts_and_rates_of_foreign_exchange_keep_every_digit(
     st.none() | _TEXT,
     st.none() | st.datetimes(timezones=st.just(UTC)),
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_what_a_system_event_says_is_read_back(
     code: str, parameters: list[str], description: str | None, at: datetime | None
 ) -> None:
@@ -420,7 +420,7 @@ def test_what_a_system_event_says_is_read_back(
 
 
 @given(events(), st.data())
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_shapes_that_are_known_change_nothing(event: dict[str, Any], data: st.DataObject) -> None:
     try:
         parsed = parse_event(encode(event))

@@ -1,6 +1,6 @@
 """Operators' commands: carried out on the normal path, with who and why on record, the original kept."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 import json
@@ -16,13 +16,8 @@ from tests.loops import (
     CHANNEL,
     MATCHED,
     Loops,
-    both_loops,
     cancel,
     instruct,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
     party,
     refuse_rows,
     refused,

@@ -1,6 +1,6 @@
 """Cut-offs as data, the deadlines that follow, and the loop that tells of them: once before and once after."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -43,15 +43,10 @@ from tests.loops import (
     Loops,
     Pacing,
     _event,
-    both_loops,
     cancel,
     confirm,
     instruct,
-    ledger_url,
-    loops,
     lost,
-    new_postgres,
-    new_sqlite,
     not_sent,
     party,
     settings_for,

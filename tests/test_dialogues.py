@@ -23,7 +23,7 @@ Each edge, and the test that drives it (in this file unless another is named):
 - a request before its instruction: ``test_early_requests``; parts that go together: ``test_links``
 """
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import json
@@ -46,16 +46,11 @@ from tests.loops import (
     UNMATCHED,
     Loops,
     affirmation,
-    both_loops,
     cancel,
     cancellation_advice,
     confirm,
     envelope,
     instruct,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
     settled,
     status,
     transaction,

@@ -1,6 +1,6 @@
 """Dispatch: an attempt is on record before the bytes leave, and what is in doubt goes again, marked, never silently."""
 
-# ruff: noqa: F401, F811  # fixtures and the carriers' contract are imported by name
+# ruff: noqa: F401  # fixtures and the carriers' contract are imported by name
 from __future__ import annotations
 
 import hashlib
@@ -29,17 +29,12 @@ from tests.loops import (
     arrives,
     arrives_and_crashes,
     arrives_in_doubt,
-    both_loops,
     cancel,
     cancellation_advice,
     confirm,
     crashes,
     instruct,
-    ledger_url,
-    loops,
     lost,
-    new_postgres,
-    new_sqlite,
     not_sent,
     party,
     refused,

@@ -1,6 +1,6 @@
 """``gateway doctor`` looks at everything the gateway stands on, and says what to do about what is wrong."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import json
@@ -15,7 +15,6 @@ from gateway.bus import Bus
 from gateway.doctor import Finding, examine
 from gateway.embedded import free_port
 from tests.conftest import Broker, unique
-from tests.loops import ledger_url, new_sqlite
 
 
 def config(folder: Path, url: str, servers: str, *, topics: dict[str, str], version: str = "sese.023.001.12") -> Path:

@@ -1,6 +1,6 @@
 """What a profile is willing to do without: left out where a version has no element, on record, and nothing else."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import json
@@ -19,7 +19,7 @@ from gateway.model.profile import Profile
 from gateway.store import Ledger
 from gateway.store.migration import upgrade
 from tests.examples import IDENTITY, OWN_BIC, document, encode, terms
-from tests.loops import CHANNEL, Loops, instruct, ledger_url, new_sqlite, party, settings_for
+from tests.loops import CHANNEL, Loops, instruct, party, settings_for
 
 OLD = "sese.023.001.10"
 UTI = "529900T8BM49AURSDO55TRADE0001"

@@ -1,6 +1,6 @@
 """FIN over the channels: what the network says of our messages, several messages in one file, marked repeats."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
@@ -20,8 +20,6 @@ from tests.loops import (
     arrives_and_crashes,
     arrives_in_doubt,
     instruct,
-    ledger_url,
-    new_sqlite,
     party,
     settings_for,
     transaction,

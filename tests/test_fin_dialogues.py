@@ -1,6 +1,6 @@
 """One trade in either language: a story told in FIN and in ISO 20022 ends in the same state, with the same alerts."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 import re
@@ -32,7 +32,6 @@ from tests.loops import (
     envelope,
     event,
     instruct,
-    new_sqlite,
     party,
     settings_for,
     settled,

@@ -1,6 +1,6 @@
 """Foreign exchange confirmed by both sides to each other (MT300): ours sent, theirs read, and the two compared."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 import os
@@ -25,16 +25,7 @@ from gateway.model.transitions import Dialogue
 from gateway.store import Ledger, queries
 from gateway.store.views import Story
 from tests.examples import encode
-from tests.loops import (
-    CHANNEL,
-    OWN_BIC,
-    START,
-    Loops,
-    ledger_url,
-    new_sqlite,
-    party,
-    settings_for,
-)
+from tests.loops import CHANNEL, OWN_BIC, START, Loops, party, settings_for
 from tests.reference import needs_reference, shared
 
 GOLDEN = Path(__file__).parent / "golden" / "fin"

@@ -98,19 +98,19 @@ def fin_like(draw: st.DrawFn) -> bytes:
     return content
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(fin_like())
 def test_a_message_changed_at_random_is_read_to_the_byte_or_refused(content: bytes) -> None:
     judge(content)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join))
 def test_pieces_in_any_order_are_read_to_the_byte_or_refused(content: bytes) -> None:
     judge(content)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(fin_like())
 def test_a_message_with_faults_is_never_valid_and_says_nothing(content: bytes) -> None:
     faults = faults_of(content)
@@ -139,7 +139,7 @@ def faults_of(content: bytes) -> tuple[Violation, ...]:
         return ()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_and_nothing_else(content: bytes) -> None:
     judge(content)

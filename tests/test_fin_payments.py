@@ -29,7 +29,7 @@ from gateway.model.references import uetr
 from gateway.model.transitions import Dialogue
 from tests.examples import IDENTITY, encode
 from tests.fin_counterparty import fields, fin_loops, heading, said
-from tests.loops import CHANNEL, OTHER, OWN_BIC, Loops, ledger_url, new_sqlite, party, transaction
+from tests.loops import CHANNEL, OTHER, OWN_BIC, Loops, party, transaction
 from tests.reference import needs_reference, shared
 from tests.test_payments import NOTICE, PAY, alerts, axis, entry, event, notification, pay, story
 

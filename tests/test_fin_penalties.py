@@ -20,20 +20,7 @@ from gateway.model.facts import Amount, PenaltyDay, PenaltyReport
 from gateway.penalties import Estimator
 from gateway.store import Ledger
 from tests.fin_counterparty import fin_loops
-from tests.loops import (
-    ACCOUNT,
-    CHANNEL,
-    MATCHED,
-    OWN_BIC,
-    START,
-    Loops,
-    instruct,
-    ledger_url,
-    new_sqlite,
-    settings_for,
-    status,
-    transaction,
-)
+from tests.loops import ACCOUNT, CHANNEL, MATCHED, OWN_BIC, START, Loops, instruct, settings_for, status, transaction
 from tests.test_fin_dialogues import fin
 from tests.test_penalties import FAIL, call, rates
 

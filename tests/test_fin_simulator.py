@@ -1,6 +1,6 @@
 """The simulated counterparty that speaks FIN: what it takes, what it answers, and the gateway that hears it."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -27,19 +27,7 @@ from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.fin import FinWriter
 from gateway.simulator.tables import read_tables
 from gateway.store import Ledger, tables
-from tests.loops import (
-    CHANNEL,
-    OWN_BIC,
-    Counterparty,
-    Loops,
-    cancel,
-    instruct,
-    ledger_url,
-    new_sqlite,
-    party,
-    settings_for,
-    transaction,
-)
+from tests.loops import CHANNEL, OWN_BIC, Counterparty, Loops, cancel, instruct, party, settings_for, transaction
 
 NOON = datetime(2026, 3, 2, 12, 0, 0, 250_000, tzinfo=UTC)
 

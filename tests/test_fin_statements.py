@@ -33,18 +33,7 @@ from gateway.reconciliation import positions_of
 from tests import test_statements as iso
 from tests.fin_counterparty import fin_loops, said
 from tests.fin_documents import made_messages, text_of
-from tests.loops import (
-    ACCOUNT,
-    CHANNEL,
-    OTHER,
-    Loops,
-    instruct,
-    ledger_url,
-    loops,
-    new_sqlite,
-    settled,
-    transaction,
-)
+from tests.loops import ACCOUNT, CHANNEL, OTHER, Loops, instruct, settled, transaction
 from tests.reference import needs_reference, shared
 from tests.test_fin_payments import messages
 from tests.test_payments import PAY, pay

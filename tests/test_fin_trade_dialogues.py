@@ -1,6 +1,6 @@
 """Trades confirmed in FIN: ours affirmed, refused and cancelled, theirs compared and answered."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -22,19 +22,7 @@ from tests.fin_trades import (
     status,
     theirs,
 )
-from tests.loops import (
-    CHANNEL,
-    OTHER,
-    OWN_BIC,
-    Loops,
-    confirm,
-    event,
-    ledger_url,
-    new_sqlite,
-    party,
-    settings_for,
-    transaction,
-)
+from tests.loops import CHANNEL, OTHER, OWN_BIC, Loops, confirm, event, party, settings_for, transaction
 
 # Ours and theirs ------------------------------------------------------------------------------------------------------
 

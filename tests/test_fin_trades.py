@@ -146,7 +146,7 @@ def confirmations(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(content=confirmations())
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 def test_an_event_means_the_same_in_both_languages(content: dict[str, Any]) -> None:
     """What FIN carries is read back into the facts that ISO 20022 gives; what it cannot, it names."""
     try:

@@ -1,6 +1,6 @@
 """Variants that fit ISO 15022 (``sese.023.002.11``): versions like any other, that carry less."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import pytest
@@ -11,19 +11,7 @@ from gateway.errors import InvalidMessage
 from gateway.model.facts import MessageRejection, MessageWithdrawal
 from gateway.store import Ledger
 from tests.examples import EVERY_VARIANT, EVERY_VERSION, build, document, messages
-from tests.loops import (
-    ACCEPTED,
-    CHANNEL,
-    Loops,
-    instruct,
-    ledger_url,
-    new_sqlite,
-    party,
-    settings_for,
-    settled,
-    status,
-    transaction,
-)
+from tests.loops import ACCEPTED, CHANNEL, Loops, instruct, party, settings_for, settled, status, transaction
 
 ABOUT_MESSAGES = [
     (kind, name)
@@ -81,7 +69,7 @@ async def test_a_counterparty_may_speak_variants_both_ways(ledger_url: str) -> N
 
 
 @given(st.sampled_from(ABOUT_MESSAGES), st.text("ABCXYZ0189", min_size=1, max_size=16))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_what_we_say_of_messages_is_read_back_as_we_meant_it(named: tuple[str, str], reference: str) -> None:
     kind, definition = named
     rejects = kind == "reject_message/1"

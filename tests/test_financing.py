@@ -1,6 +1,6 @@
 """Repos and securities lending: both legs are followed, each with its sums and breaks."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 from itertools import permutations
@@ -16,20 +16,7 @@ from gateway.model.facts import Terms
 from gateway.model.transitions import FINISHED, UNDONE, Dialogue
 from gateway.store.views import Story
 from tests.examples import document, encode
-from tests.loops import (
-    CHANNEL,
-    OWN_BIC,
-    Loops,
-    both_loops,
-    cancellation_advice,
-    envelope,
-    event,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
-    transaction,
-)
+from tests.loops import CHANNEL, OWN_BIC, Loops, cancellation_advice, envelope, event, transaction
 
 REPO = {
     "financing_type": "repurchase",

@@ -1,6 +1,6 @@
 """Intake: whatever upstream sends, each event is recorded once, or parked with its reason, and never stops the rest."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -23,16 +23,11 @@ from tests.loops import (
     CHANNEL,
     OTHER,
     Loops,
-    both_loops,
     cancel,
     confirm,
     crashes,
     instruct,
-    ledger_url,
-    loops,
     lost,
-    new_postgres,
-    new_sqlite,
     not_sent,
     party,
     refuse_rows,

@@ -1,25 +1,13 @@
 """Movements between balances of one account: semt.013 out, semt.014 and semt.015 in."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 from typing import Any
 
 from gateway.model.transitions import Dialogue
 from gateway.store.views import Story
-from tests.loops import (
-    ACCOUNT,
-    Loops,
-    both_loops,
-    cancellation_advice,
-    envelope,
-    event,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
-    transaction,
-)
+from tests.loops import ACCOUNT, Loops, cancellation_advice, envelope, event, transaction
 
 TX = transaction(dialogue=Dialogue.INTRA_POSITION_MOVEMENT)
 MOVE = event("instruct_intra_position_movement/1")

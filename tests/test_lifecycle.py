@@ -808,7 +808,7 @@ def _interleavings(draw: st.DrawFn) -> tuple[list[Fact], list[int], list[int]]:
     return facts, order, list(minutes)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_interleavings())
 def test_any_order_and_repetition_of_replies_ends_in_the_same_state(
     drawn: tuple[list[Fact], list[int], list[int]],
@@ -819,7 +819,7 @@ def test_any_order_and_repetition_of_replies_ends_in_the_same_state(
     assert in_essence(settle_down(facts, order, minutes)) == in_essence(expected)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_interleavings())
 def test_sums_never_count_a_confirmation_twice_or_one_that_was_reversed(
     drawn: tuple[list[Fact], list[int], list[int]],
@@ -835,7 +835,7 @@ def test_sums_never_count_a_confirmation_twice_or_one_that_was_reversed(
     assert len({p.confirmation_id for p in state.parts}) == len(state.parts)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_interleavings())
 def test_every_move_is_a_way_of_the_table_and_every_alert_has_its_meaning(
     drawn: tuple[list[Fact], list[int], list[int]],
@@ -852,7 +852,7 @@ def test_every_move_is_a_way_of_the_table_and_every_alert_has_its_meaning(
         state = step.state
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_interleavings())
 def test_the_state_survives_json(drawn: tuple[list[Fact], list[int], list[int]]) -> None:
     state = settle_down(*drawn)

@@ -1,6 +1,6 @@
 """What goes with what: links resolved in whichever order both come, shown both ways, and marked when a part ends."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 from io import StringIO
@@ -26,15 +26,10 @@ from tests.loops import (
     OTHER,
     REJECTED,
     Loops,
-    both_loops,
     cancel,
     confirm,
     envelope,
     instruct,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
     settings_for,
     status,
     transaction,

@@ -1,6 +1,6 @@
 """Logs: every event name is documented, lines carry identifiers, and never payloads, accounts or secrets."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import ast
@@ -27,10 +27,7 @@ from tests.loops import (
     Loops,
     cancel,
     instruct,
-    ledger_url,
-    loops,
     lost,
-    new_sqlite,
     not_sent,
     refuse_rows,
     refused,

@@ -215,7 +215,7 @@ def test_keys_come_by_strength_and_name_what_they_are_looked_up_by() -> None:
 _ids = st.sampled_from([None, "TX1", "TX2", "TX3", "TX9", "MSG1", "MSG3", "CXL1", "SRV1", "SRV2", "COMMON", "SHARED"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.builds(
         References,

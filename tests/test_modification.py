@@ -1,6 +1,6 @@
 """Modification of a settlement instruction: asked for by sese.038, answered by sese.039, compared with from then on."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 from datetime import date
@@ -13,22 +13,7 @@ from gateway.errors import EventError
 from gateway.model.events import parse_event
 from gateway.model.facts import Amount
 from tests.examples import document, encode
-from tests.loops import (
-    ACCEPTED,
-    Loops,
-    both_loops,
-    envelope,
-    event,
-    instruct,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
-    rejection,
-    settled,
-    status,
-    transaction,
-)
+from tests.loops import ACCEPTED, Loops, envelope, event, instruct, rejection, settled, status, transaction
 
 NEW_AMOUNT = {"value": "61300.00", "currency": "EUR"}
 

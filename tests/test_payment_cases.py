@@ -1,13 +1,13 @@
 """What follows a payment: receipts, investigations, how a cancellation is resolved, and money that comes back."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import pytest
 
 from gateway.model.references import uetr
 from gateway.model.transitions import Dialogue
-from tests.loops import CHANNEL, Loops, both_loops, envelope, ledger_url, loops, new_postgres, new_sqlite
+from tests.loops import CHANNEL, Loops, envelope
 from tests.test_payments import OURS, PAY, alerts, axis, entry, event, notification, pay, report, returned, story, text
 
 AGENT = f"<Agt><FinInstnId><BICFI>{CHANNEL}</BICFI></FinInstnId></Agt>"

@@ -1,6 +1,6 @@
 """The cash leg and the settlement instruction that it pays: shown both ways, and told of each other's end."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 from io import StringIO
@@ -12,22 +12,7 @@ from rich.console import Console
 from gateway.cli.story import whole
 from gateway.model.transitions import Dialogue
 from gateway.store.views import Story
-from tests.loops import (
-    REJECTED,
-    SOURCE,
-    Loops,
-    both_loops,
-    cancel,
-    cancellation_advice,
-    event,
-    instruct,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
-    status,
-    transaction,
-)
+from tests.loops import REJECTED, SOURCE, Loops, cancel, cancellation_advice, event, instruct, status, transaction
 from tests.test_payments import report, returned
 
 SETTLED = {"source": SOURCE, "trade_id": "T1", "instruction_number": 1}

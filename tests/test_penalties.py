@@ -1,6 +1,6 @@
 """Cash penalties: days, sides, rates and assumptions; figures worked out by hand."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -27,7 +27,7 @@ from gateway.model.facts import Amount, Axis, Quantity, Reason, StatusValue, Ter
 from gateway.model.transitions import Dialogue
 from gateway.penalties import CLASSES, Fail, Instrument, Rate, Rates, estimate, fail_of, totals
 from gateway.store import Ledger
-from tests.loops import MATCHED, Loops, instruct, ledger_url, new_sqlite, settings_for, settled, status, transaction
+from tests.loops import MATCHED, Loops, instruct, settings_for, settled, status, transaction
 
 TABLE = read_tables("penalties", ".txt")["rates.txt"]
 TARGET = calendar_named("TARGET")

@@ -1,6 +1,6 @@
 """Publication: every status and exception reaches upstream at least once, in order per trade, whatever happens."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -15,18 +15,7 @@ from gateway.embedded import EmbeddedBroker
 from gateway.publication import Publication
 from gateway.store import tables
 from tests.conftest import Broker, unique
-from tests.loops import (
-    ACCEPTED,
-    MATCHED,
-    Loops,
-    Pacing,
-    instruct,
-    ledger_url,
-    loops,
-    new_sqlite,
-    settings_for,
-    status,
-)
+from tests.loops import ACCEPTED, MATCHED, Loops, Pacing, instruct, settings_for, status
 
 
 class Upstream:

@@ -147,7 +147,7 @@ def assert_read_back(event: TradeEvent, definition: str, content: bytes) -> None
 
 
 @given(events(), st.data())
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 def test_what_was_built_is_read_back_into_the_same_values_and_nothing_else(
     event: dict[str, Any], data: st.DataObject
 ) -> None:

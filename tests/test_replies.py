@@ -1,6 +1,6 @@
 """Replies: the bytes are kept first, each is applied once, and none for somebody else is ever accepted."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 from decimal import Decimal
@@ -25,17 +25,12 @@ from tests.loops import (
     Loops,
     affirmation,
     arrives_and_crashes,
-    both_loops,
     cancel,
     cancellation_advice,
     confirm,
     envelope,
     instruct,
-    ledger_url,
-    loops,
     lost,
-    new_postgres,
-    new_sqlite,
     rejection,
     settled,
     status,

@@ -1,7 +1,11 @@
-"""Messages that are like a good one: passed without being asked at length, and never a message that breaks a rule."""
+"""Messages that are like a good one: passed without being asked at length, and never a message that breaks a rule.
+
+A quarter of the values are changed by default; ``GATEWAY_TEST_FULL=1`` changes them all.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 
@@ -11,6 +15,7 @@ from gateway.messages.rules import DIRECTIONS, Direction
 from gateway.messages.rules.alike import Alike
 from tests.rule_cases import Case, cases, message, names, rulebook, validator
 
+FULL = os.environ.get("GATEWAY_TEST_FULL") == "1"
 CASES = cases()
 ENOUGH = 10  # times that a message comes until its markup is known
 OTHER = ("0", "-1", "0.000", "1.23456", "2026-04-03", "2019-01-01", "true", "XXXX", "DE0007164601", "SELLXXFFXXX", "ä")
@@ -46,7 +51,8 @@ def test_what_breaks_a_rule_is_found_beside_a_good_message_that_is_known(case: C
 def test_whatever_value_changes_the_answer_is_that_at_length(name: str) -> None:
     content = message(name)
     learn(content, "outgoing")
-    for place in [found.span(1) for found in re.finditer(rb">([^<]+)<", content)]:
+    places = [found.span(1) for found in re.finditer(rb">([^<]+)<", content)]
+    for place in places[:: 1 if FULL else 4]:
         value = content[slice(*place)].decode()
         for other in (*OTHER, value[:-1] + ("A" if value[-1] != "A" else "B"), f"{value}0", value.lower()):
             changed = content[: place[0]] + other.encode() + content[place[1] :]

@@ -1,6 +1,6 @@
 """The gateway against the simulated central system: what both hold of a foreign exchange trade is the same."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from gateway.simulator.desk import Desk
 from gateway.simulator.scenario import Delays, Scenario
 from gateway.simulator.tables import read_tables
 from gateway.store import Ledger
-from tests.loops import CHANNEL, OWN_BIC, Loops, ledger_url, loops, new_sqlite, party, settings_for
+from tests.loops import CHANNEL, OWN_BIC, Loops, party, settings_for
 from tests.test_foreign_exchange import alerts, amend, axis, cancel, instruct, ours, sent, theirs
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -15,7 +15,7 @@ from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.desk import Desk
 from tests.dialogues import FAMILIES, FIN, Family, is_said, sides
 from tests.fin_counterparty import fin_loops
-from tests.loops import CHANNEL, OWN_BIC, Loops, event, ledger_url, new_sqlite
+from tests.loops import CHANNEL, OWN_BIC, Loops, event
 from tests.test_fin_exchange import alleged, amend, cancel, instruct, name_of
 from tests.test_fin_exchange import ours as ours_of
 from tests.test_fin_simulator import NOON, answered, tools, validator, values

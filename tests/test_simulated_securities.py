@@ -1,6 +1,6 @@
 """The gateway against the simulated custodian: both hold the same of a financing, a modification, a withdrawal."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 from datetime import timedelta
@@ -18,7 +18,7 @@ from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.desk import Desk
 from gateway.simulator.tables import read_tables
 from gateway.store.views import Story
-from tests.loops import CHANNEL, OWN_BIC, START, Loops, event, instruct, ledger_url, loops, new_sqlite
+from tests.loops import CHANNEL, OWN_BIC, START, Loops, event, instruct
 
 OLDEST = (
     "sese.024.001.10",

@@ -467,7 +467,7 @@ quantities = st.decimals(min_value=1, max_value=10**12, places=4).map(lambda num
 amounts = st.decimals(min_value=0, max_value=10**12, places=2).map(lambda number: format(number, "f"))
 
 
-@examples(max_examples=40, deadline=None)
+@examples(max_examples=40)
 @given(quantity=quantities, amount=st.none() | amounts, shares=st.lists(st.integers(1, 60), max_size=5))
 def test_partial_settlements_add_up_exactly(quantity: str, amount: str | None, shares: list[int]) -> None:
     reader, writer = tools()
@@ -494,7 +494,7 @@ def test_partial_settlements_add_up_exactly(quantity: str, amount: str | None, s
     assert [part[3] for part in parts] == [None, *(answer.business_message_id for answer in planned)][: len(parts)]
 
 
-@examples(max_examples=60, deadline=None)
+@examples(max_examples=60)
 @given(account=st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc", "Cn"]), min_size=1, max_size=35))
 def test_any_text_of_an_instruction_comes_back_unchanged(account: str) -> None:
     reader, writer = tools()

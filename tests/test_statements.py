@@ -1,6 +1,6 @@
 """Statements: asked for or not, page by page, and compared with the ledger; nothing is advanced by one."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -26,13 +26,8 @@ from tests.loops import (
     OTHER,
     OWN_BIC,
     Loops,
-    both_loops,
     envelope,
     instruct,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
     rejection,
     settled,
     status,

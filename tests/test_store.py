@@ -7,7 +7,6 @@ import contextlib
 import errno
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -82,29 +81,10 @@ def empty_url(request: pytest.FixtureRequest) -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def shared_postgres(postgres_url: str) -> Iterator[str]:
-    """Give a ledger that is made once; each test empties it."""
-    url = backends.create_database(postgres_url)
-    with ThreadPoolExecutor(1) as apart:  # a loop runs in this thread already
-        apart.submit(asyncio.run, upgrade(url)).result()
-    yield url
-    backends.drop_database(url)
-
-
-@pytest.fixture(params=_BACKENDS)
-async def url(request: pytest.FixtureRequest) -> str:
-    """Give an empty ledger that is up to date, on each backend in turn."""
-    if request.param == "sqlite":
-        address = sqlite_url(request.getfixturevalue("tmp_path"))
-        await upgrade(address)
-        return address
-    address = request.getfixturevalue("shared_postgres")
-    connection = await asyncpg.connect(address.replace("+asyncpg", ""))
-    names = ", ".join(table.name for table in tables.metadata.sorted_tables)
-    await connection.execute(f"TRUNCATE {names} RESTART IDENTITY")
-    await connection.close()
-    return address
+@pytest.fixture
+def url(each_ledger_url: str) -> str:
+    """Give an empty ledger that is up to date, of each kind in turn."""
+    return each_ledger_url
 
 
 @pytest.fixture
@@ -743,7 +723,7 @@ _WHEN = st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2100, 1,
 _runs = [0]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=_TEXT, digits=st.text("0123456789", min_size=18, max_size=18), places=st.integers(0, 18), when=_WHEN)
 async def test_values_survive_storage(ledger: Ledger, text: str, digits: str, places: int, when: datetime) -> None:
     value = Decimal(digits).scaleb(-places)

@@ -1,6 +1,6 @@
 """Messages about systems and messages: notified events, receipts, requests to send again."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 from typing import Any
@@ -22,14 +22,9 @@ from tests.loops import (
     SOURCE,
     Loops,
     arrives_in_doubt,
-    both_loops,
     cancel,
     envelope,
     instruct,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
     party,
     rejection,
     settings_for,

@@ -257,7 +257,7 @@ def instructions(draw: st.DrawFn) -> dict[str, Any]:
     return event
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(instructions())
 def test_any_instruction_there_and_back_loses_only_what_is_named(event: dict[str, Any]) -> None:
     try:

@@ -171,7 +171,7 @@ def entries(draw: st.DrawFn) -> str:
     return line + draw(st.sampled_from(["", "\n:86:ONE LINE", "\n:86:/EREF/E2E-1\nANOTHER\nA THIRD"]))
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(entries(), max_size=6), st.sampled_from(["C", "D"]), _AMOUNTS)
 def test_any_statement_in_fin_loses_nothing(lines: list[str], mark: str, amount: str) -> None:
     content = cash(*lines, closing=f"62F:{mark}260304EUR{amount}")
@@ -316,7 +316,7 @@ def statements(draw: st.DrawFn) -> bytes:
     return etree.tostring(tree)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(statements())
 def test_any_statement_of_iso_20022_there_and_back(content: bytes) -> None:
     try:

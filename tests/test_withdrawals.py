@@ -1,6 +1,6 @@
 """Messages about messages: withdrawn by semt.020, rejected by semt.001, theirs and ours."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
+# fixtures are imported by name
 from __future__ import annotations
 
 from typing import Any
@@ -17,14 +17,9 @@ from tests.loops import (
     OWN_BIC,
     REJECTED,
     Loops,
-    both_loops,
     envelope,
     event,
     instruct,
-    ledger_url,
-    loops,
-    new_postgres,
-    new_sqlite,
     rejection,
     settled,
     status,
