@@ -273,11 +273,28 @@ class Step:
     closing: str = ""
 
 
+class Below(dict[str, dict[str, tuple[int, ElementDefinition]]]):
+    """The elements of each type of a message by name, with their places; a type is looked into once."""
+
+    def __init__(self, message: MessageDefinition) -> None:
+        super().__init__()
+        self.message = message
+
+    def __missing__(self, type_name: str) -> dict[str, tuple[int, ElementDefinition]]:
+        definition = self.message.types.get(type_name)
+        found: dict[str, tuple[int, ElementDefinition]] = {}
+        if isinstance(definition, ComplexType):
+            for position, element in enumerate(definition.content.elements()):
+                found.setdefault(element.name, (position, element))
+        self[type_name] = found
+        return found
+
+
 def place(table: Table, message: MessageDefinition) -> list[tuple[Row, tuple[Step, ...] | None]]:
     """Find the elements of every row in one version of the message; None where the version has none of them."""
-    top = _top(message)
+    top, below = _top(message), Below(message)
     return [
-        (row, next((found for path in row.elements if (found := _steps(message, top, path))), None))
+        (row, next((found for path in row.elements if (found := _steps(below, top, path))), None))
         for row in table.leaves()
     ]
 
@@ -289,9 +306,9 @@ def _top(message: MessageDefinition) -> ElementDefinition:
 
 def places(table: Table, message: MessageDefinition) -> Iterator[tuple[Row, tuple[Step, ...]]]:
     """Yield the elements of every row, of alternatives each that the version has: where to look for the field."""
-    top = _top(message)
+    top, below = _top(message), Below(message)
     for row in table.leaves():
-        yield from ((row, found) for path in row.elements if (found := _steps(message, top, path)))
+        yield from ((row, found) for path in row.elements if (found := _steps(below, top, path)))
 
 
 def elements_below(message: MessageDefinition, parent: ElementDefinition) -> list[ElementDefinition]:
@@ -300,7 +317,7 @@ def elements_below(message: MessageDefinition, parent: ElementDefinition) -> lis
     return list(definition.content.elements()) if isinstance(definition, ComplexType) else []
 
 
-def _steps(message: MessageDefinition, root: ElementDefinition, path: str) -> tuple[Step, ...] | None:
+def _steps(elements: Below, root: ElementDefinition, path: str) -> tuple[Step, ...] | None:
     if path == "-":
         return None
     here, steps = root, []
@@ -309,12 +326,11 @@ def _steps(message: MessageDefinition, root: ElementDefinition, path: str) -> tu
         if found is None:
             return None
         tag, number = found["tag"], found["number"]
-        below = elements_below(message, here)
-        position = next((n for n, element in enumerate(below) if element.name == tag), None)
-        if position is None or (number is not None and below[position].maximum == 1):
+        position, element = elements[here.type].get(tag, (-1, here))
+        if position < 0 or (number is not None and element.maximum == 1):
             return None
-        opening, closing = message.tags(here.type, below[position])
-        here = below[position]
+        opening, closing = elements.message.tags(here.type, element)
+        here = element
         steps.append(Step(tag, here.type, position, number == "", int(number or 0), opening, closing))
     return tuple(steps)
 

@@ -16,7 +16,8 @@ from typing import Any, Final
 from gateway.errors import BuildError, InvalidMessage, Violation
 from gateway.messages import Correspondents, fin, read_fin_mappings
 from gateway.messages import around as tags_around
-from gateway.messages.catalogue import Catalogue
+from gateway.messages.building import MessageWriter
+from gateway.messages.catalogue import Catalogue, MessageDefinition
 from gateway.messages.data_files import read_tables
 from gateway.messages.judging import Judge, standard
 from gateway.messages.mapping import Table, parse_tables
@@ -33,7 +34,7 @@ from gateway.messages.translation.cancelling import FUNCTIONS, cancelled
 from gateway.messages.translation.leaves import Leaf, leaves_of, lost
 from gateway.messages.translation.placing import written
 from gateway.messages.translation.report import KINDS, Entry, Kind, Report, Untranslatable
-from gateway.messages.translation.stating import EVENT, Stated, Statement, state
+from gateway.messages.translation.stating import EVENT, Claims, Stated, Statement, state
 from gateway.messages.validation import Validator
 
 __all__ = ["KINDS", "Entry", "Kind", "Report", "Translation", "Translator", "Untranslatable"]
@@ -172,6 +173,9 @@ class Translator:
         self._tables = [
             table for table in (*mappings, *read_fin_mappings(), *read_answer_tables()) if table is not self._header
         ]
+        # What is made of a table and a version, once; the tables stay, so that they are known by their identity.
+        self._known: dict[tuple[int, str], Claims] = {}
+        self._writers: dict[tuple[int, str], MessageWriter] = {}
 
     def translate(
         self,
@@ -228,7 +232,12 @@ class Translator:
         if spoken is None or spoken == FIN_HEADER:
             spoken = self._header.default
         content = headings.around(
-            draft.heading, draft.definition, draft.text, tags, self._header, self._catalogue.message(spoken)
+            draft.heading,
+            draft.definition,
+            draft.text,
+            tags,
+            self._catalogue.message(spoken),
+            self._writer(self._header, self._catalogue.message(spoken)),
         )
         headings.tell(source.said, source.heading, draft.heading, draft.definition, draft.report, draft.carried)
         wants = f"{source.definition} does not say all that {draft.definition} wants"
@@ -281,7 +290,7 @@ class Translator:
         """Yield what becomes of a message by each pair of mapping tables."""
         message = self._catalogue.message(source.definition)
         for table, target, cancels in self._pairs(source, asked):
-            said = state(table, message, source.leaves, sources(table))
+            said = state(self._claims(table, message), source.leaves)
             original = next((word for name, word in table.case if name == _ORIGINAL), None)
             if original not in (None, said.value("identity", "original_definition") or original):
                 continue
@@ -309,6 +318,18 @@ class Translator:
             else:
                 draft = self._write(said, parts, target, source, asked)
             yield draft
+
+    def _claims(self, table: Table, message: MessageDefinition) -> Claims:
+        key = id(table), message.identifier
+        if key not in self._known:
+            self._known[key] = Claims(table, message, sources(table))
+        return self._known[key]
+
+    def _writer(self, table: Table, message: MessageDefinition) -> MessageWriter:
+        key = id(table), message.identifier
+        if key not in self._writers:
+            self._writers[key] = MessageWriter(table, message, sources(table))
+        return self._writers[key]
 
     def _is_case(self, said: Statement, name: str, word: str) -> bool:
         """Tell whether a statement is of a case of a table: a field with a word, that is given, or that is not."""
@@ -355,7 +376,8 @@ class Translator:
         }
         report = Report()
         message = self._catalogue.message(definition)
-        result = by_event.write(said, target, message, given, report, parts, truncate=asked.truncate)
+        writer = self._writer(target, message)
+        result = by_event.write(said, target, message, writer, given, report, parts, truncate=asked.truncate)
         result.carried += source.in_header(heading, definition, report)
         result.carried += headings.in_header(said, heading, definition, report, result.carried)
         for leaf in lost(source.leaves, result.carried):

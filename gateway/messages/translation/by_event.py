@@ -151,6 +151,7 @@ def write(
     said: Statement,
     table: Table,
     message: MessageDefinition,
+    writer: MessageWriter,
     given: Mapping[str, Any],
     report: Report,
     parts: Parts,
@@ -190,7 +191,6 @@ def write(
     report.carried += [
         Entry(leaf.shown, message.identifier, leaf.value, "says nothing more") for leaf in said.constants
     ]
-    writer = MessageWriter(table, message, types)
     for line, location, value in writer.applied(sources):
         _one(line, location, value, sources, message, origins, said, result, report, truncate=truncate)
     _broken(result, report)

@@ -18,7 +18,7 @@ from gateway.messages.building import Place
 from gateway.messages.catalogue import ComplexType, ElementDefinition, MessageDefinition, SimpleContentType, SimpleType
 from gateway.messages.conversions import COMPOUND
 from gateway.messages.fin import narratives
-from gateway.messages.mapping import Step, elements_below
+from gateway.messages.mapping import Below, Step, elements_below
 from gateway.messages.reading import Column, ListLines, ReadingTable
 from gateway.messages.translation.additions import Addition
 from gateway.messages.translation.atoms import NO_REASON, Atom, atoms, said_by
@@ -105,6 +105,7 @@ class FactWriter:
         self, table: ReadingTable, message: MessageDefinition, additions: Sequence[Addition], *, truncate: bool
     ) -> None:
         self._table, self._message, self._additions, self._truncate = table, message, additions, truncate
+        self._below = Below(message)
         self._top = elements_below(message, ElementDefinition(message.root, message.root_type))[0]
 
     def write(self, reply: Reply, identity: Mapping[str, Stated], report: Report) -> Written:
@@ -442,12 +443,11 @@ class FactWriter:
         """Find the elements of a path in this version; the place of each says which one of several by itself."""
         here, steps = self._top, []
         for name in path.split("/"):
-            below = elements_below(self._message, here)
-            position = next((n for n, element in enumerate(below) if element.name == name), None)
-            if position is None:
+            position, element = self._below[here.type].get(name, (-1, here))
+            if position < 0:
                 return None
-            opening, closing = self._message.tags(here.type, below[position])
-            here = below[position]
+            opening, closing = self._message.tags(here.type, element)
+            here = element
             steps.append(Step(name, here.type, position, here.maximum != 1, 0, opening, closing))
         if self._is_part(steps) and narratives.around(steps[-2].tag, steps[-1].tag) is None:
             return None  # the rest of such a narrative nobody would say

@@ -12,7 +12,6 @@ from gateway.messages import fin, header
 from gateway.messages.building import MessageWriter
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.conversions import CONVERSIONS
-from gateway.messages.mapping import Table
 from gateway.messages.reading import ReadingTable
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.report import Entry, Report
@@ -152,9 +151,14 @@ def in_fin(heading: Heading, definition: str, text: str) -> bytes:
 
 
 def around(
-    heading: Heading, definition: str, text: str, message: tuple[str, str], table: Table, spoken: MessageDefinition
+    heading: Heading,
+    definition: str,
+    text: str,
+    message: tuple[str, str],
+    spoken: MessageDefinition,
+    writer: MessageWriter,
 ) -> bytes:
-    """Put the heading around the text of a message: FIN's blocks, or ``message``'s tags and a header."""
+    """Put the heading around the text of a message: FIN's blocks, or ``message``'s tags and a ``spoken`` header."""
     if definition.startswith("MT"):
         return in_fin(heading, definition, text)
     given = header.HeaderFields(
@@ -166,7 +170,6 @@ def around(
         None,
         heading.possible_duplicate or None,
     )
-    writer = MessageWriter(table, spoken, {"header": header.HeaderFields})
     written = writer.write(given).text
     opening, closing = f'<{spoken.root} xmlns="{spoken.namespace}">', f"</{spoken.root}>"
     return header.envelope(f"{opening}{written}{closing}", message[0], text, message[1])

@@ -104,16 +104,26 @@ def _step(tree: Any, step: str | int) -> Any:
     return tree.get(_key(tree, step)) if isinstance(tree, dict) else None
 
 
-def state(table: Table, message: MessageDefinition, leaves: Iterable[Leaf], sources: Mapping[str, type]) -> Statement:
+class Claims:
+    """Which rows of a mapping table are about which elements of one version of its message, by their tags."""
+
+    __slots__ = ("own", "rows", "sources", "table", "words")
+
+    def __init__(self, table: Table, message: MessageDefinition, sources: Mapping[str, type]) -> None:
+        self.table = table
+        self.sources = list(sources)[1:]
+        self.words = words_of(sources[EVENT])
+        self.own = {row.field for row in table.leaves() if row.conversion != "internal"}
+        self.rows: dict[tuple[str, ...], list[tuple[Row, tuple[Step, ...]]]] = defaultdict(list)
+        for row, steps in places(table, message):
+            self.rows[tuple(step.tag for step in steps)].append((row, steps))
+
+
+def state(known: Claims, leaves: Iterable[Leaf]) -> Statement:
     """Read the values of a message by a mapping table. What no row is for is left for the caller to find missing."""
-    names = list(sources)[1:]
-    words = words_of(sources[EVENT])
-    rows: dict[tuple[str, ...], list[tuple[Row, tuple[Step, ...]]]] = defaultdict(list)
-    for row, steps in places(table, message):
-        rows[tuple(step.tag for step in steps)].append((row, steps))
+    names, words, rows = known.sources, known.words, known.rows
     said = Statement()
-    own = {row.field for row in table.leaves() if row.conversion != "internal"}
-    for name, word in ((name, word) for name, word in table.case if word and name not in own):
+    for name, word in ((name, word) for name, word in known.table.case if word and name not in known.own):
         said.state(EVENT, (name,), Stated(word, None))
     often = Counter(tags[0] for tags in rows)
     seen: set[tuple[str, ...]] = set()
