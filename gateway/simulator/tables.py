@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,15 @@ class Tables:
 
 def read_tables(directory: Path | None = None) -> Tables:
     """Read the tables; raises ConfigError naming the file that cannot be read, or states something twice."""
-    folder = directory or data_directory() / "simulator"
+    return _own_tables() if directory is None else _read(directory)
+
+
+@cache
+def _own_tables() -> Tables:
+    return _read(data_directory() / "simulator")
+
+
+def _read(folder: Path) -> Tables:
     tables = Tables()
     for path in sorted(folder.glob("*.toml"), key=lambda path: (path.stem not in _WHOLE, path.stem)):
         content = read_table(path)
