@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +15,19 @@ from typer.testing import CliRunner
 
 from gateway import cli
 from gateway.errors import BuildError, ConfigError, GatewayError, InvalidMessage, UnreadableMessage
-from gateway.messages.schema_files import load_catalogue
-from gateway.messages.translation import Translation, Translator, Untranslatable
+from gateway.messages.translation import Translation, Untranslatable
 from gateway.messages.translation.additions import parse_additions
 from gateway.messages.translation.leaves import leaves_of
-from gateway.messages.validation import Validator
 from gateway.model.events import parse_event
 from gateway.model.facts import Reply
 from tests.examples import IDENTITY, document, messages, profile
 from tests.reference import needs_reference, shared
+from tests.translating import translate, validator
 
-NOW = datetime(2026, 3, 2, 9, 0, 0, tzinfo=UTC)
 REPLIES = sorted((Path(__file__).parent / "messages" / "replies").glob("sese.024*.xml"))
 GOLDEN = Path(__file__).parent / "golden"
 PENDING = next(path for path in REPLIES if "pending" in path.name)
 SAME_MEANING = ("goes over lines", "goes over lines, within words", "to the second")
-
-
-@cache
-def translator() -> Translator:
-    return Translator(load_catalogue())
-
-
-@cache
-def validator() -> Validator:
-    return Validator(load_catalogue())
-
-
-def translate(content: bytes, to: str | None = None, **options: Any) -> Translation:
-    return translator().translate(content, to, now=NOW, **options)
 
 
 def instruction(**changes: Any) -> dict[str, Any]:

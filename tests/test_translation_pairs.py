@@ -23,17 +23,16 @@ from hypothesis import strategies as st
 from gateway.errors import BuildError, GatewayError
 from gateway.messages import Messages, fin
 from gateway.messages.schema_files import load_catalogue
-from gateway.messages.translation import Translation, Translator, Untranslatable
+from gateway.messages.translation import Translation, Untranslatable
 from gateway.messages.translation.leaves import Leaf, leaves_of
-from gateway.messages.validation import Validator
 from gateway.model.events import parse_event
 from tests import test_fin_payments as fin_payments
 from tests import test_fin_settlement as fin_settlement
 from tests.examples import IDENTITY, OWN_BIC, TABLES, build, document, encode, leaves, messages, remove, terms_about
 from tests.test_allegements import alleged, removal
+from tests.translating import NOW, translate, validator
 
 EXAMPLES = 240 if os.environ.get("GATEWAY_TEST_FULL") == "1" else 10
-NOW = datetime(2026, 3, 2, 9, 0, 0, tzinfo=UTC)
 HERE = Path(__file__).parent
 FIN = {
     path.name.removesuffix(".txt"): path
@@ -81,20 +80,6 @@ TRANSLATED = {
 
 ANSWERS = {"MT509.typical"}
 """What is an answer in ISO 20022, with a fact of its own, and in FIN a status on the axis of affirmation."""
-
-
-@cache
-def translator() -> Translator:
-    return Translator(load_catalogue())
-
-
-@cache
-def validator() -> Validator:
-    return Validator(load_catalogue())
-
-
-def translate(content: bytes, to: str | None = None) -> Translation:
-    return translator().translate(content, to, now=NOW)
 
 
 def in_fin(message: str, text: str) -> bytes:

@@ -329,13 +329,15 @@ class Messages:
         return made
 
 
-def sources_of(table: Table) -> dict[str, type]:
-    """Name what the rows of a table can speak of, and its types: the event first, then what the gateway adds."""
+def sources_of(table: Table, model: type | None = None) -> dict[str, type]:
+    """Name what the rows of a table can speak of, and its types: the event first, then what the gateway adds.
+
+    ``model`` is for a table whose first event is no kind of event of upstream's.
+    """
     if table.events == (_HEADER,):
         return {"header": header.HeaderFields}
-    model = EVENT_KINDS[table.events[0]].model
     sources = {
-        "event": model,
+        "event": model or EVENT_KINDS[table.events[0]].model,
         "identity": Identity,
         "instructed": Terms,
         "asked": Terms,

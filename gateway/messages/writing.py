@@ -11,6 +11,7 @@ says gets into it.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -32,7 +33,7 @@ Parts = tuple[str | Location, ...]
 """What a value is put together of: other values and the text between them."""
 
 
-class Following:
+class Following(ABC):
     """What follows from an event for the rows of a table: a source that is given as its class, made where it is needed.
 
     ``DECIDES`` are fields of the event of which the value decides what follows, and not only that there is one.
@@ -42,17 +43,17 @@ class Following:
     DECIDES: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
+    @abstractmethod
     def of(cls, event: Any) -> Following:
         """Return what follows from an event. Raises ``BuildError``."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def stands(cls, event: Any) -> Mapping[Location, Parts] | None:
         """Say of what in the event each value consists, the same for all events of its shape; None where that varies.
 
         A place in it stands for all that is below it.
         """
-        raise NotImplementedError
 
 
 def follows(source: Any) -> TypeGuard[type[Following]]:

@@ -13,14 +13,13 @@ from datetime import date, datetime
 from typing import Final, Literal
 
 from gateway.errors import ConfigError
-from gateway.messages import Correspondents, Identity, fin, sources_of
+from gateway.messages import sources_of
 from gateway.messages.data_files import read_tables
 from gateway.messages.mapping import Table, parse_tables
 from gateway.messages.translation import statements
 from gateway.model.cash import PaymentAccount
 from gateway.model.event import Event
 from gateway.model.events.settlement import InstructSettlement
-from gateway.model.facts import Terms
 from gateway.model.vocabulary import Amount, Quantity
 
 
@@ -129,17 +128,7 @@ _MODELS: Final[Mapping[str, type]] = {
 
 def sources(table: Table) -> dict[str, type]:
     """Name what the rows of a table can speak of, whether its messages are to us or ours."""
-    model = _MODELS.get(table.events[0])
-    if model is None:
-        return sources_of(table)
-    kinds = {
-        "event": model,
-        "identity": Identity,
-        "asked": Terms,
-        "instructed": Terms,
-        "correspondents": Correspondents,
-    }
-    return {**kinds, "fin": fin.Derived} if table.is_fin else kinds
+    return sources_of(table, _MODELS.get(table.events[0]))
 
 
 def read_answer_tables() -> list[Table]:
