@@ -12,7 +12,8 @@ from gateway.errors import BuildError
 from gateway.messages import fin
 from gateway.messages.translation import Translation, Untranslatable
 from tests.examples import TABLES, build, document
-from tests.test_translation_pairs import FIN, HERE, ISO, NOW, in_fin, leaves_in, sample, translate, translator
+from tests.test_translation_pairs import FIN, HERE, ISO, in_fin, leaves_in, sample
+from tests.translating import NOW, translate, translator
 
 
 def values(content: bytes) -> dict[str, str]:
