@@ -78,10 +78,11 @@ class State:
     Axes of a settlement: processing, inferred_matching, matching, settlement, cancellation. Of a securities financing:
     opening and closing instead of settlement. Of a trade confirmation: processing, matching, affirmation,
     cancellation. Of a foreign exchange trade: processing, matching, settlement, amendment, cancellation. In a
-    settlement, ``settlement`` is ``settled`` or ``partially_settled`` by
-    confirmation only; ``advised`` keeps what status advices said of settlement beside it, for when a reversal undoes
-    the confirmations. ``sources`` are the replies applied, with the archive number under which each came first.
-    ``requests`` are ours by business message identifier, in the order made; the axis of a kind shows its latest one.
+    settlement, ``settlement`` is ``settled`` or ``partially_settled`` by confirmation only; ``advised`` keeps what
+    status advices said of settlement beside it, for when a reversal undoes the confirmations; of a financing, for
+    when it is seen which leg it was of. ``sources`` are the replies applied, with the archive number under which
+    each came first. ``requests`` are ours by business message identifier, in the order made; the axis of a kind
+    shows its latest one.
     ``counterparts`` are what the other side's trade was compared with, the best one first, and ``stated`` its terms as
     the other side states them now, where they are no longer the first ones. Of a payment, the parts are the entries
     that booked it, and ``returns`` is what came back. ``penalties`` are those that were reported of it.
