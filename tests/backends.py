@@ -100,9 +100,10 @@ class Backend:
         self._end(signal.SIGKILL)
 
     def suspend(self) -> None:
-        """Stop the child in its tracks: connections stay open and nothing answers."""
+        """Stop the child in its tracks: connections stay open and nothing answers, from now on."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # until each of its threads has stopped
 
     def resume(self) -> None:
         """Let a suspended child go on."""

@@ -107,8 +107,11 @@ async def count(ledger: Ledger, table: Any) -> int:
 
 
 async def rows(ledger: Ledger, table: Any) -> list[dict[str, Any]]:
+    """Return a table in the order of its key."""
+
     def work(connection: Connection) -> list[dict[str, Any]]:
-        return [dict(row) for row in connection.execute(select(table)).mappings()]
+        query = select(table).order_by(*table.primary_key.columns)
+        return [dict(row) for row in connection.execute(query).mappings()]
 
     return await ledger.query(work)
 
