@@ -7,6 +7,7 @@
 ``postgres_database``  an empty database of its own, ``postgresql+asyncpg://...``
 ``each_ledger_url``    an empty ledger of each kind in turn, ids ``sqlite`` and ``postgresql``
 ``loops``              a gateway on SQLite (``tests/loops.py``); ``both_loops`` on each ledger in turn
+``fin_loops``          a gateway on SQLite whose counterparties speak FIN
 
 GATEWAY_TEST_STRICT=1 turns an absent backend into a failure; GATEWAY_TEST_FIXED=1 draws the same examples each time.
 """
@@ -32,6 +33,7 @@ from gateway.model.connections import KafkaSettings
 from gateway.store import Ledger, tables
 from gateway.store.migration import upgrade
 from tests import backends
+from tests.fin_counterparty import SPEAKS_FIN
 from tests.loops import Loops, settings_for
 
 gc.set_threshold(200_000, 20, 100)  # definitions and tables stay: walking over them took a tenth of the time
@@ -177,4 +179,12 @@ async def both_loops(each_ledger_url: str) -> AsyncIterator[Loops]:
     """Give a gateway on each ledger in turn."""
     ledger = await Ledger.open(each_ledger_url)
     yield Loops(ledger, settings_for(each_ledger_url))
+    await ledger.close()
+
+
+@pytest.fixture
+async def fin_loops(ledger_url: str) -> AsyncIterator[Loops]:
+    """Give a gateway on SQLite whose counterparties speak FIN."""
+    ledger = await Ledger.open(ledger_url)
+    yield Loops(ledger, settings_for(ledger_url, counterparties=SPEAKS_FIN))
     await ledger.close()

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
-from gateway.store import Ledger
-from tests.loops import CHANNEL, OTHER, OWN_BIC, Loops, party, settings_for
+from tests.loops import CHANNEL, OTHER, OWN_BIC, party
 
 SPEAKS_FIN = [party(CHANNEL, language="fin"), party(OTHER, language="fin")]
 
@@ -30,11 +25,3 @@ def fields(content: bytes) -> list[str]:
 def heading(content: bytes) -> str:
     """Return what stands before the text."""
     return content.decode().partition("{4:")[0]
-
-
-@pytest.fixture
-async def fin_loops(ledger_url: str) -> AsyncIterator[Loops]:
-    """Give a gateway on SQLite whose counterparties speak FIN."""
-    ledger = await Ledger.open(ledger_url)
-    yield Loops(ledger, settings_for(ledger_url, counterparties=SPEAKS_FIN))
-    await ledger.close()

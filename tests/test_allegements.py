@@ -1,6 +1,5 @@
 """Trades that the other side begins: alleged, generated, confirmed; compared with ours, removed, answered."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import json
@@ -23,14 +22,11 @@ from tests.loops import (
     CHANNEL,
     OTHER,
     OWN_BIC,
-    START,
     Loops,
-    Time,
     confirm,
     envelope,
     instruct,
     party,
-    refused,
     rejection,
     settings_for,
     settled,

@@ -1,6 +1,5 @@
 """What the other side began waits for an operator: ours beside theirs, and the answer as a command."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -18,7 +17,7 @@ from gateway.matching import FieldCompared, rank, side_by_side
 from gateway.model.transitions import Dialogue
 from gateway.store import Ledger, queries
 from gateway.store import alleged as asked
-from gateway.store.views import AllegementSummary, CommandRefused, CommandView
+from gateway.store.views import AllegementSummary, CommandRefused
 from tests.loops import CHANNEL, Loops, cancel, confirm, instruct, party, settings_for, settled, transaction
 from tests.test_allegements import alleged, generated, ours, parse_event_of, removal, their_confirmation, theirs
 

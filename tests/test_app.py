@@ -1,12 +1,10 @@
 """The process as operators run it: it starts, tells the truth about itself, waits for what is away, and stops."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
 import json
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,8 +18,6 @@ import pytest
 
 from gateway.bus import Bus
 from gateway.embedded import EmbeddedBroker, free_port
-from gateway.model.connections import KafkaSettings
-from gateway.store.migration import upgrade
 from tests import backends
 from tests.conftest import Broker
 from tests.full_path import COUNTERPARTIES, FullPath

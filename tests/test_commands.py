@@ -1,6 +1,5 @@
 """Operators' commands: carried out on the normal path, with who and why on record, the original kept."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 import json

@@ -1,6 +1,5 @@
 """Cut-offs as data, the deadlines that follow, and the loop that tells of them: once before and once after."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -46,8 +45,6 @@ from tests.loops import (
     cancel,
     confirm,
     instruct,
-    lost,
-    not_sent,
     party,
     settings_for,
     settled,

@@ -23,7 +23,6 @@ Each edge, and the test that drives it (in this file unless another is named):
 - a request before its instruction: ``test_early_requests``; parts that go together: ``test_links``
 """
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import json
@@ -37,7 +36,6 @@ from gateway.messages.reading import Reader, parse_table
 from gateway.messages.schema_files import load_catalogue
 from gateway.messages.validation import Validator
 from gateway.model.transitions import Dialogue
-from gateway.store import queries
 from gateway.store.views import Story
 from tests.loops import (
     ACCEPTED,

@@ -1,12 +1,11 @@
 """Dispatch: an attempt is on record before the bytes leave, and what is in doubt goes again, marked, never silently."""
 
-# ruff: noqa: F401  # fixtures and the carriers' contract are imported by name
+# ruff: noqa: F401  # the carriers' contract is imported by name
 from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -30,7 +29,6 @@ from tests.loops import (
     arrives_and_crashes,
     arrives_in_doubt,
     cancel,
-    cancellation_advice,
     confirm,
     crashes,
     instruct,

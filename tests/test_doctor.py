@@ -1,12 +1,10 @@
 """``gateway doctor`` looks at everything the gateway stands on, and says what to do about what is wrong."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 

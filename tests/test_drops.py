@@ -1,6 +1,5 @@
 """What a profile is willing to do without: left out where a version has no element, on record, and nothing else."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import json
@@ -12,7 +11,7 @@ from structlog.testing import capture_logs
 
 from gateway.errors import BuildError, ConfigError
 from gateway.messages import Messages
-from gateway.messages.building import MessageWriter, containing
+from gateway.messages.building import containing
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import parse_event
 from gateway.model.profile import Profile

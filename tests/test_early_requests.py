@@ -1,6 +1,5 @@
 """Requests that come before the instruction they are about: they wait for it, in their trade's order, for a time."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 from typing import Any
@@ -12,7 +11,7 @@ from gateway.model.references import transaction_id
 from gateway.model.transitions import Dialogue
 from gateway.store import Ledger, queries, tables
 from gateway.store.migration import upgrade
-from tests.loops import CHANNEL, OWN_BIC, SOURCE, Loops, cancel, confirm, instruct, settings_for, transaction
+from tests.loops import CHANNEL, OWN_BIC, SOURCE, Loops, cancel, confirm, instruct, settings_for
 from tests.test_allegements import alleged
 
 WAIT = 300.0

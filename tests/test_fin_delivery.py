@@ -1,6 +1,5 @@
 """FIN over the channels: what the network says of our messages, several messages in one file, marked repeats."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence

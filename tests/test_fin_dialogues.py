@@ -1,6 +1,5 @@
 """One trade in either language: a story told in FIN and in ISO 20022 ends in the same state, with the same alerts."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 import re

@@ -1,6 +1,5 @@
 """Foreign exchange confirmed by both sides to each other (MT300): ours sent, theirs read, and the two compared."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 import os

@@ -1,6 +1,5 @@
 """The cash leg with a counterparty that speaks FIN: payments, notices, requests, and what comes back."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
 import os
@@ -23,13 +22,13 @@ from gateway.messages.fin.narratives import said as parts_of
 from gateway.messages.mapping import parse_tables
 from gateway.messages.schema_files import load_catalogue
 from gateway.model.events import parse_event
-from gateway.model.facts import AccountEntry, Amount, PaymentInvestigation, PaymentResolution, PaymentStatus, Reply
+from gateway.model.facts import AccountEntry, Amount
 from gateway.model.profile import Profile
 from gateway.model.references import uetr
 from gateway.model.transitions import Dialogue
 from tests.examples import IDENTITY, encode
-from tests.fin_counterparty import fields, fin_loops, heading, said
-from tests.loops import CHANNEL, OTHER, OWN_BIC, Loops, party, transaction
+from tests.fin_counterparty import fields, heading, said
+from tests.loops import CHANNEL, OTHER, OWN_BIC, Loops, party
 from tests.reference import needs_reference, shared
 from tests.test_payments import NOTICE, PAY, alerts, axis, entry, event, notification, pay, story
 

@@ -1,6 +1,5 @@
 """Cash penalties that a depository reports in FIN: read, kept with the transaction, and compared with our estimate."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -12,14 +11,12 @@ from typing import Any
 import pytest
 
 from gateway.allegements import Allegements
-from gateway.calendar import Calendars
 from gateway.candidates import find
 from gateway.cli.penalties import penalties
-from gateway.messages.schema_files import load_calendars, load_penalty_rates
+from gateway.messages.schema_files import load_calendars
 from gateway.model.facts import Amount, PenaltyDay, PenaltyReport
 from gateway.penalties import Estimator
 from gateway.store import Ledger
-from tests.fin_counterparty import fin_loops
 from tests.loops import ACCOUNT, CHANNEL, MATCHED, OWN_BIC, START, Loops, instruct, settings_for, status, transaction
 from tests.test_fin_dialogues import fin
 from tests.test_penalties import FAIL, call, rates

@@ -1,6 +1,5 @@
 """The simulated counterparty that speaks FIN: what it takes, what it answers, and the gateway that hears it."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -26,7 +25,7 @@ from gateway.simulator.arrival import Arrival, Reader
 from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.fin import FinWriter
 from gateway.simulator.tables import read_tables
-from gateway.store import Ledger, tables
+from gateway.store import Ledger
 from tests.loops import CHANNEL, OWN_BIC, Counterparty, Loops, cancel, instruct, party, settings_for, transaction
 
 NOON = datetime(2026, 3, 2, 12, 0, 0, 250_000, tzinfo=UTC)

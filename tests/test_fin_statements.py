@@ -1,6 +1,5 @@
 """Statements in FIN: read into the same facts as ISO 20022's, and compared with the ledger like them."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
 import re
@@ -31,9 +30,9 @@ from gateway.model.facts import (
 )
 from gateway.reconciliation import positions_of
 from tests import test_statements as iso
-from tests.fin_counterparty import fin_loops, said
+from tests.fin_counterparty import said
 from tests.fin_documents import made_messages, text_of
-from tests.loops import ACCOUNT, CHANNEL, OTHER, Loops, instruct, settled, transaction
+from tests.loops import ACCOUNT, OTHER, Loops, instruct, settled, transaction
 from tests.reference import needs_reference, shared
 from tests.test_fin_payments import messages
 from tests.test_payments import PAY, pay

@@ -1,6 +1,5 @@
 """Trades confirmed in FIN: ours affirmed, refused and cancelled, theirs compared and answered."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

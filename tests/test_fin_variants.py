@@ -1,6 +1,5 @@
 """Variants that fit ISO 15022 (``sese.023.002.11``): versions like any other, that carry less."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import pytest
@@ -11,7 +10,7 @@ from gateway.errors import InvalidMessage
 from gateway.model.facts import MessageRejection, MessageWithdrawal
 from gateway.store import Ledger
 from tests.examples import EVERY_VARIANT, EVERY_VERSION, build, document, messages
-from tests.loops import ACCEPTED, CHANNEL, Loops, instruct, party, settings_for, settled, status, transaction
+from tests.loops import ACCEPTED, CHANNEL, Loops, instruct, party, settings_for, settled, status
 
 ABOUT_MESSAGES = [
     (kind, name)

@@ -1,6 +1,5 @@
 """Repos and securities lending: both legs are followed, each with its sums and breaks."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 from itertools import permutations

@@ -1,6 +1,5 @@
 """Foreign exchange through a central system: instructed, amended, cancelled, matched, settled; and what is alleged."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import io
@@ -25,7 +24,7 @@ from gateway.store import Ledger, queries, tables
 from gateway.store.migration import upgrade
 from gateway.store.views import Story
 from tests.examples import encode
-from tests.loops import CHANNEL, OTHER, OWN_BIC, START, Loops, envelope, party, refused, rejection, settings_for
+from tests.loops import CHANNEL, OTHER, OWN_BIC, START, Loops, envelope, party, rejection, settings_for
 
 FX = Dialogue.FOREIGN_EXCHANGE
 SOURCE = "fx-desk"

@@ -1,6 +1,5 @@
 """Intake: whatever upstream sends, each event is recorded once, or parked with its reason, and never stops the rest."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 import asyncio

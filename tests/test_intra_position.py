@@ -1,6 +1,5 @@
 """Movements between balances of one account: semt.013 out, semt.014 and semt.015 in."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 from typing import Any

@@ -1,6 +1,5 @@
 """What goes with what: links resolved in whichever order both come, shown both ways, and marked when a part ends."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 from io import StringIO
@@ -22,7 +21,6 @@ from gateway.store.views import LinkView, Story
 from tests.examples import document, encode
 from tests.loops import (
     ACCEPTED,
-    CHANNEL,
     OTHER,
     REJECTED,
     Loops,

@@ -1,6 +1,5 @@
 """Logs: every event name is documented, lines carry identifiers, and never payloads, accounts or secrets."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import ast
@@ -15,7 +14,6 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import text
 
 from gateway.config import LoggingSettings
 from gateway.errors import EventError, StoreUnavailable

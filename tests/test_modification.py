@@ -1,6 +1,5 @@
 """Modification of a settlement instruction: asked for by sese.038, answered by sese.039, compared with from then on."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 from datetime import date

@@ -1,12 +1,10 @@
 """What follows a payment: receipts, investigations, how a cancellation is resolved, and money that comes back."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import pytest
 
 from gateway.model.references import uetr
-from gateway.model.transitions import Dialogue
 from tests.loops import CHANNEL, Loops, envelope
 from tests.test_payments import OURS, PAY, alerts, axis, entry, event, notification, pay, report, returned, story, text
 

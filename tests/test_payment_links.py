@@ -1,6 +1,5 @@
 """The cash leg and the settlement instruction that it pays: shown both ways, and told of each other's end."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 from io import StringIO

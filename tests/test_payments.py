@@ -1,6 +1,5 @@
 """The cash leg: payments and notices to receive, from the event to what the counterparty and the account say."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import re
@@ -17,7 +16,7 @@ from gateway.model.facts import AccountEntry, PaymentReturn
 from gateway.model.references import uetr
 from gateway.model.transitions import FINISHED, Dialogue
 from gateway.store.views import Story
-from tests.loops import CHANNEL, OTHER, SOURCE, Loops, _event, envelope, rejection, transaction
+from tests.loops import CHANNEL, OTHER, Loops, _event, envelope, rejection, transaction
 from tests.reference import needs_reference, shared
 
 PAY = transaction("T1", 1, Dialogue.PAYMENT)

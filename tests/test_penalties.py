@@ -1,6 +1,5 @@
 """Cash penalties: days, sides, rates and assumptions; figures worked out by hand."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """Publication: every status and exception reaches upstream at least once, in order per trade, whatever happens."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """Replies: the bytes are kept first, each is applied once, and none for somebody else is ever accepted."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 from decimal import Decimal
@@ -30,7 +29,6 @@ from tests.loops import (
     confirm,
     envelope,
     instruct,
-    lost,
     rejection,
     settled,
     status,

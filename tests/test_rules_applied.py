@@ -1,10 +1,8 @@
 """Rules at work: what they refuse is parked whole, what they warn of is recorded; guidelines; the command line."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from gateway.messages.xsd_text import SchemaRefused
 from gateway.model.profile import Profile
 from gateway.store import Ledger, tables
 from tests.examples import IDENTITY, OWN_BIC, document, encode
-from tests.loops import CHANNEL, Loops, instruct, party, settings_for, settled, transaction
+from tests.loops import CHANNEL, Loops, instruct, party, settings_for, settled
 from tests.rule_cases import catalogue, message
 
 OWN = """pack own

@@ -1,6 +1,5 @@
 """The gateway against the simulated central system: what both hold of a foreign exchange trade is the same."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 from collections import defaultdict

@@ -1,6 +1,5 @@
 """The simulated counterparty in FIN beyond settlement: payments, movements, trades that both sides confirm."""
 
-# ruff: noqa: F401, F811  # fixtures are imported by name
 from __future__ import annotations
 
 from pathlib import Path
@@ -14,7 +13,6 @@ from gateway.simulator.arrival import Arrival
 from gateway.simulator.counterparty import read_scenarios
 from gateway.simulator.desk import Desk
 from tests.dialogues import FAMILIES, FIN, Family, is_said, sides
-from tests.fin_counterparty import fin_loops
 from tests.loops import CHANNEL, OWN_BIC, Loops, event
 from tests.test_fin_exchange import alleged, amend, cancel, instruct, name_of
 from tests.test_fin_exchange import ours as ours_of

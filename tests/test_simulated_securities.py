@@ -1,6 +1,5 @@
 """The gateway against the simulated custodian: both hold the same of a financing, a modification, a withdrawal."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 from datetime import timedelta

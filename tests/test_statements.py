@@ -1,6 +1,5 @@
 """Statements: asked for or not, page by page, and compared with the ledger; nothing is advanced by one."""
 
-# ruff: noqa: F401  # fixtures are imported by name
 from __future__ import annotations
 
 import asyncio
@@ -19,7 +18,6 @@ from gateway.model.transitions import Dialogue
 from gateway.store import queries, tables
 from gateway.store.views import Story
 from tests.loops import (
-    ACCEPTED,
     ACCOUNT,
     CHANNEL,
     MATCHED,

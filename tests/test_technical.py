@@ -1,6 +1,5 @@
 """Messages about systems and messages: notified events, receipts, requests to send again."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 from typing import Any

@@ -1,6 +1,5 @@
 """Messages about messages: withdrawn by semt.020, rejected by semt.001, theirs and ours."""
 
-# fixtures are imported by name
 from __future__ import annotations
 
 from typing import Any
