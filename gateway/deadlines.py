@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -403,17 +403,16 @@ def _query(row: InstructionRow, silence: int, now: datetime) -> TradeEvent:
         for kind in EVENT_KINDS.values()
         if kind.model.role == "status_query" and kind.model.dialogue == row.dialogue
     )
-    return model.model_validate(
-        {
-            "schema": next(name for name, kind in EVENT_KINDS.items() if kind.model is model),
-            "event_id": f"{row.transaction_id}-silence-{silence}",
-            "source": ACTOR,
-            "trade_id": row.trade_id,
-            "instruction_number": row.instruction_number,
-            "occurred_at": now.isoformat(),
-            "counterparty": row.counterparty,
-        }
-    )
+    said: dict[str, Any] = {
+        "schema": next(name for name, kind in EVENT_KINDS.items() if kind.model is model),
+        "event_id": f"{row.transaction_id}-silence-{silence}",
+        "source": ACTOR,
+        "trade_id": row.trade_id,
+        "instruction_number": row.instruction_number,
+        "occurred_at": now.isoformat(),
+        "counterparty": row.counterparty,
+    }
+    return model(**said)
 
 
 def _digest(settings: Settings) -> int:

@@ -26,6 +26,7 @@ from gateway.messages.schema_files import load_catalogue
 from gateway.model.currencies import DECIMALS
 from gateway.model.events import EVENT_KINDS, TradeEvent, parse_event
 from gateway.model.facts import SystemEvent, Terms
+from gateway.model.strict import described
 from tests.examples import (
     EVERY_VERSION,
     HEADERS,
@@ -357,7 +358,7 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
     for name in draw(
         st.lists(st.sampled_from(["processing_text", "security_text", "security_description"]), max_size=2)
     ):
-        if name in EVENT_KINDS[kind].model.model_fields:
+        if name in described(EVENT_KINDS[kind].model):
             event[name] = draw(_TEXT)
     return event
 

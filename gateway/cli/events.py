@@ -29,12 +29,14 @@ def schema(kind: Annotated[str | None, typer.Argument(help="a kind of event  [de
 
     A field's description says which element of the message it fills.
     """
+    from pydantic import TypeAdapter
+
     from gateway.messages.data_files import read_tables
     from gateway.messages.describing import describe_fields
     from gateway.messages.mapping import parse_table
     from gateway.model.events import TRADE_EVENT
 
-    described = TRADE_EVENT.json_schema() if kind is None else _kind(kind).model.model_json_schema()
+    described = (TRADE_EVENT if kind is None else TypeAdapter(_kind(kind).model)).json_schema()
     describe_fields(described, [parse_table(text, name) for name, text in read_tables("mapping", "map").items()])
     print(json.dumps(described, indent=2, ensure_ascii=False))
 

@@ -29,6 +29,7 @@ from gateway.messages.writing import instant, offset_instant
 from gateway.model.events import EVENT_KINDS, TradeEvent
 from gateway.model.facts import Reply, Terms
 from gateway.model.profile import Profile
+from gateway.model.strict import described, given
 
 if TYPE_CHECKING:
     from gateway.messages.parsing import ParsedMessage
@@ -296,7 +297,7 @@ class Messages:
             f"{table.message} with {field}"
             for event, table in self._tables.items()
             if event != _HEADER
-            for field in EVENT_KINDS[event].model.model_fields
+            for field in described(EVENT_KINDS[event].model)
         }
         return given | messages | {message[:4] for message in messages}
 
@@ -361,7 +362,7 @@ def _business_service(profile: Profile, table: Table, event: TradeEvent) -> str 
     services = profile.business_service
     if not services:
         return None
-    with_field = (f"{table.message} with {field}" for field in sorted(event.model_fields_set))
+    with_field = (f"{table.message} with {field}" for field in sorted(given(event)))
     return next((services[key] for key in (*with_field, table.message, table.message[:4]) if key in services), None)
 
 

@@ -8,11 +8,11 @@ the table is compiled, and refused when an event gives it; but what a profile is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass, replace
+from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
-
-from pydantic import BaseModel
 
 from gateway.errors import BuildError, ConfigError, Violation
 from gateway.messages.catalogue import MessageDefinition, SimpleContentType, SimpleType
@@ -41,7 +41,8 @@ _SHAPES_ALIKE = 16  # that give the same fields of the event and differ within t
 _SHAPES_SEEN = 10_000  # and counted
 _WORTH_A_FUNCTION = 3  # times seen; to compile one takes as long as to write some ten messages without
 _PIECES_OF_A_SHAPE = 1000  # a larger message is as rare as it is long, and not worth the memory
-_NOTHING = (None, ())
+_EMPTY: tuple[Any, ...] = ()
+_NOTHING = (None, _EMPTY)
 _YES_NO = {"yes": True, "no": False}  # the words of the tables for a field that is one or the other
 _IDENTITY = 1  # the place of what the gateway gives among the sources, behind the event
 
@@ -64,7 +65,7 @@ class Line:
     def values(self, sources: Sequence[Any]) -> Iterator[tuple[Location, Any]]:
         """Yield the values that the row applies to."""
         for location, value in _found(sources, self.location):
-            if isinstance(value, BaseModel) and self.row.conversion != "amount":
+            if is_dataclass(value) and self.row.conversion != "amount":
                 continue  # a proprietary code, where the row is for one as text
             if not self.row.condition:
                 yield location, value
@@ -267,9 +268,16 @@ def _written(shape: _Shape, sources: Sequence[Any]) -> str | None:
         return None
 
 
-def _given(event: object) -> frozenset[str]:
-    """Return the fields that an event gives."""
-    return frozenset(getattr(event, "__pydantic_fields_set__", ()))
+def _given(event: Any) -> tuple[bool, ...]:
+    """Say of each field of an event whether there is something in it."""
+    model: type = type(event)
+    return tuple([value is not None and value is not _EMPTY for value in _all_of(model)(event)])
+
+
+@cache
+def _all_of(model: type) -> Callable[[Any], tuple[Any, ...]]:
+    """Make what returns the values of all fields; a type has two or more."""
+    return attrgetter(*fields_of(model))
 
 
 def _dropped(pieces: Sequence[Piece]) -> tuple[str, ...]:

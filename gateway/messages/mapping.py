@@ -104,9 +104,8 @@ class Table:
 
     def is_for(self, event: object, original: str | None = None) -> bool:
         """Tell whether an event of the table's kind is of its case; ``original`` is the definition it is about."""
-        said = event.__dict__  # a model's own look-up of attributes takes longer
         for name, word in self.case:
-            if said[name] != word if word and name != _ORIGINAL else not _holds(name, word, said, original):
+            if getattr(event, name) != word if word and name != _ORIGINAL else not _holds(name, word, event, original):
                 return False
         return True
 
@@ -155,14 +154,14 @@ class Table:
             yield row
 
 
-def _holds(name: str, word: str, said: Mapping[str, object], original: str | None) -> bool:
+def _holds(name: str, word: str, event: object, original: str | None) -> bool:
     """Tell whether a field has a word; without one, whether it is given or, after ``no``, not given."""
     if name == _ORIGINAL:
         return original == word
     if word:
-        return said[name] == word
+        return bool(getattr(event, name) == word)
     field = name.removeprefix("no ")
-    given = said[field] not in (None, ())
+    given = getattr(event, field) not in (None, ())
     return given == (field == name)
 
 

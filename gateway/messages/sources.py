@@ -1,4 +1,4 @@
-"""What a mapping table can name: the fields of event models and of the dataclasses that the gateway adds."""
+"""What a mapping table can name: the fields of events and of the dataclasses that the gateway adds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel
+from gateway.model.strict import described
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,16 @@ def kind_of(annotation: Any) -> Kind:
             len(kinds) < len(get_args(annotation)),
             next((kind.items for kind in kinds if kind.items is not None), None),
         )
-    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)):
+    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
         return Kind((annotation,))
     return Kind(plain=True)
 
 
 @cache
 def fields_of(model: type) -> Mapping[str, Kind]:
-    """Map the names of a model's or dataclass's fields to what they hold."""
-    if issubclass(model, BaseModel):
-        return {name: kind_of(described.annotation) for name, described in model.model_fields.items()}
+    """Map the names of a type's fields to what they hold."""
+    if fields := described(model):
+        return {name: kind_of(field.annotation) for name, field in fields.items()}
     return {name: kind_of(annotation) for name, annotation in get_type_hints(model).items()}
 
 

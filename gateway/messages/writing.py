@@ -13,14 +13,12 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, ClassVar, Final, TypeGuard
 from xml.sax.saxutils import escape
-
-from pydantic import BaseModel
 
 from gateway.messages.sources import Kind, fields_of, kind_of
 
@@ -285,7 +283,6 @@ class _Body:
     conditions: frozenset[Location]
     proved: frozenset[Location]
     lines: list[str] = field(default_factory=list)
-    named: dict[Location, str] = field(default_factory=dict)
     items: dict[Location, str] = field(default_factory=dict)
     constants: dict[str, object] = field(default_factory=dict)
 
@@ -305,23 +302,17 @@ class _Body:
         if location in self.items:
             return self.items[location]
         *around, last = location
-        outer = tuple(around)
-        if not outer:
-            return f"s{last}"
-        return f"{self.name(outer)}[{last!r}]" if self._is_model(outer) else f"{self.expression(outer)}.{last}"
+        return f"{self.expression(tuple(around))}.{last}" if around else f"s{last}"
 
     def text(self, parts: Parts) -> str:
         """Write how to put a text together. Fails where a part of it is none."""
         joined = [repr(part) if isinstance(part, str) else self.expression(part) for part in parts]
         return joined[0] if len(joined) == 1 else f"''.join(({', '.join(joined)}))"
 
-    def name(self, location: Location) -> str:
-        """Name the fields of a model, as a dictionary: its own look-up of attributes is slow. Fails where none is."""
-        if location not in self.named:
-            model = self.expression(location)
-            name = self.named[location] = f"f{len(self.named)}"
-            self.lines.append(f"{name} = {model}.__dict__")
-        return self.named[location]
+    def notices(self, location: Location, value: Any) -> bool:
+        """Tell whether the function fails where a value is not there: it writes it or what is in it, or unpacks it."""
+        length = len(location)
+        return isinstance(value, tuple) or any(place[:length] == location for place in self.proved)
 
     def hold(self, location: Location) -> None:
         """Name an object."""
@@ -336,9 +327,6 @@ class _Body:
         self.items |= zip(places, names, strict=True)
         self.lines.append(f"{', '.join(names)}, = {self.expression(location)}")
         return places
-
-    def _is_model(self, location: Location) -> bool:
-        return isinstance(value_at(self.sources, location), BaseModel)
 
 
 def value_at(sources: Sequence[Any], location: Sequence[str | int]) -> Any:
@@ -374,12 +362,10 @@ def writer(
             body.lines.append(f"s{number} = s{number}.of(s0)")
     there: list[Location] = [(number,) for number in range(len(sources)) if number == 0 or number in names]
     while there:  # level by level, so that the processor can fetch several objects at a time
-        models = [location for location in there if isinstance(value_at(body.sources, location), BaseModel)]
+        models = [location for location in there if is_dataclass(value_at(body.sources, location))]
         for location in models:
             if len(location) > 1 and location not in body.items:
                 body.hold(location)
-        for location in models:
-            body.name(location)
         there = [inner for location in there for inner in _check_object(location, names, body)]
     parts: list[str] = []
     texts: list[str] = []
@@ -429,7 +415,7 @@ def _check_object(location: Location, names: Mapping[int, Collection[str]], body
             there.append((here, kind))
             if (*pattern, name) in body.conditions:
                 unlike.append(f"{body.expression(here)} != {body.constant(inner)}")
-            elif kind.optional and here not in body.proved and not follows and _may_go_unnoticed(inner):
+            elif kind.optional and not follows and not body.notices(here, inner):
                 unlike.append(f"{body.expression(here)} is None")
     body.refuse(*unlike)
     objects: list[Location] = []
@@ -442,8 +428,3 @@ def _check_object(location: Location, names: Mapping[int, Collection[str]], body
             if isinstance(inner, one.models):
                 objects.append(place)
     return objects
-
-
-def _may_go_unnoticed(value: Any) -> bool:
-    """Tell whether a function may run without noticing that a value is not there: it unpacks lists and opens models."""
-    return not isinstance(value, tuple | BaseModel)

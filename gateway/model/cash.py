@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.model.facts import InstructionName, Link
+from gateway.model.strict import exactly_one, strict
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import (
     PRINTABLE_PATTERN,
@@ -24,12 +25,10 @@ from gateway.model.vocabulary import (
     IsoCode,
     Lei,
     Some,
-    Strict,
     Text16,
     Text35,
     Text70,
     Text140,
-    exactly_one,
 )
 
 UETR_PATTERN = "^[a-f0-9]{8}-[a-f0-9]{4}-4[a-f0-9]{3}-[89ab][a-f0-9]{3}-[a-f0-9]{12}$"
@@ -49,7 +48,8 @@ TimeOfDay = Annotated[str, StringConstraints(pattern=TIME_PATTERN)]
 Text105 = Annotated[str, StringConstraints(min_length=1, max_length=105, pattern=PRINTABLE_PATTERN)]
 
 
-class OwnCode(Strict):
+@strict
+class OwnCode:
     """A code that is in no external set: agreed between the two sides."""
 
     proprietary: Text35
@@ -59,18 +59,19 @@ Coded = Annotated[IsoCode | OwnCode, Field(union_mode="left_to_right")]
 """A code of an external set as a string, or one of a scheme of its own as an object."""
 
 
-def _at_least_one(item: Strict, *names: str) -> None:
+def _at_least_one(item: object, *names: str) -> None:
     if all(getattr(item, name) in (None, ()) for name in names):
         raise PydanticCustomError("event_field_invalid", "at least one of {names}", {"names": ", ".join(names)})
 
 
-def _only_beside(item: Strict, name: str, other: str) -> None:
+def _only_beside(item: object, name: str, other: str) -> None:
     if getattr(item, name) is not None and getattr(item, other) is None:
         text = "an {name} only beside a {other}"
         raise PydanticCustomError("event_field_invalid", text, {"name": name, "other": other})
 
 
-class StructuredAddress(Strict):
+@strict
+class StructuredAddress:
     """A postal address in its parts; ``lines`` for what has no part of its own."""
 
     department: Text70 | None = None
@@ -90,7 +91,8 @@ class StructuredAddress(Strict):
     lines: Annotated[tuple[Text70, ...], Field(max_length=7, strict=False)] = ()
 
 
-class OtherAccount(Strict):
+@strict
+class OtherAccount:
     """An account as its servicer writes it, with the scheme (``BBAN``, ...) and who issued it."""
 
     identification: Annotated[str, StringConstraints(min_length=1, max_length=34, pattern=PRINTABLE_PATTERN)]
@@ -98,7 +100,8 @@ class OtherAccount(Strict):
     issuer: Text35 | None = None
 
 
-class PaymentAccount(Strict):
+@strict
+class PaymentAccount:
     """A cash account, by IBAN or as its servicer writes it."""
 
     iban: Iban | None = None
@@ -115,14 +118,16 @@ class PaymentAccount(Strict):
         return self.iban or (self.other.identification if self.other else "")
 
 
-class ClearingMember(Strict):
+@strict
+class ClearingMember:
     """A member of a clearing system (``USABA``, ``GBDSC``, ...), by its number there."""
 
     system: ExternalCode | None = None
     member: Text35
 
 
-class OtherIdentification(Strict):
+@strict
+class OtherIdentification:
     """An identification in a scheme (``TXID``, ``CUST``, ...) that the others do not cover."""
 
     identification: Text35
@@ -130,7 +135,8 @@ class OtherIdentification(Strict):
     issuer: Text35 | None = None
 
 
-class Institution(Strict):
+@strict
+class Institution:
     """A financial institution: by BIC, by its membership of a clearing system, or by name and address."""
 
     bic: Bic | None = None
@@ -147,13 +153,15 @@ class Institution(Strict):
         return self
 
 
+@strict
 class Agent(Institution):
     """An institution on the way of a payment, with the account that it holds with the one next to it."""
 
     account: PaymentAccount | None = None
 
 
-class Birth(Strict):
+@strict
+class Birth:
     """When and where a person was born."""
 
     born_on: date
@@ -162,7 +170,8 @@ class Birth(Strict):
     country: Country
 
 
-class Organisation(Strict):
+@strict
+class Organisation:
     """How an organisation is identified."""
 
     bic: Bic | None = None
@@ -175,7 +184,8 @@ class Organisation(Strict):
         return self
 
 
-class Person(Strict):
+@strict
+class Person:
     """How a person is identified."""
 
     birth: Birth | None = None
@@ -187,7 +197,8 @@ class Person(Strict):
         return self
 
 
-class Customer(Strict):
+@strict
+class Customer:
     """A party of a payment that is no financial institution, or pays and is paid like none."""
 
     name: Text140 | None = None
@@ -204,6 +215,7 @@ class Customer(Strict):
         return self
 
 
+@strict
 class AccountHolder(Customer):
     """A party that is debited or credited, with its account."""
 
@@ -214,7 +226,8 @@ Agents = Annotated[tuple[Agent, ...], Field(max_length=3, strict=False)]
 """Up to three agents in the order of the payment."""
 
 
-class PaymentType(Strict):
+@strict
+class PaymentType:
     """How the payment is to be processed: service levels, local instrument, category of its purpose."""
 
     instruction_priority: Literal["high", "normal"] | None = None
@@ -224,7 +237,8 @@ class PaymentType(Strict):
     category_purpose: Coded | None = None
 
 
-class SettlementTimes(Strict):
+@strict
+class SettlementTimes:
     """Times of the settlement date: of CLS, latest, earliest, and after which the payment is to be rejected."""
 
     cls: TimeOfDay | None = None
@@ -233,7 +247,8 @@ class SettlementTimes(Strict):
     reject: TimeOfDay | None = None
 
 
-class InstructionForAgent(Strict):
+@strict
+class InstructionForAgent:
     """What an agent is to do, as a code (``PHOB``, ``HOLD``, ...), in words, or both."""
 
     code: IsoCode | None = None
@@ -245,7 +260,8 @@ class InstructionForAgent(Strict):
         return self
 
 
-class ReferredDocument(Strict):
+@strict
+class ReferredDocument:
     """A document that the payment is for: an invoice (``CINV``), a statement (``SOAC``)..."""
 
     type: Coded | None = None
@@ -258,7 +274,8 @@ class ReferredDocument(Strict):
         return self
 
 
-class StructuredRemittance(Strict):
+@strict
+class StructuredRemittance:
     """What the payment is for, in parts; ``reference`` is the creditor's (``SCOR``, ...)."""
 
     documents: Some[ReferredDocument] = ()
@@ -275,14 +292,16 @@ class StructuredRemittance(Strict):
         return self
 
 
-class Charge(Strict):
+@strict
+class Charge:
     """Charges that an agent has taken."""
 
     amount: Amount
     agent: Institution
 
 
-class RegulatoryDetail(Strict):
+@strict
+class RegulatoryDetail:
     """One thing that an authority is told."""
 
     type: Text35 | None = None
@@ -293,7 +312,8 @@ class RegulatoryDetail(Strict):
     information: Some[Text35] = ()
 
 
-class RegulatoryReport(Strict):
+@strict
+class RegulatoryReport:
     """What the authority of a side, or of both, is told of the payment."""
 
     side: Literal["credit", "debit", "both"] | None = None
@@ -302,7 +322,8 @@ class RegulatoryReport(Strict):
     details: Some[RegulatoryDetail] = ()
 
 
-class UnderlyingTransfer(Strict):
+@strict
+class UnderlyingTransfer:
     """The customers' transfer that a cover payment is for."""
 
     ultimate_debtor: Customer | None = None
@@ -321,7 +342,8 @@ class UnderlyingTransfer(Strict):
     instructed_amount: Amount | None = None
 
 
-class SettledInstruction(Strict):
+@strict
+class SettledInstruction:
     """The settlement instruction of ours whose cash leg this is, named as upstream names it."""
 
     source: Text35

@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.model.facts import Link, Terms
+from gateway.model.strict import strict
 from gateway.model.transitions import Dialogue
-from gateway.model.vocabulary import Bic, Instant, Strict, Text35, Text140
+from gateway.model.vocabulary import Bic, Instant, Text35, Text140
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Rule:
     broken: Callable[[Any], bool]
 
 
-class Event(Strict):
+@strict
+class Event:
     """What every trade event carries. ``counterparty`` is the BIC of the profile; the Kafka key is the trade.
 
     ``role`` is the role of the event's message in its dialogue: one of ``transitions.REQUESTS`` asks something about

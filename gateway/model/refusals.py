@@ -22,6 +22,7 @@ from pydantic_core import ErrorDetails
 from gateway.errors import EventError, Violation
 from gateway.model import cash, vocabulary
 from gateway.model.event import Event
+from gateway.model.strict import described
 
 _RULES = vocabulary.RULES | cash.RULES
 _VALUE_LENGTH = 140
@@ -99,11 +100,12 @@ def unknown_schema(document: dict[str, Any], known: Sequence[str]) -> Violation:
 
 def explain(document: dict[str, Any], model: type[Event], error: ValidationError) -> list[Violation]:
     """Turn what pydantic found into violations, and add the rules across fields whose fields are good themselves."""
+    twin: type = model
     details = [detail for detail in error.errors(include_url=False) if detail["type"] != "event_rule_broken"]
     bad = {str(detail["loc"][0]) for detail in details if detail["loc"]}
     good = {name: value for name, value in document.items() if name not in bad}
-    values = SimpleNamespace(**{name: field.get_default() for name, field in model.model_fields.items()})
-    for name, value in _partial(model).model_validate_json(json.dumps(good)):
+    values = SimpleNamespace(**{name: field.get_default() for name, field in described(model).items()})
+    for name, value in _partial(twin).model_validate_json(json.dumps(good)):
         if name in document:
             setattr(values, name, value)
     violations = [_violation(document, model, detail) for detail in _without_echoes(document, details)]
@@ -116,14 +118,14 @@ def explain(document: dict[str, Any], model: type[Event], error: ValidationError
 
 
 def _unstated(model: type[Event], document: dict[str, Any], fields: Iterable[str]) -> bool:
-    return any(model.model_fields[name].is_required() and name not in document for name in fields)
+    return any(described(model)[name].is_required() and name not in document for name in fields)
 
 
 @cache
-def _partial(model: type[Event]) -> type[BaseModel]:
+def _partial(model: type) -> type[BaseModel]:
     """Make the model's twin in which every field may be left out and no rule across fields applies."""
     fields: dict[str, Any] = {}
-    for name, field in model.model_fields.items():
+    for name, field in described(model).items():
         annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
         default = None if field.is_required() else field.default
         fields[name] = (annotation, Field(default=default, alias=field.alias))
@@ -136,7 +138,7 @@ def _without_echoes(document: dict[str, Any], details: list[ErrorDetails]) -> li
     for detail in details:
         value, last = detail["input"], detail["loc"][-1] if detail["loc"] else ""
         inside = isinstance(last, str) and not _path(document, detail).endswith(last)  # it names a branch
-        if inside and detail["type"] == "model_type" and isinstance(value, str):
+        if inside and detail["type"] == "dataclass_type" and isinstance(value, str):
             continue
         if inside and detail["type"] == "string_type" and isinstance(value, dict):
             continue
@@ -158,7 +160,7 @@ def _path(document: Any, detail: ErrorDetails) -> str:
     return path
 
 
-_CODES = {"missing": "event_field_missing", "extra_forbidden": "event_field_unknown"}
+_CODES = {"missing": "event_field_missing", "unexpected_keyword_argument": "event_field_unknown"}
 _OWN_CODES = ("event_field_invalid", "identifier_check_digit", "currency_unknown", "currency_decimals")
 _WORDS = {
     "string_type": "text",
@@ -171,19 +173,19 @@ _WORDS = {
     "datetime_parsing": "an instant with its offset, such as 2026-03-02T09:15:00Z",
     "datetime_from_date_parsing": "an instant with its offset, such as 2026-03-02T09:15:00Z",
     "timezone_aware": "an instant with its offset, such as 2026-03-02T09:15:00Z",
-    "model_type": "an object",
+    "dataclass_type": "an object",
     "tuple_type": "a list",
     "finite_number": "a number",
 }
 
 
-def _violation(document: dict[str, Any], model: type[BaseModel], detail: ErrorDetails) -> Violation:
+def _violation(document: dict[str, Any], model: type, detail: ErrorDetails) -> Violation:
     kind, path = detail["type"], _path(document, detail)
     code = kind if kind in _OWN_CODES else _CODES.get(kind, "event_field_invalid")
     value = None if kind == "missing" else _shown(detail["input"])
     if kind == "missing":
         return Violation(code, path, "this field is required", None, f"{path} is missing")
-    if kind == "extra_forbidden":
+    if kind == "unexpected_keyword_argument":
         known = _fields_beside(model, path)
         rule = f"one of {', '.join(known)}"
         text = f"{path} is not a field of this event{_nearest(str(detail['loc'][-1]), known)}"
@@ -193,18 +195,18 @@ def _violation(document: dict[str, Any], model: type[BaseModel], detail: ErrorDe
     return Violation(code, path, rule, value, f"{path}: expected {rule}, found {value}")
 
 
-def _fields_beside(model: type[BaseModel], path: str) -> list[str]:
+def _fields_beside(model: type, path: str) -> list[str]:
     """List the fields that the object around ``path`` may have."""
-    here: type[BaseModel] = model
+    here = model
     for name in re.sub(r"\[\d+\]", "", path).split(".")[:-1]:
-        field = next((f for n, f in here.model_fields.items() if name in (n, f.alias)), None)
+        field = next((f for n, f in described(here).items() if name in (n, f.alias)), None)
         here = next(models_in(field.annotation), here) if field is not None else here
-    return [field.alias or name for name, field in here.model_fields.items()]
+    return [field.alias or name for name, field in described(here).items()]
 
 
-def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterator[type]:
     """Name the models that a field's annotation speaks of, through unions and lists."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and described(annotation):
         yield annotation
     for argument in get_args(annotation):
         yield from models_in(argument)

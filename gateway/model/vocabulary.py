@@ -8,19 +8,15 @@ ISO 20022 elements that the fields become.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from operator import itemgetter
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     StringConstraints,
@@ -32,6 +28,7 @@ from pydantic_core import PydanticCustomError
 from gateway.model import identifiers
 from gateway.model.currencies import DECIMALS
 from gateway.model.facts import Link
+from gateway.model.strict import exactly_one, given, strict
 
 # What XML 1.0 cannot carry unchanged: control characters (NUL among them; a carriage return becomes a line feed on
 # reading), and the two non-characters that it forbids.
@@ -154,32 +151,8 @@ def _written_instant(value: object) -> object:
 Instant = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written_instant)]
 
 
-class Strict(BaseModel):
-    """Refuse unknown fields and silent conversions; values are immutable."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def exactly_one(*names: str, beside: Mapping[str, str] | None = None) -> Any:
-    """Make the check that exactly one of the named fields is given, and others only ``beside`` the one they are for."""
-    given = itemgetter(*names)
-    absent = len(names) - 1
-    pairs = tuple((beside or {}).items())
-
-    def check(item: BaseModel) -> BaseModel:
-        fields = item.__dict__  # a model's own look-up of attributes takes longer
-        for name, other in pairs:
-            if fields[name] is not None and fields[other] is None:
-                text = "an {name} only beside a {other}"
-                raise PydanticCustomError("event_field_invalid", text, {"name": name, "other": other})
-        if given(fields).count(None) != absent:
-            raise PydanticCustomError("event_field_invalid", "exactly one of {names}", {"names": ", ".join(names)})
-        return item
-
-    return model_validator(mode="after")(check)
-
-
-class Proprietary(Strict):
+@strict
+class Proprietary:
     """A code of a scheme of its own: four characters, the issuer of the scheme, and the scheme's name."""
 
     identification: Annotated[str, StringConstraints(pattern=SCHEME_CODE_PATTERN)]
@@ -199,7 +172,8 @@ Priority = Annotated[int, Field(ge=1, le=9999)]
 """1 is the highest."""
 
 
-class ProprietaryIdentification(Strict):
+@strict
+class ProprietaryIdentification:
     """A party's identification in a scheme of its own (a CSD's participant number, a client number)."""
 
     identification: Text35
@@ -207,7 +181,8 @@ class ProprietaryIdentification(Strict):
     scheme: Text35 | None = None
 
 
-class Amount(Strict):
+@strict
+class Amount:
     """Money: a value that is not negative, with no more decimals than its currency (ISO 4217) has."""
 
     value: AmountValue
@@ -215,41 +190,45 @@ class Amount(Strict):
 
     @model_validator(mode="after")
     def _decimals_of_the_currency(self) -> Self:
-        fields = self.__dict__
-        if fields["value"] % _SMALLEST[fields["currency"]]:
+        if self.value % _SMALLEST[self.currency]:
             rule = f"at most {DECIMALS[self.currency]} decimals in {self.currency}"
             raise PydanticCustomError("currency_decimals", "{rule}", {"rule": rule})
         return self
 
 
+@strict
 class DirectedAmount(Amount):
     """Money and, where it matters, whether it is credited or debited."""
 
     direction: Literal["credit", "debit"] | None = None
 
 
-class SignedRate(Strict):
+@strict
+class SignedRate:
     """A rate in per cent, and its sign where it matters."""
 
     value: UnsignedPercentage
     sign: Literal["plus", "minus"] | None = None
 
 
-class RateName(Strict):
+@strict
+class RateName:
     """A reference rate by its name, and who publishes it."""
 
     name: Text35
     issuer: Text8 | None = None
 
 
-class PriceAmount(Strict):
+@strict
+class PriceAmount:
     """A price in money; a price may have more decimals than its currency."""
 
     value: PriceValue
     currency: Currency
 
 
-class Price(Strict):
+@strict
+class Price:
     """A price: a percentage (``rate``) or an amount for one unit. ``type`` says how it is meant (``PARV``)."""
 
     rate: Percentage | None = None
@@ -259,7 +238,8 @@ class Price(Strict):
     _rate_or_amount = exactly_one("rate", "amount")
 
 
-class Quantity(Strict):
+@strict
+class Quantity:
     """How many: units (shares), or a face or amortised amount in the security's currency (debt)."""
 
     type: Literal["unit", "face_amount", "amortised_value"]
@@ -272,7 +252,8 @@ class Quantity(Strict):
         return self
 
 
-class Address(Strict):
+@strict
+class Address:
     """A postal address."""
 
     lines: Annotated[tuple[Text70, ...], Field(max_length=5, strict=False)] = ()
@@ -281,7 +262,8 @@ class Address(Strict):
     country: Country
 
 
-class Party(Strict):
+@strict
+class Party:
     """A party of the trade, its settlement or its confirmation: one of BIC, proprietary identification, or name.
 
     ``safekeeping_account`` is the account it holds with the party before it in the chain; ``processing_reference`` its
@@ -309,7 +291,8 @@ FurtherChain = Annotated[tuple[Party, ...], Field(max_length=4, strict=False)]
 """Parties behind the participant of the place of settlement: the second to the fifth of a chain."""
 
 
-class CashAccount(Strict):
+@strict
+class CashAccount:
     """A cash account, by IBAN or as the account servicer writes it."""
 
     iban: Iban | None = None
@@ -318,7 +301,8 @@ class CashAccount(Strict):
     _one_form = exactly_one("iban", "proprietary")
 
 
-class CashParty(Strict):
+@strict
+class CashParty:
     """A party of the cash leg, with its account."""
 
     bic: Bic | None = None
@@ -329,7 +313,8 @@ class CashParty(Strict):
     _one_identification = exactly_one("bic", "proprietary", "name")
 
 
-class CashParties(Strict):
+@strict
+class CashParties:
     """Who pays and who is paid, each with its agent."""
 
     debtor: CashParty | None = None
@@ -338,7 +323,8 @@ class CashParties(Strict):
     creditor_agent: CashParty | None = None
 
 
-class PlaceOfTrade(Strict):
+@strict
+class PlaceOfTrade:
     """Where the trade was made: the kind of market (``EXCH``, ``OTCO``, ...) and which one, by MIC or description."""
 
     type: Code
@@ -352,7 +338,8 @@ class PlaceOfTrade(Strict):
         return self
 
 
-class PlaceOfClearing(Strict):
+@strict
+class PlaceOfClearing:
     """Where the trade is cleared: the clearing house by BIC, LEI or both."""
 
     bic: Bic | None = None
@@ -365,14 +352,16 @@ class PlaceOfClearing(Strict):
         return self
 
 
-class HoldReason(Strict):
+@strict
+class HoldReason:
     """Why an instruction is held (``PTYH``, ``CSDH``, ...)."""
 
     code: Code
     text: Text210 | None = None
 
 
-class Linkage(Strict):
+@strict
+class Linkage:
     """Another transaction that this one goes with: before, with or after it (``BEFO``, ``WITH``, ``AFTE``)."""
 
     position: Code | None = None
@@ -409,7 +398,8 @@ _POSITIONS = {"BEFO": "before", "WITH": "with", "AFTE": "after", "INFO": "inform
 _BLOCKS = {"BLPA": "block", "BLCH": "allocation"}  # what this instruction is of the block trade
 
 
-class ConfirmationReference(Strict):
+@strict
+class ConfirmationReference:
     """Another identification of the confirmed trade, or what it was allocated from."""
 
     message_definition: DefinitionIdentifier | None = None
@@ -439,14 +429,16 @@ class ConfirmationReference(Strict):
 
     def link(self) -> Link:
         """State the link: a transaction, or what those that state it have in common."""
-        [(name, value)] = self.model_dump(exclude={"message_definition"}, exclude_none=True).items()
+        [name] = set(given(self)) - {"message_definition"}
+        value = getattr(self, name)
         if name in ("instructing_party_transaction_id", "executing_party_transaction_id"):
             return Link("reference", value)
         relation = {"block_id": "block", "allocation_id": "allocation", "individual_allocation_id": "allocation"}
         return Link(relation.get(name, "reference"), value, "common_reference" if name == "common_id" else name)
 
 
-class Lot(Strict):
+@strict
+class Lot:
     """One tax lot of the quantity."""
 
     number: Text35 | None = None
@@ -455,12 +447,14 @@ class Lot(Strict):
     price_type: Code | None = None
 
 
+@strict
 class Investor(Party):
     """The investor behind the trade."""
 
     nationality: Country | None = None
 
 
+@strict
 class ConfirmingParty(Party):
     """The buyer or the seller of a confirmed trade, and in which capacity it acts (``PRIN``, ``AGEN``, ...)."""
 
@@ -468,7 +462,8 @@ class ConfirmingParty(Party):
     trading_capacity: Code | None = None
 
 
-class AccountOwner(Strict):
+@strict
+class AccountOwner:
     """Who owns the safekeeping account."""
 
     bic: Bic | None = None
@@ -478,7 +473,8 @@ class AccountOwner(Strict):
     _one_identification = exactly_one("bic", "proprietary")
 
 
-class Vendor(Strict):
+@strict
+class Vendor:
     """Who keeps a database of standing settlement instructions."""
 
     bic: Bic | None = None
@@ -488,7 +484,8 @@ class Vendor(Strict):
     _one_identification = exactly_one("bic", "proprietary", "name")
 
 
-class Commission(Strict):
+@strict
+class Commission:
     """What the broker earns: a kind (``BRKR``, ``FLAT``, ...), with an amount or a percentage."""
 
     type: Code
@@ -498,7 +495,8 @@ class Commission(Strict):
     _amount_or_rate = exactly_one("amount", "rate")
 
 
-class StandingSettlementInstruction(Strict):
+@strict
+class StandingSettlementInstruction:
     """Whose database of standing settlement instructions holds the details (``INTE``, ``BRKR``, ``VEND``)."""
 
     database: Code
@@ -507,7 +505,8 @@ class StandingSettlementInstruction(Strict):
     other_receiving_parties: Chain = ()
 
 
-class OtherAmounts(Strict):
+@strict
+class OtherAmounts:
     """Fees, taxes and other amounts beside the settlement amount, each with its direction where it matters."""
 
     charges_fees: DirectedAmount | None = None
@@ -531,6 +530,7 @@ class OtherAmounts(Strict):
     consumption_tax: DirectedAmount | None = None
 
 
+@strict
 class AmountsOfSettlement(OtherAmounts):
     """Other amounts of a settlement instruction."""
 
@@ -541,6 +541,7 @@ class AmountsOfSettlement(OtherAmounts):
     network_fee: DirectedAmount | None = None
 
 
+@strict
 class AmountsOfConfirmation(OtherAmounts):
     """Other amounts of a trade confirmation."""
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gateway.errors import Violation
 from gateway.model.events.confirmation import ConfirmTrade
+from gateway.model.strict import unchecked
 from gateway.model.vocabulary import Code, DirectedAmount, Price
 
 USUAL: Final = "TRAD"
@@ -75,7 +76,8 @@ def confirmed(event: ConfirmTrade) -> tuple[dict[str, Any], list[Violation]]:
         if commission is not None:
             rule = "not given beside the amount of the executing broker, which has the same place"
             lacking.append(_violation("commission.amount", str(event.commission.amount.value), rule))
-        commission = DirectedAmount.model_construct(**dict(event.commission.amount))
+        amount = event.commission.amount
+        commission = unchecked(DirectedAmount, {"value": amount.value, "currency": amount.currency})
     executed = None if event.executed_at is None else _executed(event.executed_at)
     if event.executed_at is not None and (executed is None or event.executed_at.date() != event.trade_date):
         rule = "milliseconds at most, on the trade date in the zone that it names: both have one place"

@@ -21,6 +21,7 @@ from gateway.model.events.foreign_exchange import (
     TradeSide,
     TradingParty,
 )
+from gateway.model.strict import given
 
 if TYPE_CHECKING:
     from gateway.model.events import TradeEvent
@@ -217,7 +218,7 @@ class _Parties:
         if party.bic is not None:
             return PartyOfExchange(bic=party.bic)
         if party.identification is not None:
-            stated = {name for name, value in party.identification.__dict__.items() if value is not None}
+            stated = set(given(party.identification))
             if stated <= {"bic", "account"} and "bic" in stated:
                 return PartyOfExchange(party.identification.bic, account=party.identification.account)
             return PartyOfExchange(description=self._described(f"{path}.identification", party.identification))

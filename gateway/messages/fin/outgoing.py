@@ -118,20 +118,19 @@ def derived(event: TradeEvent, lacking: list[Violation] | None = None) -> Derive
 
 def parties(event: TradeEvent) -> Derived:
     """Return the part of what follows from an event that nothing can be wrong with: the parties in their parts."""
-    look_up = event.__dict__.get  # a model's own look-up of attributes takes longer
-    place, investors = look_up("place_of_trade"), look_up("investors")
+    place, investors = getattr(event, "place_of_trade", None), getattr(event, "investors", ())
     made = Derived(  # the parts of either side stand in its fields in their order
-        _HELD if look_up("hold") else "NEWM",
-        *_placed(look_up("delivering_parties", ())),
-        *_placed(look_up("receiving_parties", ())),
-        tuple([party_in_fin(one) for one in investors]) if investors else (),
+        _HELD if getattr(event, "hold", False) else "NEWM",
+        *_placed(getattr(event, "delivering_parties", ())),
+        *_placed(getattr(event, "receiving_parties", ())),
+        tuple([party_in_fin(one) for one in investors]),
         None if place is None else place.market or place.description,
         payment(event),
         exchange(event),
     )
     if isinstance(event, ConfirmTrade):
         for name, field in CONFIRMING.items():
-            if (party := look_up(field)) is not None:
+            if (party := getattr(event, field)) is not None:
                 setattr(made, name, party_in_fin(party))
     return made
 
@@ -176,21 +175,21 @@ def _placed(chain: Sequence[Party]) -> _Side:
 
 def party_in_fin(party: Party) -> PartyInFin:
     """Return a party as FIN states it."""
-    said = party.__dict__
-    name, address = said["name"], said["address"]
+    name, address = party.name, party.address
     if address is not None:
         place = (address.post_code, address.town, address.country)
-        name = "\n".join([name, *address.lines, " ".join([part for part in place if part])])
+        lines = (name, *address.lines, " ".join([part for part in place if part]))
+        name = "\n".join([line for line in lines if line])
     return PartyInFin(
-        said["bic"],
-        said["proprietary"],
+        party.bic,
+        party.proprietary,
         name,
-        said["lei"],
-        said.get("nationality"),
-        said["safekeeping_account"],
-        said["processing_reference"],
-        said["declaration_text"],
-        said["contact_text"],
+        party.lei,
+        getattr(party, "nationality", None),
+        party.safekeeping_account,
+        party.processing_reference,
+        party.declaration_text,
+        party.contact_text,
     )
 
 

@@ -20,6 +20,7 @@ from gateway.messages.translation import statements
 from gateway.model.cash import PaymentAccount
 from gateway.model.event import Event
 from gateway.model.events.settlement import InstructSettlement
+from gateway.model.strict import described
 from gateway.model.vocabulary import Amount, Quantity
 
 
@@ -105,10 +106,10 @@ _NOT_IN_ANSWERS: Final = (
 
 def _with_terms(answer: type, *without: str) -> type:
     """Return a class with the fields of an answer, and those of an instruction that no answer is without."""
-    of_event = set(Event.model_fields) | {"event_schema", "instruction_number"}
+    of_event = set(described(Event)) | {"event_schema", "instruction_number"}
     terms = [
-        (name, described.annotation, () if described.get_default() == () else None)
-        for name, described in InstructSettlement.model_fields.items()
+        (name, field.annotation, () if field.get_default() == () else None)
+        for name, field in described(InstructSettlement).items()
         if name not in {*of_event, *without} or name == "trade_id"
     ]
     return make_dataclass(answer.__name__, terms, bases=(answer,))

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Final, cast
 
-from pydantic import BaseModel
-
 from gateway.errors import BuildError, Violation
 from gateway.messages import Identity, fin
 from gateway.messages.building import Line, MessageWriter, Place
@@ -32,6 +30,7 @@ from gateway.messages.translation.stating import EVENT, Origins, Stated, Stateme
 from gateway.messages.writing import Location, value_at
 from gateway.model.facts import Terms
 from gateway.model.identifiers import COUNTRIES
+from gateway.model.strict import described
 
 FIN: Final = "fin"
 _GRANTED: Final = "what FIN takes for granted"
@@ -306,11 +305,10 @@ def _is_required(model: type, path: tuple[str | int, ...]) -> bool:
     required = False
     for step in path:
         required = False
-        if isinstance(step, int) or not issubclass(model, BaseModel) or step not in model.model_fields:
+        if isinstance(step, int) or (field := described(model).get(step)) is None:
             continue
-        described = model.model_fields[step]
-        required = described.is_required()
-        kind = kind_of(described.annotation)
+        required = field.is_required()
+        kind = kind_of(field.annotation)
         kind = kind if kind.items is None else kind_of(kind.items)
         model = kind.models[0] if kind.models else object
     return required

@@ -7,7 +7,7 @@ FIN names a party in lines, and puts what it has no field for into the coded lin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any, Final
@@ -18,6 +18,7 @@ from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.report import Entry
 from gateway.messages.translation.stating import EVENT, Origins, Stated, Statement, Tree
 from gateway.model.references import business_message_id
+from gateway.model.strict import given
 
 NOT_PROVIDED: Final = "NOTPROVIDED"
 WITHIN: Final = "within a text"
@@ -149,14 +150,14 @@ def _complete(said: Statement, kind: str, sender: str, receiver: str) -> None:
             said.state(EVENT, keys(path), Stated(value, None, told=False))
 
 
-def _method(given: Mapping[str, Any]) -> str:
+def _method(stated: Collection[str]) -> str:
     """Return how a payment of these fields settles, unless something else is said: by a cover where banks are named."""
-    return "cover" if any(given.get(_FOR_CUSTOMER[name]) is not None for name in _COVERS) else "instructed_agent"
+    return "cover" if any(_FOR_CUSTOMER[name] in stated for name in _COVERS) else "instructed_agent"
 
 
 def granted(event: Any, kind: str, origins: Origins) -> list[Leaf]:
     """Return the elements that say what FIN takes for granted."""
-    if kind not in _TRANSFERS or event.settlement_method != _method(event.__dict__):
+    if kind not in _TRANSFERS or event.settlement_method != _method(set(given(event))):
         return []
     leaf = origins.leaf(event, "settlement_method")
     return [] if leaf is None else [leaf]

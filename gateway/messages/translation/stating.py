@@ -16,13 +16,12 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel
-
 from gateway.messages.catalogue import MessageDefinition
 from gateway.messages.mapping import Row, Step, Table, places
 from gateway.messages.sources import Kind, fields_of, kind_of
 from gateway.messages.translation.leaves import Leaf
 from gateway.messages.translation.report import Entry
+from gateway.model.strict import described, unchecked
 
 EVENT: Final = "event"
 _SIGN, _NEGATIVE = "sign", "N"  # FIN's sign of an amount is an element where it is written, not where it is read
@@ -360,12 +359,9 @@ def leaves_below(tree: Any) -> Iterator[Leaf]:
 
 
 def _constructed(model: type, kinds: Mapping[str, Kind], values: dict[str, Any]) -> Any:
-    if issubclass(model, BaseModel):
-        required = [name for name, described in model.model_fields.items() if described.is_required()]
-        absent = {name: () if kinds[name].items is not None else None for name in required if name not in values}
-        made = model.model_construct(set(values))
-        made.__dict__.update({**absent, **values})  # a field may be called as an argument of the constructor is
-        return made
+    if described(model):  # what is wrong in it is said where it is written
+        empty = {name: () for name, kind in kinds.items() if kind.items is not None}
+        return unchecked(model, {**empty, **values})
     required = [
         each.name for each in fields(cast("Any", model)) if each.default is MISSING and each.default_factory is MISSING
     ]

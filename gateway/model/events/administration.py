@@ -9,15 +9,12 @@ from pydantic import Field
 from gateway.model.event import Event
 from gateway.model.events.kinds import EventKind
 from gateway.model.examples import administration as examples
+from gateway.model.strict import strict
 from gateway.model.transitions import Dialogue
-from gateway.model.vocabulary import (
-    Bic,
-    DefinitionIdentifier,
-    Text35,
-    Text350,
-)
+from gateway.model.vocabulary import Bic, DefinitionIdentifier, Text35, Text350
 
 
+@strict
 class WithdrawMessage(Event):
     """Tell the counterparty that a message of ours about this trade is void; ``message_id`` is its identifier.
 
@@ -30,6 +27,7 @@ class WithdrawMessage(Event):
     account_owner: Bic | None = None
 
 
+@strict
 class WithdrawSettlementMessage(WithdrawMessage):
     """Withdraw a message of ours about a settlement."""
 
@@ -37,6 +35,7 @@ class WithdrawSettlementMessage(WithdrawMessage):
     event_schema: Literal["withdraw_settlement_message/1"] = Field(alias="schema")
 
 
+@strict
 class WithdrawFinancingMessage(WithdrawMessage):
     """Withdraw a message of ours about a securities financing."""
 
@@ -44,6 +43,7 @@ class WithdrawFinancingMessage(WithdrawMessage):
     event_schema: Literal["withdraw_financing_message/1"] = Field(alias="schema")
 
 
+@strict
 class WithdrawIntraPositionMessage(WithdrawMessage):
     """Withdraw a message of ours about a movement between balances."""
 
@@ -51,6 +51,7 @@ class WithdrawIntraPositionMessage(WithdrawMessage):
     event_schema: Literal["withdraw_intra_position_message/1"] = Field(alias="schema")
 
 
+@strict
 class RejectMessage(Event):
     """Reject a message of theirs that cannot be dealt with; ``trade_id`` is its business message identifier.
 

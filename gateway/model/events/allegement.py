@@ -9,22 +9,20 @@ from pydantic import Field
 from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import EventKind
 from gateway.model.examples import allegement as examples
+from gateway.model.strict import strict
 from gateway.model.transitions import Dialogue
-from gateway.model.vocabulary import (
-    Code,
-    Strict,
-    Text35,
-    Text210,
-)
+from gateway.model.vocabulary import Code, Text35, Text210
 
 
-class Response(Strict):
+@strict
+class Response:
     """Why we consent or refuse: ``CPTR``, ``CPCX`` or ``CPMD`` (trade, cancellation, modification), and in words."""
 
     reason: Code
     text: Text210 | None = None
 
 
+@strict
 class AnswerAllegement(Event):
     """Answer an allegement: consent to it, reject it, or say that it is forwarded or under investigation.
 
@@ -56,6 +54,7 @@ class AnswerAllegement(Event):
         return "consent" if self.consent else "rejection" if self.rejection else "pending"
 
 
+@strict
 class AnswerTrade(Event):
     """Affirm or disaffirm a trade confirmation of theirs; ``trade_id`` is their transaction identification."""
 

@@ -11,6 +11,7 @@ from gateway.model import facts
 from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, DATES, EventKind, money
 from gateway.model.examples import confirmation as examples
+from gateway.model.strict import strict
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import (
     Amount,
@@ -40,6 +41,7 @@ from gateway.model.vocabulary import (
 )
 
 
+@strict
 class ConfirmTrade(Event):
     """Confirm the economics of an execution to the other side, who answers whether it agrees."""
 
@@ -159,6 +161,7 @@ class ConfirmTrade(Event):
         return tuple(reference.link() for reference in self.references)
 
 
+@strict
 class CancelConfirmation(Event):
     """Cancel the trade confirmation of this trade that has this ``instruction_number``."""
 

@@ -13,6 +13,7 @@ from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, EventKind, money
 from gateway.model.events.settlement import ChangeSettlementConditions
 from gateway.model.examples import financing as examples
+from gateway.model.strict import strict
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import (
     AccountOwner,
@@ -47,6 +48,7 @@ _DELIVERS: Final = frozenset({"repurchase", "lending", "sell_buy_back"})
 """The kinds that deliver in the opening leg; the others receive. The closing leg goes the other way."""
 
 
+@strict
 class FinancingTerms(Event):
     """What is agreed of the financing itself: its closing leg, rates, dates and amounts.
 
@@ -110,6 +112,7 @@ def _goes_the_other_way(event: Any) -> bool:
     return bool((event.movement == "deliver") != (event.financing_type in _DELIVERS))
 
 
+@strict
 class InstructSecuritiesFinancing(FinancingTerms):
     """Open a repo, a securities loan or a buy-sell-back, and say when and for how much its closing leg settles.
 
@@ -257,6 +260,7 @@ class InstructSecuritiesFinancing(FinancingTerms):
         return {"hold": "held"} if self.hold else {}
 
 
+@strict
 class ModifySecuritiesFinancing(FinancingTerms):
     """Change the rate, the closing, the quantity or the amount of a financing, roll it over, or call it.
 
@@ -301,6 +305,7 @@ class ModifySecuritiesFinancing(FinancingTerms):
         return None if terms == in_force else terms
 
 
+@strict
 class CancelSecuritiesFinancing(Event):
     """Cancel the securities financing of this trade that has this ``instruction_number``."""
 
@@ -315,6 +320,7 @@ class CancelSecuritiesFinancing(Event):
     corporate_action_event_id: Text35 | None = None
 
 
+@strict
 class ChangeFinancingConditions(ChangeSettlementConditions):
     """Hold, release, prioritise or link the legs of a financing, or say whether they may settle in parts."""
 

@@ -12,6 +12,7 @@ from gateway.model import facts
 from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, DATES, EventKind, money
 from gateway.model.examples import foreign_exchange as examples
+from gateway.model.strict import given, strict
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import (
     PRINTABLE_PATTERN,
@@ -24,7 +25,6 @@ from gateway.model.vocabulary import (
     Lei,
     RateValue,
     Some,
-    Strict,
     Text35,
     Text210,
     Text350,
@@ -38,7 +38,8 @@ Session = Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9]{4}$")]
 _RATE_DIGITS = 11
 
 
-class PartyIdentification(Strict):
+@strict
+class PartyIdentification:
     """A party as the system's static data has it: at least one of these, its account with the party before it."""
 
     name: Text34 | None = None
@@ -50,12 +51,13 @@ class PartyIdentification(Strict):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not any(value is not None for value in self.__dict__.values()):
+        if not any(given(self)):
             raise PydanticCustomError("event_field_invalid", "at least one of the ways to identify a party")
         return self
 
 
-class TradingParty(Strict):
+@strict
+class TradingParty:
     """A party of a foreign exchange trade: by BIC, by name and address, or by several identifications at once."""
 
     bic: Bic | None = None
@@ -82,7 +84,8 @@ class TradingParty(Strict):
         return self.bic or (self.identification.bic if self.identification else None)
 
 
-class Fund(Strict):
+@strict
+class Fund:
     """A fund for which a side trades, its account with the custodian, and the custodian."""
 
     identification: Text35
@@ -92,7 +95,8 @@ class Fund(Strict):
     custodian: TradingParty | None = None
 
 
-class TradeSide(Strict):
+@strict
+class TradeSide:
     """One side of a trade: who submits it, and for whom where that is another."""
 
     submitting_party: TradingParty
@@ -105,7 +109,8 @@ class TradeSide(Strict):
         return (self.trading_party or self.submitting_party).stated_bic
 
 
-class ExchangeRate(Strict):
+@strict
+class ExchangeRate:
     """The agreed rate: so much of the quoted currency for one of the unit currency."""
 
     value: RateValue
@@ -119,7 +124,8 @@ class ExchangeRate(Strict):
         return self
 
 
-class RateSource(Strict):
+@strict
+class RateSource:
     """Where the rate of a fixing comes from: the screen (``EMT00``, ...), the time of day there, country, place."""
 
     source: Annotated[str, StringConstraints(pattern="^[a-zA-Z]{3}[0-9]{1,2}$")]
@@ -128,7 +134,8 @@ class RateSource(Strict):
     location: Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9]{2}$")] | None = None
 
 
-class FixingConditions(Strict):
+@strict
+class FixingConditions:
     """How a non-deliverable forward is settled: in which currency, valued on which date, by which rate."""
 
     settlement_currency: Currency
@@ -136,7 +143,8 @@ class FixingConditions(Strict):
     rate_sources: Annotated[tuple[RateSource, ...], Field(min_length=1, max_length=2, strict=False)]
 
 
-class NonDeliverableForward(Strict):
+@strict
+class NonDeliverableForward:
     """The opening of a non-deliverable forward, with its conditions, or the fixing of one, which names its opening."""
 
     opening: bool
@@ -150,7 +158,8 @@ class NonDeliverableForward(Strict):
         return self
 
 
-class SettlementAgents(Strict):
+@strict
+class SettlementAgents:
     """Where one side is paid: the receiving agent, those before it, and the institution that benefits."""
 
     delivery_agent: TradingParty | None = None
@@ -159,7 +168,8 @@ class SettlementAgents(Strict):
     beneficiary: TradingParty | None = None
 
 
-class Agreement(Strict):
+@strict
+class Agreement:
     """The master agreement under which the trade was made (``ISDA``, ``FEOMA``, ...), its date and version."""
 
     type: Annotated[str, StringConstraints(pattern="^[a-zA-Z]{1,6}$")]
@@ -167,6 +177,7 @@ class Agreement(Strict):
     version: Annotated[str, StringConstraints(pattern="^[0-9]{4}$")] | None = None
 
 
+@strict
 class ForeignExchangeTrade(Event):
     """One foreign exchange trade, as seen from us. ``counterparty`` is the central system, the other bank a side.
 
@@ -255,6 +266,7 @@ def _prices_the_pair(event: ForeignExchangeTrade) -> bool:
     return len(set(stated)) == len(stated) and pair.issuperset(stated)
 
 
+@strict
 class InstructForeignExchange(ForeignExchangeTrade):
     """Send a foreign exchange trade to the central system that matches and settles it."""
 
@@ -263,6 +275,7 @@ class InstructForeignExchange(ForeignExchangeTrade):
     event_schema: Literal["instruct_foreign_exchange/1"] = Field(alias="schema")
 
 
+@strict
 class AmendForeignExchange(ForeignExchangeTrade):
     """Amend the foreign exchange trade that has this ``instruction_number``: the whole trade, as it shall be."""
 
@@ -277,6 +290,7 @@ class AmendForeignExchange(ForeignExchangeTrade):
         return self.terms()
 
 
+@strict
 class CancelForeignExchange(Event):
     """Cancel the foreign exchange trade that has this ``instruction_number``; both sides are named as instructed."""
 

@@ -11,21 +11,12 @@ from gateway.model import facts
 from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, EventKind
 from gateway.model.examples import intra_position as examples
+from gateway.model.strict import strict
 from gateway.model.transitions import Dialogue
-from gateway.model.vocabulary import (
-    Bic,
-    Code,
-    Isin,
-    Linkage,
-    Priority,
-    Quantity,
-    Some,
-    Text35,
-    Text140,
-    Text350,
-)
+from gateway.model.vocabulary import Bic, Code, Isin, Linkage, Priority, Quantity, Some, Text35, Text140, Text350
 
 
+@strict
 class InstructIntraPositionMovement(Event):
     """Move a quantity of a security from one balance of an account to another: block it, pledge it, set it free."""
 
@@ -72,6 +63,7 @@ def _plain(code: Code) -> str:
     return code if isinstance(code, str) else code.identification
 
 
+@strict
 class CancelIntraPositionMovement(Event):
     """Cancel the movement between balances of this trade that has this ``instruction_number``."""
 

@@ -32,15 +32,9 @@ from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, EventKind, money
 from gateway.model.examples import payment as examples
 from gateway.model.references import uetr
+from gateway.model.strict import strict
 from gateway.model.transitions import Dialogue
-from gateway.model.vocabulary import (
-    Amount,
-    Instant,
-    PriceValue,
-    Some,
-    Text35,
-    Text140,
-)
+from gateway.model.vocabulary import Amount, Instant, PriceValue, Some, Text35, Text140
 
 
 def _names_no_clearing_system(event: Any) -> bool:
@@ -84,6 +78,7 @@ _SETTLEMENT: Final = (
 )
 
 
+@strict
 class _Transfer(Event):
     """What every payment of ours says; ``settlement_amount`` is the interbank amount.
 
@@ -126,6 +121,7 @@ class _Transfer(Event):
         return {"uetr": self.uetr or uetr(transaction), "end_to_end_id": self.end_to_end_id or transaction}
 
 
+@strict
 class TransferBetweenInstitutions(_Transfer):
     """Pay another financial institution; with ``underlying``, as the cover of a transfer between customers."""
 
@@ -143,6 +139,7 @@ class TransferBetweenInstitutions(_Transfer):
         return _terms(self.settlement_amount, self.settlement_date, self.debtor.account)
 
 
+@strict
 class TransferForCustomer(_Transfer):
     """Pay for a customer, whose bank need not be the next one."""
 
@@ -191,6 +188,7 @@ class TransferForCustomer(_Transfer):
         return _terms(self.settlement_amount, self.settlement_date, self.debtor.account)
 
 
+@strict
 class CancelPayment(Event):
     """Ask for the cancellation of the payment of this trade that has this ``instruction_number``."""
 
@@ -203,6 +201,7 @@ class CancelPayment(Event):
     clearing_system_reference: Text35 | None = None
 
 
+@strict
 class QueryPaymentStatus(Event):
     """Ask the counterparty where the payment stands."""
 
@@ -213,6 +212,7 @@ class QueryPaymentStatus(Event):
     clearing_system_reference: Text35 | None = None
 
 
+@strict
 class NotifyToReceive(Event):
     """Tell the servicer of our account that it will receive money for us.
 
@@ -262,6 +262,7 @@ class NotifyToReceive(Event):
         return {name: value for name, value in given.items() if value is not None}
 
 
+@strict
 class CancelNotice(Event):
     """Take back the notice to receive of this trade that has this ``instruction_number``."""
 

@@ -12,6 +12,7 @@ from gateway.model import facts
 from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import CANCELLATION, DATES, EventKind, money
 from gateway.model.examples import settlement as examples
+from gateway.model.strict import strict
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import (
     AccountOwner,
@@ -36,7 +37,6 @@ from gateway.model.vocabulary import (
     Priority,
     Quantity,
     Some,
-    Strict,
     Text35,
     Text140,
     Text350,
@@ -44,6 +44,7 @@ from gateway.model.vocabulary import (
 )
 
 
+@strict
 class InstructSettlement(Event):
     """Deliver or receive a security, against or free of payment.
 
@@ -190,7 +191,8 @@ class InstructSettlement(Event):
         return {"hold": "held"} if self.hold else {}
 
 
-class SettlementDetails(Strict):
+@strict
+class SettlementDetails:
     """What of a settlement instruction may be added, taken away or changed; at least one detail.
 
     What, how much, when and with which participant is settled cannot: that is cancel, then instruct. The parties are
@@ -256,6 +258,7 @@ def _updates(event: Any) -> list[SettlementDetails]:
     return [details for details in (event.addition, event.deletion, event.modification) if details is not None]
 
 
+@strict
 class ModifySettlement(Event):
     """Add details to the settlement instruction, take some away, or change some."""
 
@@ -305,6 +308,7 @@ class ModifySettlement(Event):
         return None if terms == in_force else terms
 
 
+@strict
 class CancelSettlement(Event):
     """Cancel the settlement instruction of this trade that has this ``instruction_number``."""
 
@@ -320,6 +324,7 @@ class CancelSettlement(Event):
     foreign_exchange_cancellation: bool | None = None
 
 
+@strict
 class ChangeSettlementConditions(Event):
     """Hold, release, prioritise, link or unlink the settlement instruction, or say whether it may settle in parts.
 
@@ -394,6 +399,7 @@ class ChangeSettlementConditions(Event):
         return {True: "hold", False: "release", None: "change"}[self.hold]
 
 
+@strict
 class QuerySettlementStatus(Event):
     """Ask the counterparty where the settlement instruction stands."""
 

@@ -11,6 +11,7 @@ from gateway.model import facts
 from gateway.model.event import Event, Rule
 from gateway.model.events.kinds import EventKind
 from gateway.model.examples import statement as examples
+from gateway.model.strict import strict
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import (
     AccountOwner,
@@ -21,7 +22,6 @@ from gateway.model.vocabulary import (
     DefinitionIdentifier,
     Isin,
     Some,
-    Strict,
     Text35,
 )
 
@@ -30,14 +30,16 @@ TimeOfDay = Annotated[
 ]
 
 
-class Days(Strict):
+@strict
+class Days:
     """The days that a statement is to cover, both included."""
 
     begins: date = Field(strict=False)
     ends: date = Field(strict=False)
 
 
-class ReportingPeriod(Strict):
+@strict
+class ReportingPeriod:
     """The days, and the times of these days, that a report is to cover; which entries of them: ``all`` usually."""
 
     begins: date = Field(strict=False)
@@ -57,6 +59,7 @@ _PERIOD: Final = Rule(
 )
 
 
+@strict
 class RequestSecuritiesStatement(Event):
     """Ask for a statement of a securities account; ``requested_message`` says which, such as ``semt.018.001.13``.
 
@@ -99,6 +102,7 @@ class RequestSecuritiesStatement(Event):
         return facts.Terms(safekeeping_account=self.safekeeping_account)
 
 
+@strict
 class RequestAccountReport(Event):
     """Ask for a statement of a cash account; ``requested_message`` says which, such as ``camt.053.001.08``.
 

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from gateway.model.event import Event
 from gateway.model.events.kinds import EventKind
 from gateway.model.examples import technical as examples
+from gateway.model.strict import strict
 from gateway.model.transitions import Dialogue
 from gateway.model.vocabulary import (
     NARRATIVE_PATTERN,
@@ -19,13 +20,13 @@ from gateway.model.vocabulary import (
     Instant,
     ProprietaryIdentification,
     Some,
-    Strict,
     Text35,
 )
 
 Text1000 = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=NARRATIVE_PATTERN)]
 
 
+@strict
 class NotifySystemEvent(Event):
     """Tell the counterparty of an event of our systems, by a code agreed with it.
 
@@ -42,14 +43,16 @@ class NotifySystemEvent(Event):
     event_time: Instant | None = None
 
 
-class Numbers(Strict):
+@strict
+class Numbers:
     """A range of the counterparty's sequence numbers, both included."""
 
     first: Text35
     last: Text35
 
 
-class Missing(Strict):
+@strict
+class Missing:
     """What is missed: of which business date, by number or numbers, of which kind of message or in which file.
 
     ``recipient`` is for whom it is, usually us.
@@ -77,6 +80,7 @@ class Missing(Strict):
         return self
 
 
+@strict
 class RequestResend(Event):
     """Ask the counterparty to send again what we miss; ``trade_id`` is upstream's name for the request."""
 
