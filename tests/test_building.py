@@ -447,7 +447,7 @@ def written(writer: MessageWriter, event: TradeEvent) -> object:
     try:
         instructed = terms_about(event.dialogue)
         asked = event.terms_asked(instructed) or instructed
-        return writer.write(event, IDENTITY, instructed, asked, Correspondents(OWN_BIC, "CUSTGB2LXXX")).text
+        return writer.write(event, IDENTITY, instructed, asked, Correspondents(OWN_BIC, "CUSTGB2LXXX"))[0]
     except BuildError as error:
         return error.violations
 

@@ -86,7 +86,7 @@ def new_writer(table: Table) -> MessageWriter:
 def outcome(writer: MessageWriter, given: list[Any]) -> object:
     """Return what a writer writes, or what it refuses."""
     try:
-        return writer.write(*given).text
+        return writer.write(*given)[0]
     except BuildError as error:
         return error.violations
 

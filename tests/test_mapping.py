@@ -91,7 +91,7 @@ def test_the_first_alternative_that_a_version_has_is_used() -> None:
     text = CANCEL.replace("PrcrTxId ", "Nothing/At/All or PrcrTxId ", 1)
     writer = compile_cancel(text)
     event = parse_event(encode(document("cancel_settlement/1")))
-    assert "<PrcrTxId>PROC-1</PrcrTxId>" in writer.write(event, Identity("a", "b", event.occurred_at), Terms()).text
+    assert "<PrcrTxId>PROC-1</PrcrTxId>" in writer.write(event, Identity("a", "b", event.occurred_at), Terms())[0]
 
 
 def test_the_page_in_the_documentation_is_current() -> None:

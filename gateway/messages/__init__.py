@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from gateway import lifecycle
 from gateway.errors import BuildError, ConfigError, Violation
 from gateway.messages import fin, header
-from gateway.messages.building import MessageWriter, Written, containing
+from gateway.messages.building import MessageWriter, containing
 from gateway.messages.catalogue import Catalogue, ElementDefinition, MessageDefinition
 from gateway.messages.data_files import read_tables
 from gateway.messages.judging import Judge, standard
-from gateway.messages.mapping import Table, elements_below, parse_tables
+from gateway.messages.mapping import Choice, Table, elements_below, parse_tables
 from gateway.messages.mapping import parse_table as parse_mapping
 from gateway.messages.reading import Reader
 from gateway.messages.reading import parse_table as parse_reading
@@ -85,7 +85,7 @@ class BuiltMessage(NamedTuple):  # a frozen dataclass takes five times as long t
 
 
 class _Plan(NamedTuple):
-    """What the messages of one kind of event to one counterparty share."""
+    """What the messages by one table to one counterparty share."""
 
     profile: Profile
     definition: str
@@ -117,10 +117,9 @@ class Messages:
         )
         mappings = [parse_mapping(text, name) for name, text in read_tables("mapping", ".map").items()]
         self._tables = {event: table for table in mappings for event in table.events}
-        self._fin_tables: dict[str, list[Table]] = {}
-        for table in read_fin_mappings():
-            for event in table.events:
-                self._fin_tables.setdefault(event, []).append(table)
+        in_fin = read_fin_mappings()
+        kinds = sorted({event for table in in_fin for event in table.events})
+        self._fin_tables = {kind: Choice([table for table in in_fin if kind in table.events]) for kind in kinds}
         self._correspondents = {profile.bic: Correspondents(own_bic, profile.bic) for profile in profiles}
         self._plans: dict[tuple[str, str, int], _Plan] = {}
         self._headings: dict[tuple[str, str, str, str | None], str] = {}
@@ -130,7 +129,7 @@ class Messages:
             self._check_keys(profile)
             self._check_drops(profile)
             self._judge.prepare(profile)
-            for table in mappings if profile.language == "iso20022" else read_fin_mappings():
+            for table in mappings if profile.language == "iso20022" else in_fin:
                 self._writer(table, profile)
 
     @property
@@ -155,11 +154,10 @@ class Messages:
         """Return the table by which an event is written in the language of a counterparty; see ``definition_for``."""
         if profile.language == "iso20022":
             return self._tables[event.kind]
-        for table in self._fin_tables.get(event.kind, ()):
-            if table.is_for(event, original):
-                return table
+        if (choice := self._fin_tables.get(event.kind)) and (table := choice.table(event, original)):
+            return table
         text = f"FIN has no message for {event.kind}; counterparty {profile.bic} speaks FIN"
-        rule = f"an event of {', '.join(sorted(self._fin_tables))}, or a counterparty that speaks ISO 20022"
+        rule = f"an event of {', '.join(self._fin_tables)}, or a counterparty that speaks ISO 20022"
         raise BuildError(
             text, code="not_in_language", violations=[Violation("not_in_language", "schema", rule, event.kind, text)]
         )
@@ -180,18 +178,20 @@ class Messages:
         the rules that refuse a message.
         """
         table = self._table(event, profile, identity.original_definition)
-        key = event.kind, table.message, id(profile)
+        key = table.name, table.message, id(profile)
         plan = self._plans.get(key) or self._plan(key, table, profile)
         _, definition, is_fin, writer, opening, closing, correspondents, heading = plan
         in_force = instructed or _NO_TERMS
         asked = event.terms_asked(in_force) or in_force
         if is_fin:
-            written = writer.write(event, identity, in_force, asked, correspondents, fin.Derived)
+            text, dropped = writer.write(event, identity, in_force, asked, correspondents, fin.Derived)
             if table.copies:
                 definition = self.definition_for(event, profile, identity.original_definition)
                 text = fin.cancellation(original or b"", identity.business_message_id, identity.created_at)
-                written = Written(text, written.dropped)
-            return self._in_fin(profile, definition, identity, written)
+            message_id = identity.business_message_id
+            content = fin.envelope(self._own_bic, profile.bic, definition, message_id, identity.uetr, text)
+            _, warnings = self._accept(content, profile, "outgoing")
+            return BuiltMessage(content, definition, message_id, dropped, warnings)
         document, dropped = writer.write(event, identity, in_force, asked, correspondents)
         if heading is None:
             service = _business_service(profile, table, event)
@@ -200,13 +200,6 @@ class Messages:
         content = header.envelope(heading, opening, document, closing)
         _, warnings = self._accept(content, profile, "outgoing")
         return BuiltMessage(content, definition, identity.business_message_id, dropped, warnings)
-
-    def _in_fin(self, profile: Profile, definition: str, identity: Identity, written: Written) -> BuiltMessage:
-        """Put the blocks around the text of a message, and judge it."""
-        reference = identity.business_message_id
-        content = fin.envelope(self._own_bic, profile.bic, definition, reference, identity.uetr, written.text)
-        _, warnings = self._accept(content, profile, "outgoing")
-        return BuiltMessage(content, definition, reference, written.dropped, warnings)
 
     def mark_possible_duplicate(self, content: bytes) -> bytes:
         """Return a message of ours with the possible-duplicate mark in its header, validated again.
@@ -274,7 +267,7 @@ class Messages:
         table = self._tables[_HEADER]
         made = self._writers.get((table.name, definition, _NO_DROPS)) or self._compile(table, definition)
         writer, opening, closing = made
-        return f"{opening}{writer.write(fields).text}{closing}"
+        return f"{opening}{writer.write(fields)[0]}{closing}"
 
     def _writer(self, table: Table, profile: Profile) -> tuple[MessageWriter, str, str]:
         definition = _version(profile, table)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.errors import BuildError, ConfigError, Violation
 from gateway.messages.catalogue import MessageDefinition, SimpleContentType, SimpleType
@@ -92,12 +92,11 @@ class Line:
         opening, closing = (self.steps[-1].opening, self.steps[-1].closing) if self.steps else ("", "")
         if not self.attribute:
             return [opening, Value(location, self.form, value), closing]
+        if not opening.startswith("<"):
+            return [opening, Value(location, form("fin money"), value), closing]
         currency = Value((*location, "currency"), form("identifier"), value.currency)
         number = Value((*location, "value"), self.form, value.value)
-        if opening.startswith("<"):
-            return [f'{opening[:-1]} {self.attribute}="', currency, '">', number, closing]
-        sign = Value((*location, "value"), form("fin sign"), value.value)
-        return [opening, sign, currency, number, closing]
+        return [f'{opening[:-1]} {self.attribute}="', currency, '">', number, closing]
 
 
 def _found(value: Any, path: Location, before: Location = ()) -> Iterator[tuple[Location, Any]]:
@@ -116,11 +115,11 @@ def _found(value: Any, path: Location, before: Location = ()) -> Iterator[tuple[
     yield (*before, *path), value
 
 
-class Written(NamedTuple):
-    """The XML below a message's root element, and the fields of the event that it leaves out (``lots[0].number``)."""
+Written = tuple[str, tuple[str, ...]]
+"""What stands below a message's root element or in FIN's block of text, and the fields that it leaves out.
 
-    text: str
-    dropped: tuple[str, ...] = ()
+A field is one of the event, such as ``lots[0].number``. A plain tuple: a named one takes some percent of all.
+"""
 
 
 class MessageWriter:
@@ -166,17 +165,17 @@ class MessageWriter:
         Raises ``BuildError`` with all that this version has no place for.
         """
         if (latest := self._latest) is not None and (text := _written(latest, sources)) is not None:
-            return Written(text, latest[1])
+            return text, latest[1]
         shapes = self._shapes.get(_given(sources[0]), [])
         for number, shape in enumerate(shapes):
             if shape is not latest and (text := _written(shape, sources)) is not None:
                 self._latest = shape
                 shapes.insert(0, shapes.pop(number))
-                return Written(text, shape[1])
+                return text, shape[1]
         pieces = self._pieces(made(sources))
         text = "".join([piece if isinstance(piece, str) else piece.form.render(piece.value) for piece in pieces])
         self._learn(pieces, sources, text)
-        return Written(text, _dropped(pieces))
+        return text, _dropped(pieces)
 
     def applied(self, sources: Sequence[Any]) -> Iterator[tuple[Line, Location, Any]]:
         """Yield the lines that apply to an event, each with a value and where that stands; elements or none."""

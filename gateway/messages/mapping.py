@@ -34,6 +34,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from gateway.errors import ConfigError
 from gateway.messages.catalogue import ComplexType, ElementDefinition, MessageDefinition
@@ -152,6 +153,24 @@ class Table:
                 )
         else:
             yield row
+
+
+class Choice:
+    """Which of several tables an event of a kind is written by: the first of whose case it is."""
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = tables
+        names = [name for name, _ in tables[0].case]
+        alike = all([name for name, _ in table.case] == names and all(dict(table.case).values()) for table in tables)
+        # each is of other words of the same fields: MT540 to 543
+        self._words = attrgetter(*names) if alike and len(names) > 1 and _ORIGINAL not in names else None
+        self._by_words = {tuple(word for _, word in table.case): table for table in tables}
+
+    def table(self, event: object, original: str | None = None) -> Table | None:
+        """Return the table for an event; ``original`` is the definition that it is about."""
+        if self._words is not None:
+            return self._by_words.get(self._words(event))
+        return next((table for table in self._tables if table.is_for(event, original)), None)
 
 
 def _holds(name: str, word: str, event: object, original: str | None) -> bool:

@@ -97,6 +97,16 @@ def comma(value: Decimal) -> str:
     return f"{whole.lstrip('-')},{decimals}"
 
 
+def money(amount: Any) -> str:
+    """Write a value and its currency as FIN does: ``N`` if it is below zero, currency, number."""
+    value: Decimal = amount.value
+    text = str(value)
+    currency: str = amount.currency
+    if "." in text and "E" not in text and text[0] != "-":
+        return currency + text.replace(".", ",")
+    return f"{'N' if value.is_signed() and value else ''}{currency}{comma(value)}"
+
+
 @lru_cache(maxsize=4096)  # many trades are of one day
 def iso_date(value: date) -> str:
     """Write a date, YYYY-MM-DD."""
@@ -172,6 +182,7 @@ _FORMS = {
     "amount": "decimal({})",
     "fin decimal": "comma({})",
     "fin signed": "('N' if {}.is_signed() and {} else '') + comma({})",
+    "fin money": "money({})",
     "fin sign": "('N' if {}.is_signed() and {} else '')",
     "fin date date": "plain_date({})",
     "fin date date2": "plain_date({})[2:]",
@@ -188,6 +199,7 @@ _NAMES = {
     "true_false": {True: "true", False: "false"},
     "y_n": {True: "Y", False: "N"},
     "comma": comma,
+    "money": money,
     "iso_date": iso_date,
     "plain_date": plain_date,
     "moment": moment,

@@ -49,7 +49,8 @@ class Event:
     @property
     def kind(self) -> str:
         """Return the event's schema: its name and major version."""
-        return str(getattr(self, "event_schema"))  # noqa: B009  # a field of each kind, with its own literal type
+        schema: str = self.event_schema  # type: ignore[attr-defined]  # a field of each kind, with its own literal type
+        return schema
 
     def terms(self) -> Terms:
         """State what replies are compared with; a request has no terms of its own."""

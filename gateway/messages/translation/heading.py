@@ -170,7 +170,7 @@ def around(
         None,
         heading.possible_duplicate or None,
     )
-    written = writer.write(given).text
+    written, _ = writer.write(given)
     opening, closing = f'<{spoken.root} xmlns="{spoken.namespace}">', f"</{spoken.root}>"
     return header.envelope(f"{opening}{written}{closing}", message[0], text, message[1])
 
