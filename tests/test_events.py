@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.events import app
 from gateway.errors import EventError, Violation
+from gateway.messages.sources import fields_of, kind_of
 from gateway.model.events import EVENT_KINDS, event_digest, parse_event
 from gateway.model.events.confirmation import ConfirmTrade
 from gateway.model.events.settlement import InstructSettlement
@@ -427,3 +429,18 @@ def test_events_check_of_an_empty_file_is_no_success(tmp_path: Path) -> None:
     file = tmp_path / "events.json"
     file.write_text("\n")
     assert CliRunner().invoke(app, ["check", str(file)]).exit_code == 1
+
+
+def types_of(model: type) -> Iterator[type]:
+    """Yield a type and all that its fields are made of."""
+    yield model
+    for kind in fields_of(model).values():
+        for inner in (*kind.models, *(kind_of(kind.items).models if kind.items is not None else ())):
+            yield from types_of(inner)
+
+
+@pytest.mark.parametrize("kind", EVENT_KINDS)
+def test_every_type_of_an_event_is_strict(kind: str) -> None:
+    types = set(types_of(EVENT_KINDS[kind].model))
+    assert {one for one in types if one.__dictoffset__} == set()  # its class has no @strict
+    assert {one for one in types if not described(one)} == set()
