@@ -8,7 +8,7 @@ import pytest
 
 from gateway.simulator.book import AnswerState
 from gateway.simulator.scenario import Delays
-from tests.test_simulator import THEM, Pipe, envelope, play, validator, values
+from tests.simulated import THEM, Pipe, envelope, play, validator, values
 
 UETR = "3f0f6a2e-9a51-4c7e-8b1d-5e0c2a7d9b44"
 

@@ -100,7 +100,7 @@ def unknown_schema(document: dict[str, Any], known: Sequence[str]) -> Violation:
 
 def explain(document: dict[str, Any], model: type[Event], error: ValidationError) -> list[Violation]:
     """Turn what pydantic found into violations, and add the rules across fields whose fields are good themselves."""
-    twin: type = model
+    twin: type = model  # of a type that can be kept
     details = [detail for detail in error.errors(include_url=False) if detail["type"] != "event_rule_broken"]
     bad = {str(detail["loc"][0]) for detail in details if detail["loc"]}
     good = {name: value for name, value in document.items() if name not in bad}
