@@ -325,8 +325,10 @@ class Dialogues(RuleBasedStateMachine):
             stands = self._stands(state, should)
             if state.dialogue == Dialogue.FOREIGN_EXCHANGE and side.language == FIN:
                 # Whether both sides confirm the same follows from what they confirm, in whichever order it came.
-                confirmed = stands["axes"].pop("matching", None) == "confirmed"
-                should["axes"].pop("matching", None)
+                matching = (state.axes or {}).get("matching")
+                confirmed = matching is not None and matching.status.value == "confirmed"
+                for axes in (stands["axes"], should["axes"]):
+                    axes.pop("matching", None)
                 if transaction in exchanges.ours and confirmed != exchanges.is_confirmed(transaction):
                     faults.append(f"{state.dialogue} {transaction} is {'' if confirmed else 'not '}confirmed")
             if spoken[transaction] & ANSWERED_IN_WORDS and side.language == FIN:

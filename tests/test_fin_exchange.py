@@ -482,6 +482,28 @@ async def test_an_amendment_that_the_network_refuses_is_neither_in_force_nor_can
     await loops.prove()
 
 
+@pytest.mark.parametrize("first", ["theirs", "network"])
+async def test_a_confirmation_that_the_network_refuses_is_parked_whatever_they_confirm(
+    loops: Loops, first: str
+) -> None:
+    """Theirs is no answer to ours: they never had that, and wait for it."""
+    [message] = await sent(loops, instruct())
+    said = [theirs(), refused_by_network(message)]
+    await loops.hear(*(said if first == "theirs" else reversed(said)))
+    await loops.work_off()
+    story = await ours(loops)
+    item = await loops.only_parked()
+    assert (item.summary.code, story.state.delivery) == ("network_refused", "refused")
+    assert alerts(story) == ["network_refused"]
+    assert (await loops.command("release", item.summary.id)).state == "done"
+    await loops.send()
+    await loops.work_off()
+    assert (await ours(loops)).state.delivery == "sent"
+    assert await words(loops) == ("confirmed", "agrees")
+    assert len(loops.arrived()) == 2
+    await loops.prove()
+
+
 async def test_a_reason_has_no_place_in_a_cancellation(loops: Loops) -> None:
     await sent(loops, instruct())
     [result] = await loops.take_in(cancel(reason="BOOKED TWICE"))

@@ -273,7 +273,9 @@ def _message_rejection(step: Step, fact: MessageRejection, _: tuple[Difference, 
         else:
             step.answer(step.evidence.about, status)
         return
-    answered = step.parts or any(axis not in REQUESTS and said.archive_id for axis, said in step.axes.items())
+    # What the other side of a trade confirms itself is no answer to ours, and no sign that it has that.
+    own = {"matching"} if fact.by_network and step.state.dialogue == Dialogue.FOREIGN_EXCHANGE else set()
+    answered = step.parts or any(said.archive_id for axis, said in step.axes.items() if axis not in REQUESTS | own)
     if answered:
         step.alert("rejected_after_answer")
     if fact.by_network:

@@ -12,6 +12,7 @@ from gateway.calendar.deadlines import Cutoff
 from gateway.model.reports import encode
 from gateway.model.transitions import Dialogue
 from gateway.store import tables, timing
+from gateway.store.among import among
 from gateway.store.pending import Pending
 from gateway.store.rows import CutoffChange, WatchRow
 from gateway.store.tables import microseconds
@@ -113,7 +114,7 @@ class Deadlines(Pending):
         query = (
             select(document.c.instruction_id, func.max(attempt.c.ended_at))
             .join(attempt, and_(attempt.c.document_id == document.c.id, attempt.c.outcome == "sent"))
-            .where(document.c.instruction_id.in_(set(instruction_ids)))
+            .where(among(document.c.instruction_id, set(instruction_ids)))
             .group_by(document.c.instruction_id)
         )
         return {row[0]: row[1] for row in self.connection.execute(query)}
@@ -159,7 +160,7 @@ class Deadlines(Pending):
             return None
         self.connection.execute(
             update(deadline)
-            .where(deadline.c.instruction_id.in_(ids), deadline.c.next_at.is_not(None))
+            .where(among(deadline.c.instruction_id, ids), deadline.c.next_at.is_not(None))
             .values(next_at=self.now)
         )
         return int(ids[-1])

@@ -12,6 +12,7 @@ from sqlalchemy import and_, bindparam, func, select, text, update
 
 from gateway.model.references import trade_key
 from gateway.store import tables
+from gateway.store.among import among
 from gateway.store.pending import Pending
 from gateway.store.rows import (
     NewEvent,
@@ -29,18 +30,18 @@ _HOLDING_TRADES = (
         tables.parked.c.event_row,
         tables.parked.c.state,
     )
-    .where(text(_HOLDING), tables.parked.c.trade_key.in_(bindparam("keys", expanding=True)))
+    .where(text(_HOLDING), among(tables.parked.c.trade_key, "keys"))
     .where(tables.parked.c.stage == "event")
     .order_by(tables.parked.c.id)
 )
 _HELD_TRADES = (
     select(tables.event.c.trade_key)
     .distinct()
-    .where(tables.event.c.trade_key.in_(bindparam("keys", expanding=True)), tables.event.c.disposition == "held")
+    .where(among(tables.event.c.trade_key, "keys"), tables.event.c.disposition == "held")
 )
 _KNOWN = select(
     tables.event.c.source, tables.event.c.event_id, tables.event.c.id, tables.event.c.digest, tables.event.c.disposition
-).where(tables.event.c.source == bindparam("of"), tables.event.c.event_id.in_(bindparam("names", expanding=True)))
+).where(tables.event.c.source == bindparam("of"), among(tables.event.c.event_id, "names"))
 
 
 @dataclass
@@ -163,7 +164,7 @@ class Events(Pending):
             select(events.c.id, table.c.awaits)
             .join(events, and_(events.c.trade_key == table.c.trade_key, events.c.disposition == "held"))
             .where(text("parked.state = 'waiting'"), events.c.instruction_number == table.c.instruction_number)
-            .where(events.c.kind.in_(set(kinds)))
+            .where(among(events.c.kind, set(kinds)))
             .order_by(events.c.id)
             .limit(limit)
         )
@@ -184,7 +185,7 @@ class Events(Pending):
         """Return the requests that wait for these instructions: (parked item, event row)."""
         table = tables.parked
         query = select(table.c.id, table.c.event_row).where(
-            text("parked.state = 'waiting'"), table.c.awaits.in_(set(transaction_ids))
+            text("parked.state = 'waiting'"), among(table.c.awaits, set(transaction_ids))
         )
         return [(row[0], row[1]) for row in self.connection.execute(query)]
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Column, bindparam, case, select, text
+from sqlalchemy import Column, case, select, text
 
 from gateway.model.facts import Alert, Change, State, Terms
 from gateway.model.reports import (
@@ -23,6 +23,7 @@ from gateway.model.reports import (
 )
 from gateway.model.transitions import UNDONE
 from gateway.store import tables
+from gateway.store.among import among
 from gateway.store.history import GENESIS, entry_hash
 from gateway.store.pending import Moved, Pending
 from gateway.store.rows import (
@@ -62,7 +63,7 @@ class Instructions(Pending):
     def look_up(self, ids: Iterable[int]) -> dict[int, InstructionRow]:
         """Return instructions as they are, unlocked: to look at, not to move."""
         table = tables.instruction
-        query = select(*INSTRUCTION_COLUMNS).where(table.c.id.in_(set(ids)))
+        query = select(*INSTRUCTION_COLUMNS).where(among(table.c.id, set(ids)))
         return {row[0]: instruction_row(row) for row in self.connection.execute(query)}
 
     def by_transaction(self, transaction_ids: Iterable[str]) -> dict[str, int]:
@@ -75,7 +76,7 @@ class Instructions(Pending):
         table = tables.document
         found = self.connection.execute(
             select(table.c.business_message_id, table.c.instruction_id, table.c.role).where(
-                table.c.business_message_id.in_(set(business_message_ids))
+                among(table.c.business_message_id, set(business_message_ids))
             )
         )
         return {row[0]: (row[1], row[2]) for row in found}
@@ -89,7 +90,7 @@ class Instructions(Pending):
         return self._by_name(tables.instruction.c.market_infrastructure_transaction_id, references)
 
     def _by_name(self, column: Column[Any], references: Iterable[str]) -> dict[str, list[int]]:
-        found = self.connection.execute(select(column, tables.instruction.c.id).where(column.in_(set(references))))
+        found = self.connection.execute(select(column, tables.instruction.c.id).where(among(column, set(references))))
         result: dict[str, list[int]] = defaultdict(list)
         for row in found:
             result[row[0]].append(row[1])
@@ -99,7 +100,7 @@ class Instructions(Pending):
         """Return instruction numbers by a reference of a kind (``uetr``, ``end_to_end_id``)."""
         table = tables.reference
         found = self.connection.execute(
-            select(table.c.value, table.c.instruction_id).where(table.c.kind == kind, table.c.value.in_(set(values)))
+            select(table.c.value, table.c.instruction_id).where(table.c.kind == kind, among(table.c.value, set(values)))
         )
         result: dict[str, list[int]] = defaultdict(list)
         for row in found:
@@ -137,7 +138,7 @@ class Instructions(Pending):
         query = (
             select(*INSTRUCTION_COLUMNS)
             .where(table.c.counterparty == counterparty, table.c.settlement_date.between(earliest, latest))
-            .where(table.c.dialogue.in_(set(dialogues)))
+            .where(among(table.c.dialogue, set(dialogues)))
             .order_by(table.c.id)
         )
         found = self.connection.execute(query)
@@ -151,7 +152,7 @@ class Instructions(Pending):
     def allegements_around(self, ids: Iterable[int]) -> list[Alleged]:
         """Return what the counterparties of these instructions alleged or confirmed and nobody has answered."""
         other = tables.instruction.alias("other")
-        theirs = select(other.c.counterparty).where(other.c.id.in_(set(ids)))
+        theirs = select(other.c.counterparty).where(among(other.c.id, set(ids)))
         query = _ALLEGED.where(tables.instruction.c.counterparty.in_(theirs))
         return [Alleged(*row) for row in self.connection.execute(query)]
 
@@ -296,14 +297,14 @@ INSTRUCTION_COLUMNS = (
 
 _LOCK = (
     select(*INSTRUCTION_COLUMNS)
-    .where(tables.instruction.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(tables.instruction.c.id, "ids"))
     .order_by(tables.instruction.c.id)
     .with_for_update()
 )
 _BY_TRANSACTION = select(tables.instruction.c.transaction_id, tables.instruction.c.id).where(
-    tables.instruction.c.transaction_id.in_(bindparam("names", expanding=True))
+    among(tables.instruction.c.transaction_id, "names")
 )
-_ALLEGED_BY = _ALLEGED.where(tables.instruction.c.counterparty.in_(bindparam("counterparties", expanding=True)))
+_ALLEGED_BY = _ALLEGED.where(among(tables.instruction.c.counterparty, "counterparties"))
 
 
 def instruction_row(row: Any) -> InstructionRow:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, delete, or_, select, update
 from gateway.model.facts import OWN_NAMES, State
 from gateway.model.transitions import UNDONE
 from gateway.store import tables
+from gateway.store.among import among
 from gateway.store.pending import Pending
 from gateway.store.rows import InstructionRow, Linked
 
@@ -114,7 +115,7 @@ class Links(Pending):
 
     def end_rechecks(self, numbers: Sequence[int]) -> None:
         """Forget checks that were done; in the transaction that did them."""
-        self.connection.execute(delete(tables.recheck).where(tables.recheck.c.id.in_(numbers)))
+        self.connection.execute(delete(tables.recheck).where(among(tables.recheck.c.id, numbers)))
 
     def parted(self, instruction_ids: Iterable[int]) -> dict[tuple[int, int], str]:
         """Return which of these go with an instruction where only one of the two was given up, and how (relation).
@@ -123,7 +124,9 @@ class Links(Pending):
         """
         link, table = tables.link, tables.instruction
         own = [table.c[name] for name in OWN_NAMES]
-        query = select(table.c.id, table.c.counterparty, table.c.headline, *own).where(table.c.id.in_(instruction_ids))
+        query = select(table.c.id, table.c.counterparty, table.c.headline, *own).where(
+            among(table.c.id, instruction_ids)
+        )
         these = {row[0]: tuple(row) for row in self.connection.execute(query)}
         kept = {number for number, row in these.items() if row[2] not in UNDONE}
         found: dict[tuple[int, int], str] = {}
@@ -136,22 +139,22 @@ class Links(Pending):
 
         stated: dict[str, dict[str, list[tuple[int, str]]]] = {}
         for number, relation, names, value, _, _, ended_by in self.connection.execute(
-            select(link).where(link.c.instruction_id.in_(these))
+            select(link).where(among(link.c.instruction_id, these))
         ):
             if not _ended(self.connection, number, ended_by):
                 stated.setdefault(names, {}).setdefault(value, []).append((number, relation))
         for names, by_value in stated.items():
             if names in OWN_NAMES:
                 name = table.c[names]
-                query = select(name, table.c.id, table.c.counterparty, table.c.headline).where(name.in_(by_value))
+                query = select(name, table.c.id, table.c.counterparty, table.c.headline).where(among(name, by_value))
             else:
                 query = (
                     select(link.c.value, table.c.id, table.c.counterparty, table.c.headline)
                     .join(table, table.c.id == link.c.instruction_id)
-                    .where(link.c.value.in_(by_value), link.c.names == names, link.c.ended_by.is_(None))
+                    .where(among(link.c.value, by_value), link.c.names == names, link.c.ended_by.is_(None))
                 )
             if all(number in kept for said in by_value.values() for number, _ in said):
-                query = query.where(table.c.headline.in_(UNDONE))
+                query = query.where(among(table.c.headline, UNDONE))
             for value, other, counterparty, headline in self.connection.execute(query):
                 for number, relation in by_value[value]:
                     note(number, relation, names, other, counterparty, headline)
@@ -165,7 +168,7 @@ class Links(Pending):
             query = (
                 select(link, table.c.counterparty, table.c.headline)
                 .join(table, table.c.id == link.c.instruction_id)
-                .where(link.c.value.in_(named), link.c.names == names)
+                .where(among(link.c.value, named), link.c.names == names)
             )
             for other, relation, _, value, _, _, ended_by, counterparty, headline in self.connection.execute(query):
                 if not _ended(self.connection, other, ended_by):
@@ -177,6 +180,6 @@ class Links(Pending):
         """Return (instruction, identifier) of the causes of one kind in the history of instructions."""
         table = tables.history
         query = select(table.c.instruction_id, table.c.cause).where(
-            table.c.instruction_id.in_(set(instruction_ids)), table.c.cause.startswith(f"{kind}:", autoescape=True)
+            among(table.c.instruction_id, set(instruction_ids)), table.c.cause.startswith(f"{kind}:", autoescape=True)
         )
         return {(row[0], row[1].removeprefix(f"{kind}:")) for row in self.connection.execute(query)}

@@ -19,6 +19,7 @@ from gateway.model.reports import (
     encode,
 )
 from gateway.store import tables
+from gateway.store.among import among
 from gateway.store.pending import Pending
 from gateway.store.rows import (
     ArchiveState,
@@ -197,7 +198,7 @@ class Parked(Pending):
     def close_parked_documents(self, document_ids: Sequence[int], state: str, actor: str, reason: str) -> None:
         """Close the open parked sends of documents."""
         table = tables.parked
-        query = select(table.c.id).where(table.c.document_id.in_(document_ids), table.c.state == "open")
+        query = select(table.c.id).where(among(table.c.document_id, document_ids), table.c.state == "open")
         for parked_id in self.connection.execute(query.order_by(table.c.id)).scalars().all():
             self.close_parked(parked_id, state, actor, reason)
 

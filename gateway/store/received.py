@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from gateway.model.facts import Position, StatementDifference
 from gateway.model.transitions import Dialogue
 from gateway.store import tables
+from gateway.store.among import among
 from gateway.store.instructions import INSTRUCTION_COLUMNS, instruction_row
 from gateway.store.pending import Pending
 from gateway.store.rows import InstructionRow
@@ -174,7 +175,7 @@ class Received(Pending):
         """Yield instructions, unlocked: to compare, not to move; ones this unit has moved come as moved."""
         table = tables.instruction
         for part in _parts(sorted(ids)):
-            query = select(*INSTRUCTION_COLUMNS).where(table.c.id.in_(part)).order_by(table.c.id)
+            query = select(*INSTRUCTION_COLUMNS).where(among(table.c.id, part)).order_by(table.c.id)
             for row in self.connection.execute(query).fetchall():
                 yield self._moved[row[0]].row if row[0] in self._moved else instruction_row(row)
             for number in part:
@@ -190,7 +191,7 @@ class Received(Pending):
             if moved.row.transaction_id in wanted
         }
         for part in _parts(sorted(wanted)):
-            query = select(table.c.transaction_id, table.c.id).where(table.c.transaction_id.in_(part))
+            query = select(table.c.transaction_id, table.c.id).where(among(table.c.transaction_id, part))
             found.update((row[0], row[1]) for row in self.connection.execute(query))
         return found
 
@@ -220,12 +221,12 @@ class Received(Pending):
         if finished is not None:
             wanted.append(table.c.headline.not_in(set(finished)))
         if headlines is not None:
-            wanted.append(table.c.headline.in_(set(headlines)))
+            wanted.append(among(table.c.headline, set(headlines)))
         if quantities is None:
             yield from self._in_parts(wanted)
             return
         for part in _parts(sorted(set(quantities))):
-            yield from self._in_parts([*wanted, table.c.quantity.in_(part)])
+            yield from self._in_parts([*wanted, among(table.c.quantity, part)])
 
     def _in_parts(self, wanted: Sequence[ColumnElement[bool]]) -> Iterator[InstructionRow]:
         table, last = tables.instruction, 0

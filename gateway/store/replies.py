@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, func, select, text, update
 
 from gateway.store import tables
+from gateway.store.among import among
 from gateway.store.pending import Pending
 from gateway.store.rows import (
     ArchiveState,
@@ -19,17 +20,17 @@ UNKNOWN_HERE = ("reply_unknown_transaction", "reply_partly_unknown")  # codes of
 
 _KNOWN = select(tables.archive.c.digest, tables.archive.c.id).where(
     tables.archive.c.channel == bindparam("channel"),
-    tables.archive.c.digest.in_(bindparam("digests", expanding=True)),
+    among(tables.archive.c.digest, "digests"),
 )
 _CLAIM = (
     select(tables.archive.c.id)
-    .where(tables.archive.c.id.in_(bindparam("ids", expanding=True)), tables.archive.c.state == 0)
+    .where(among(tables.archive.c.id, "ids"), tables.archive.c.state == 0)
     .order_by(tables.archive.c.id)
     .with_for_update(skip_locked=True)
 )
 _APPLIED = select(tables.archive.c.business_message_id, tables.archive.c.id, tables.archive.c.document_digest).where(
     tables.archive.c.channel == bindparam("channel"),
-    tables.archive.c.business_message_id.in_(bindparam("names", expanding=True)),
+    among(tables.archive.c.business_message_id, "names"),
     tables.archive.c.state == ArchiveState.APPLIED,
 )
 
@@ -95,7 +96,7 @@ class Archive(Pending):
         table = tables.archive
         found = self.connection.execute(
             select(table.c.business_message_id, table.c.instruction_id)
-            .where(table.c.channel == channel, table.c.business_message_id.in_(set(business_message_ids)))
+            .where(table.c.channel == channel, among(table.c.business_message_id, set(business_message_ids)))
             .where(table.c.state == ArchiveState.APPLIED, table.c.instruction_id.is_not(None))
         )
         return {row[0]: row[1] for row in found}

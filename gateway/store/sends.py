@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, bindparam, func, select
 
 from gateway.model.references import trade_key
 from gateway.store import tables
+from gateway.store.among import among
 from gateway.store.pending import Pending
 from gateway.store.rows import (
     InstructionRow,
@@ -62,7 +63,7 @@ _READY = (
 _ATTEMPTED = (
     select(tables.outbox.c.instruction_id)
     .join(tables.document, tables.document.c.id == tables.outbox.c.document_id)
-    .where(tables.document.c.instruction_id.in_(bindparam("ids", expanding=True)))
+    .where(among(tables.document.c.instruction_id, "ids"))
     .where(tables.outbox.c.state < OutboxState.DONE, tables.outbox.c.attempts > 0)
 )
 
