@@ -19,7 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, or_, select
 
 from gateway.calendar.deadlines import Cutoff, Deadline, Stage
 from gateway.errors import ConfigError, Conflict, StoreError, StoreUnavailable, Violation
@@ -50,6 +50,7 @@ from gateway.store import (
     received,
     tables,
 )
+from gateway.store.among import among
 from gateway.store.engine import translate
 from gateway.store.migration import HEAD, current_revision, upgrade
 from gateway.store.tables import canonical
@@ -1234,6 +1235,28 @@ async def test_a_cancelled_write_is_either_whole_or_absent(ledger: Ledger) -> No
         await count(ledger, table) for table in (tables.event, tables.instruction, tables.history, tables.outbox)
     ]
     assert len(set(written)) == 1
+
+
+async def test_a_list_in_a_condition_may_be_empty_or_long_and_of_any_type(ledger: Ledger) -> None:
+    """Also when the statement was compiled for a list of another length."""
+    numbers = range(1, 8)
+    for number in numbers:
+        await ledger.write(NOW, recording(new_event(f"T{number}")))
+    instruction, document, event = tables.instruction.c, tables.document.c, tables.event.c
+    for column in (instruction.id, instruction.transaction_id, instruction.quantity, event.digest, document.created_at):
+        all_of_them = [row[column.name] for row in await rows(ledger, column.table)]
+        for wanted in (all_of_them[:3], [], all_of_them[2:3], all_of_them * 50):
+            query = select(column).where(among(column, iter(wanted)), column.is_not(None))
+            found = await ledger.query(lambda connection, query=query: list(connection.execute(query).scalars()))
+            assert set(found) == set(wanted)
+    names, ids = zip(*[(row["event_id"], row["id"]) for row in await rows(ledger, tables.event)], strict=True)
+    named = select(event.id).where(or_(among(event.event_id, "first"), among(event.id, "second")))
+
+    def work(connection: Connection) -> list[int]:
+        lists = ([[], []], [[names[0]], []], [[names[0], names[1]], [ids[2]]])
+        return [len(connection.execute(named, {"first": one, "second": other}).all()) for one, other in lists]
+
+    assert await ledger.query(work) == [0, 1, 3]
 
 
 def test_every_word_of_the_model_fits_its_column() -> None:
