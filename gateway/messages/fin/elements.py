@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from gateway.messages.catalogue import (
@@ -32,9 +33,9 @@ from gateway.messages.catalogue import (
     SimpleType,
     TypeDefinition,
 )
-from gateway.messages.fin import narratives, statements
-from gateway.messages.fin.dates import iso_date
+from gateway.messages.fin import deriving, narratives, statements
 from gateway.messages.fin.definitions import Definitions, FieldDefinition, QualifierRow, SequenceDefinition
+from gateway.messages.fin.deriving import NOW, Derive
 from gateway.messages.fin.fields import QUALIFIER, Component, FieldFormat
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.structure import Sequence, qualifier_of
@@ -358,27 +359,16 @@ TextsOf = Callable[[Field, FieldFormat], Mapping[str, str]]
 """Takes a field apart: its components as texts, by name."""
 
 
-class Derive:
-    """How the text of an element comes of those of components. What varies within a shape is derived later."""
-
-    def __call__(self, function: Callable[..., str], *texts: str) -> str:
-        """Return what a function makes of texts."""
-        return function(*texts)
-
-    def pin(self, text: str) -> str:
-        """Return a text that decides what an element is called."""
-        return text
-
-
-_NOW: Final = Derive()
-
-
 def _texts(field: Field, format_: FieldFormat) -> Mapping[str, str]:
     return format_.texts(field.value) or {}
 
 
 def elements_of(
-    root: Sequence, message_type: str, definitions: Definitions, texts_of: TextsOf = _texts, derive: Derive = _NOW
+    root: Sequence,
+    message_type: str,
+    definitions: Definitions,
+    texts_of: TextsOf = _texts,
+    derive: Derive = NOW,
 ) -> Element:
     """Return the document of a message: an element with the message in it, everything that its fields say below."""
     document = Element("Document", "", root.line)
@@ -413,8 +403,6 @@ class _Reading:
         element = Element(field.tag if known else _joined(field.tag, qualifier), path, field.line)
         format_ = self._formats[field.tag]
         texts = self._texts_of(field, format_)
-        if field.tag in PARTS:  # what is in it depends on its text
-            texts = {name: self._derive.pin(text) for name, text in texts.items()}
         negative = any(part.type == "minus" and part.name in texts for part in format_.components)
         signed = negative and "side" not in PARTS.get(field.tag, ())
         currency: str | None = None
@@ -428,33 +416,33 @@ class _Reading:
                 kind = "" if SCHEME in texts else self._derive.pin(text)
                 continue
             number = part.type in _NUMBERS
-            if (say := _SAY.get(part.type)) is not None:
-                text = self._derive(_negative if number and signed else say, text)
+            if (say := deriving.SAY.get(part.type)) is not None:
+                text = self._derive(deriving.negative if number and signed else say, text)
                 moment[part.type] = text
             if negative and part.type == "offset":
-                text = self._derive(_west, text)
+                text = self._derive(deriving.west, text)
             name = kind if kind and number else part.name
             element.append(Element(name, f"{path}/{part.name}", field.line, text, currency if number else None))
             currency = text if part.type == "currency" else None
         if "time" in moment and (decimals := texts.get(_DECIMALS)) is not None:
-            moment["time"] = self._derive(_with_decimals, moment["time"], decimals)
+            moment["time"] = self._derive(deriving.with_decimals, moment["time"], decimals)
         if "date" in moment and "time" in moment:
-            offset = (moment["offset"],) if "offset" in moment else ()
-            said = self._derive(_moment_west if negative else _moment, moment["date"], moment["time"], *offset)
+            offset = (moment["offset"], texts.get("sign", "+")) if "offset" in moment else ()
+            said = self._derive(deriving.moment, moment["date"], moment["time"], *offset)
             element.append(Element(MOMENT, path, field.line, said))
         if field.tag in PARTS:
-            for name, text in _parts(field.tag, texts):
+            for name, text in _parts(field.tag, texts, self._derive):
                 of_money = texts.get("currency") if name == "absolute" else None
                 element.append(Element(name, f"{path}/{name}", field.line, text, of_money))
         return element
 
 
-def _parts(tag: str, texts: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+def _parts(tag: str, texts: Mapping[str, str], derive: Derive) -> Iterable[tuple[str, str]]:
     if tag in narratives.CODED:
-        return narratives.said(tag, texts.get("narrative", "")).items()
+        return derive.each(partial(narratives.said, tag), texts.get("narrative", ""))
     if tag in narratives.PARTIES:
-        return narratives.party(texts.get("party_identification", "")).items()
-    return statements.parts(tag, texts)
+        return derive.each(narratives.party, texts.get("party_identification", ""))
+    return statements.parts(tag, texts, derive)
 
 
 def _give_currency(document: Element) -> None:
@@ -471,47 +459,3 @@ def _about(sequence: Sequence) -> str:
     number = KNOWN_BY.get(sequence.block)
     fields: Iterable[Field] = sequence.fields if number is not None else ()
     return next((qualifier_of(field) for field in fields if field.tag[:2] == number), "")
-
-
-def _iso_time(text: str) -> str:
-    return f"{text[:2]}:{text[2:4]}:{text[4:6] or '00'}"
-
-
-def _with_decimals(time: str, decimals: str) -> str:
-    return f"{time}.{decimals}"
-
-
-def _point(text: str) -> str:
-    return text.replace(",", ".").rstrip(".")
-
-
-def _negative(text: str) -> str:
-    return f"-{_point(text)}"
-
-
-def _offset(text: str) -> str:
-    return f"{text[:2]}:{text[2:] or '00'}"
-
-
-def _west(offset: str) -> str:
-    return f"-{offset}"
-
-
-def _moment(day: str, time: str, offset: str = "") -> str:
-    return f"{day}T{time}{f'+{offset}' if offset else 'Z'}"
-
-
-def _moment_west(day: str, time: str, offset: str) -> str:
-    return f"{day}T{time}-{offset}"
-
-
-_SAY: Final[Mapping[str, Callable[[str], str]]] = {
-    "date": iso_date,
-    "date2": iso_date,
-    "decimal": _point,
-    "amount": _point,
-    "time": _iso_time,
-    "hour_minute": _iso_time,
-    "offset": _offset,
-}
-"""How a component is written in the form of XML Schema, by its type."""

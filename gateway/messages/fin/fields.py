@@ -8,7 +8,7 @@ the error code of the network where it is public.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -254,13 +254,17 @@ class FieldFormat:
         texts = {part.name: _text(part, value) for part, value in given if value is not None}
         return "".join(_written(self._nodes, self.components, texts)).rstrip("\n")
 
-    def shape(self, texts: Mapping[str, str], fixed: Mapping[str, str]) -> tuple[str, list[str]]:
+    def shape(
+        self, texts: Mapping[str, str], fixed: Collection[str], codes: Collection[str] | None
+    ) -> tuple[str, list[str]]:
         """Return a pattern for values with the same components as ``texts``, and the names of its groups.
 
-        ``fixed`` are patterns for components that stand in their place, without a group.
+        ``fixed`` names the components that stay what they are, without a group; ``codes`` are those that ``code`` may
+        be (None: any).
         """
+        patterns: dict[str, str] = {} if codes is None else {self.code: "|".join(map(re.escape, sorted(codes)))}
         groups: list[str] = []
-        return "".join(_shaped(self._nodes, self.components, texts, fixed, groups)), groups
+        return "".join(_shaped(self._nodes, self.components, texts, fixed, patterns, groups)), groups
 
     def marks(self) -> tuple[str, dict[str, tuple[str, str]], str]:
         """Return what a field begins with, what stands before and after each component, and what ends the field.
@@ -490,7 +494,8 @@ def _shaped(
     nodes: tuple[_Node, ...],
     components: tuple[Component, ...],
     texts: Mapping[str, str],
-    fixed: Mapping[str, str],
+    fixed: Collection[str],
+    patterns: Mapping[str, str],
     groups: list[str],
 ) -> Iterator[str]:
     for node in nodes:
@@ -500,13 +505,13 @@ def _shaped(
             case _Part(number, pattern):
                 name = components[number].name
                 if name in fixed:
-                    yield f"(?:{fixed[name]})"
+                    yield re.escape(texts[name])
                 else:
                     groups.append(name)
-                    yield f"({pattern})"
+                    yield f"({patterns.get(name, pattern)})"
             case _Optional(parts) if any(components[number].name in texts for number in _numbers(parts)):
                 ends_line = parts[-1] == _Text("\n")
-                yield from _shaped(parts[:-1] if ends_line else parts, components, texts, fixed, groups)
+                yield from _shaped(parts[:-1] if ends_line else parts, components, texts, fixed, patterns, groups)
                 if ends_line:
                     yield _LINE_ENDS
 

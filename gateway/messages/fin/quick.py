@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from gateway.errors import MessageError
 from gateway.messages.conversions import Later
 from gateway.messages.fin.addresses import bic_of
-from gateway.messages.fin.elements import Derive, Element, elements_of
+from gateway.messages.fin.deriving import Derive
+from gateway.messages.fin.elements import Element, elements_of
 from gateway.messages.fin.judging import Judge, definition_name
 from gateway.messages.fin.structure import read_structure
 from gateway.messages.parsing import ParsedMessage
@@ -22,10 +25,11 @@ from gateway.messages.shapes import Gap, Watched, gaps_in, recipe
 if TYPE_CHECKING:
     from gateway.messages.fin.fields import FieldFormat
     from gateway.messages.fin.message import Field
-    from gateway.messages.fin.shapes import Shape
+    from gateway.messages.fin.shapes import Recognised, Shape
     from gateway.model.facts import Reply
 
-_KEPT: Final = 512  # recipes; of more shapes, those of all begin again
+_KEPT: Final = 256  # shapes with recipes; of more, those of all begin again
+_WAYS: Final = 8  # recipes of one shape: texts that decide, such as a status, are the same in each
 _ADDRESS: Final = "([A-Z0-9]{12})"
 _HEADERS: Final = re.compile(
     rf"\{{1:F01{_ADDRESS}[0-9]{{10}}\}}"
@@ -65,11 +69,16 @@ def usual_blocks(content: bytes) -> Blocks | None:
 
 
 class _Varying(Derive):
-    """Texts that vary, each with how it comes of the texts of a message of the shape."""
+    """Texts that vary, each with how it comes of the texts of a message of the shape.
 
-    def __init__(self, count: int) -> None:
-        self.sources: list[tuple[Callable[..., str] | None, tuple[int, ...]]] = [(None, (n,)) for n in range(count)]
-        self.pinned: dict[int, str] = {}
+    A place is that of a text of the message, of one that is the same in all of them, or of what a function made.
+    """
+
+    def __init__(self, given: int) -> None:
+        self.given = given
+        self.pinned: dict[int, Any] = {}
+        self._constants: dict[int, str] = {}
+        self._steps: dict[int, Step] = {}
         self._made: dict[int, Gap] = {}
 
     def gap(self, text: str, place: int) -> Gap:
@@ -81,15 +90,13 @@ class _Varying(Derive):
     def __call__(self, function: Callable[..., str], *texts: str) -> str:
         if not any(isinstance(text, Gap) for text in texts):
             return function(*texts)
-        places = []
-        for text in texts:
-            if isinstance(text, Gap):
-                places.append(text.place)
-            else:
-                self.sources.append((_always(text), ()))
-                places.append(len(self.sources) - 1)
-        self.sources.append((function, tuple(places)))
-        return self.gap(function(*texts), len(self.sources) - 1)
+        return self.gap(function(*texts), self._step(function, texts))
+
+    def decide(self, function: Callable[..., Any], *texts: str) -> Any:
+        decided = function(*texts)
+        if any(isinstance(text, Gap) for text in texts):
+            self.pinned[self._step(function, texts)] = decided
+        return decided
 
     def pin(self, text: str) -> str:
         if isinstance(text, Gap):
@@ -100,6 +107,41 @@ class _Varying(Derive):
         """Ask for the same texts again where one was looked at that is no value: something was made of it."""
         self.pinned.update({place: str(self._made[place]) for place in places})
 
+    def path(self, shape: Shape, reply: Reply) -> _Recipe:
+        """Return the recipe for a reply: only the steps on the way to it, with their places in the order taken."""
+        wanted = sorted({gap.place for gap in gaps_in(reply)})
+        needed = {*wanted, *self.pinned}
+        for place in sorted(self._steps, reverse=True):
+            if place in needed:
+                needed.update(self._steps[place][1])
+        constants = [place for place in self._constants if place in needed]
+        steps = [place for place in self._steps if place in needed]
+        at = dict(zip([*range(self.given), *constants, *steps], count(), strict=False))
+        return _Recipe(
+            shape,
+            tuple([(at[place], text) for place, text in self.pinned.items() if place < self.given]),
+            tuple([self._constants[place] for place in constants]),
+            tuple([(function, tuple([at[one] for one in of])) for function, of in (self._steps[one] for one in steps)]),
+            tuple([(at[place], said) for place, said in self.pinned.items() if place >= self.given]),
+            tuple([at[place] for place in wanted]),
+            recipe(reply, {place: number for number, place in enumerate(wanted)}),
+        )
+
+    def _step(self, function: Callable[..., Any], texts: Iterable[str]) -> int:
+        places = []
+        for text in texts:
+            if isinstance(text, Gap):
+                places.append(text.place)
+            else:
+                places.append(self._next())
+                self._constants[places[-1]] = text
+        place = self._next()
+        self._steps[place] = function, tuple(places)
+        return place
+
+    def _next(self) -> int:
+        return self.given + len(self._constants) + len(self._steps)
+
 
 def _watched(element: Element, seen: set[int]) -> Watched:
     copy = Watched(element, element.text, seen)
@@ -107,15 +149,21 @@ def _watched(element: Element, seen: set[int]) -> Watched:
     return copy
 
 
-def _always(text: str) -> Callable[..., str]:
-    return lambda: text
+Step = tuple[Callable[..., Any], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
+    """How a reply comes of texts: what must be the same, what is added to them, which of them it is made of, and how.
+
+    Texts are those of the message, the constants, and what each step makes of those before.
+    """
+
     shape: Shape
     pinned: tuple[tuple[int, str], ...]
-    steps: tuple[tuple[Callable[..., str], tuple[int, ...]], ...]
+    constants: tuple[str, ...]
+    steps: tuple[Step, ...]
+    decided: tuple[tuple[int, Any], ...]
     wanted: tuple[int, ...]
     make: Callable[[tuple[str, ...]], Reply]
 
@@ -125,7 +173,7 @@ class QuickReader:
 
     def __init__(self, judge: Judge, extract: Extract, header_of: HeaderOf, decided_by: DecidedBy) -> None:
         self._judge, self._extract, self._header_of, self._decided_by = judge, extract, header_of, decided_by
-        self._recipes: dict[tuple[int, tuple[bool, ...]], _Recipe] = {}
+        self._recipes: dict[tuple[int, tuple[bool, ...]], list[_Recipe]] = {}
 
     def read(self, content: bytes) -> Reply | None:
         """Return what a message says, where its shape is known and it is valid."""
@@ -137,26 +185,35 @@ class QuickReader:
             return None
         present = tuple([value is not None for value in blocks.values])
         key = id(known.shape), present  # the recipe holds its shape, so that this stays its identity
-        if key not in self._recipes:
+        recipes = self._recipes.get(key)
+        if recipes is None:
             if len(self._recipes) >= _KEPT:
                 self._recipes.clear()
-            self._recipes[key] = self._made(known.shape, blocks, present)
-        return _followed(self._recipes[key], [*known.texts, *(value for value in blocks.values if value is not None)])
+            recipes = self._recipes[key] = []
+        texts = [*known.texts, *[value for value in blocks.values if value is not None]]
+        try:
+            for number in range(_WAYS):
+                if number == len(recipes):
+                    recipes.append(self._made(known, blocks, present))
+                if (derived := _derived(recipes[number], texts)) is not None:
+                    return recipes[number].make(derived)
+        except (MessageError, ValueError, LookupError, ArithmeticError):  # what may be wrong is told at length
+            pass
+        return None
 
-    def _made(self, shape: Shape, blocks: Blocks, present: tuple[bool, ...]) -> _Recipe:
-        definitions = self._judge.definitions
+    def _made(self, known: Recognised, blocks: Blocks, present: tuple[bool, ...]) -> _Recipe:
+        definitions, (shape, its_texts) = self._judge.definitions, known
         given = [name for name, there in zip(HEADER_TEXTS, present, strict=True) if there]
         varying = _Varying(len(shape.parts) + len(given))
         places = {(part.field, part.component): number for number, part in enumerate(shape.parts)}
         numbers = {id(field): number for number, field in enumerate(shape.fields)}
 
         def texts_of(field: Field, format_: FieldFormat) -> dict[str, str]:
-            texts = format_.texts(field.value) or {}
-            number = numbers[id(field)]
-            return {
-                name: varying.gap(text, places[number, name]) if (number, name) in places else text
-                for name, text in texts.items()
-            }
+            texts = dict(format_.texts(field.value) or {})
+            for name in texts:
+                if (place := places.get((numbers[id(field)], name))) is not None:
+                    texts[name] = varying.gap(its_texts[place], place)
+            return texts
 
         root, _ = read_structure(shape.fields, definitions.message(blocks.definition), definitions)
         document = elements_of(root, blocks.definition, definitions, texts_of, varying)
@@ -171,24 +228,22 @@ class QuickReader:
         seen: set[int] = set()
         said_by, text = (cast("Any", _watched(element, seen)) for element in (header, document))
         reply = _settled(self._extract(ParsedMessage(blocks.definition, "FIN", said_by, text, ()), True))
-        wanted = sorted({gap.place for gap in gaps_in(reply)})
-        varying.pin_all(seen.difference(wanted))
-        make = recipe(reply, {place: number for number, place in enumerate(wanted)})
-        first = len(shape.parts) + len(given)
-        steps = tuple((function, of) for function, of in varying.sources[first:] if function is not None)
-        return _Recipe(shape, tuple(varying.pinned.items()), steps, tuple(wanted), make)
+        varying.pin_all(seen.difference(gap.place for gap in gaps_in(reply)))
+        return varying.path(shape, reply)
 
 
-def _followed(made: _Recipe, texts: list[str]) -> Reply | None:
-    for function, places in made.steps:
-        texts.append(function(*[texts[place] for place in places]))
-    for place, text in made.pinned:
-        if texts[place] != text:
+def _derived(one: _Recipe, given: list[str]) -> tuple[str, ...] | None:
+    """Return the texts that a reply is made of, or None where one decides otherwise than the recipe's did."""
+    for place, text in one.pinned:
+        if given[place] != text:
             return None
-    try:
-        return made.make(tuple([texts[place] for place in made.wanted]))
-    except (ValueError, LookupError, ArithmeticError):  # what may be wrong is told at length
-        return None
+    texts = [*given, *one.constants]
+    for function, places in one.steps:
+        texts.append(function(*[texts[place] for place in places]))
+    for place, decided in one.decided:
+        if texts[place] != decided:
+            return None
+    return tuple([texts[place] for place in one.wanted])
 
 
 def _settled(value: Any) -> Any:

@@ -135,15 +135,9 @@ def shape_of(
         format_ = definitions.formats[found.tag]
         texts = format_.texts(found.value) or {}
         pinned = {place.component or format_.code for place in reads if place.is_of(found)}
-        fixed = {
-            part.name: re.escape(texts[part.name])
-            for part in format_.components
-            if part.name in texts and (part.name in pinned or part.type in _OF_STRUCTURE)
-        }
+        fixed = {part.name for part in format_.components if part.name in pinned or part.type in _OF_STRUCTURE}
         allowed = definitions.codes(found.tag, qualifier_of(found), message_type)
-        if allowed is not None and format_.code not in fixed and "data_source_scheme" not in texts:
-            fixed[format_.code] = "|".join(map(re.escape, sorted(allowed)))
-        said, names = format_.shape(texts, fixed)
+        said, names = format_.shape(texts, fixed, None if "data_source_scheme" in texts else allowed)
         pattern.append(f":{found.tag}:{said}")
         currency: int | str = ""
         for part in format_.components:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Final
 
-from gateway.messages.fin.dates import iso_date
+from gateway.messages.fin.deriving import NOW, Derive, iso_date, point
 
 _BALANCES: Final = {"60F": "OPBD", "60M": "ITBD", "62F": "CLBD", "62M": "ITBD", "64": "CLAV", "65": "FWAV"}
 _LAST: Final = {"62F": "true", "62M": "false"}
@@ -41,7 +41,7 @@ Where there is a side, the number has no sign.
 """
 
 
-def parts(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def parts(tag: str, texts: Mapping[str, str], derive: Derive = NOW) -> Iterator[tuple[str, str]]:
     """Yield the parts that a field has besides its components, which are as FIN writes them."""
     if tag in _BALANCES:
         yield "type", _BALANCES[tag]
@@ -49,28 +49,28 @@ def parts(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
             yield "last_page", _LAST[tag]
     elif tag == "61":
         mark = texts.get("mark", "")
-        yield "reversal", "true" if mark.startswith("R") else "false"
-        yield "status", "PDNG" if mark.startswith("E") else "BOOK"
-        yield "transaction_code", texts.get("type", "") + texts.get("code", "")
-        if (day := _booked(texts.get("value_date", ""), texts.get("entry_date", ""))) is not None:
-            yield "booking_date", day
+        yield "reversal", derive(_reversal, mark)
+        yield "status", derive(_status, mark)
+        yield "transaction_code", derive(_joined, texts.get("type", ""), texts.get("code", ""))
+        days = texts.get("value_date", ""), texts.get("entry_date", "")
+        if derive.decide(_is_booked, *days):
+            yield "booking_date", derive(_booked, *days)
     elif tag == "86":
-        said = dict(reversed(_REFERENCE.findall(texts.get("narrative", ""))))  # the first of each counts
-        yield from ((name, said[code]) for code, name in _REFERENCES.items() if code in said)
+        yield from derive.each(_references, texts.get("narrative", ""))
     else:
-        yield from _of_securities(tag, texts)
+        yield from _of_securities(tag, texts, derive)
 
 
-def _of_securities(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _of_securities(tag: str, texts: Mapping[str, str], derive: Derive) -> Iterator[tuple[str, str]]:
     qualifier = texts.get("qualifier", "")
     if tag == "28E":
-        yield "last_page", "false" if texts.get("continuation_indicator") == "MORE" else "true"
+        yield "last_page", derive(_last_page, texts.get("continuation_indicator", ""))
     elif tag in ("13A", "13J"):
         number = texts.get("number_id") or texts.get("extended_number_id", "")
-        if number.isdecimal():
+        if derive.decide(str.isdecimal, number):
             yield "ordinal", number
     elif tag == "19A":
-        yield "absolute", texts.get("amount", "").replace(",", ".").rstrip(".")
+        yield "absolute", derive(point, texts.get("amount", ""))
         yield "direction", "debit" if "sign" in texts else "credit"
     elif tag == "25D":
         if (axis := _AXES.get(qualifier)) is not None:
@@ -80,14 +80,38 @@ def _of_securities(tag: str, texts: Mapping[str, str]) -> Iterator[tuple[str, st
         yield "side", "short" if "sign" in texts else "long"
 
 
-def _booked(value_date: str, entry_date: str) -> str | None:
-    if not entry_date:
-        return None
+def _reversal(mark: str) -> str:
+    return "true" if mark.startswith("R") else "false"
+
+
+def _status(mark: str) -> str:
+    return "PDNG" if mark.startswith("E") else "BOOK"
+
+
+def _joined(type_: str, code: str) -> str:
+    return type_ + code
+
+
+def _last_page(indicator: str) -> str:
+    return "false" if indicator == "MORE" else "true"
+
+
+def _references(narrative: str) -> dict[str, str]:
+    said = dict(reversed(_REFERENCE.findall(narrative)))  # the first of each counts
+    return {name: said[code] for code, name in _REFERENCES.items() if code in said}
+
+
+def _is_booked(value_date: str, entry_date: str) -> bool:
+    return bool(_booked(value_date, entry_date))
+
+
+def _booked(value_date: str, entry_date: str) -> str:
+    """Return the date of an entry, or nothing where it is no day of the calendar, as who judges the field says."""
     try:
-        day = booked(date.fromisoformat(iso_date(value_date)), entry_date)
-    except ValueError:  # no day of the calendar, as who judges the field says
-        return None
-    return None if day is None else day.isoformat()
+        day = booked(date.fromisoformat(iso_date(value_date)), entry_date) if entry_date else None
+    except ValueError:
+        return ""
+    return "" if day is None else day.isoformat()
 
 
 def booked(valued: date, month_day: str) -> date | None:
