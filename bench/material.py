@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,25 @@ def events(count: int, prefix: str, counterparties: tuple[str, ...] = (CUSTODIAN
         text = template.replace("@EVENT@", f"E-{trade}").replace("@TRADE@", trade)
         text = text.replace("@BLOCK@", f"{number // _ALLOCATIONS:06d}")
         yield text.replace("@TO@", counterparties[number % len(counterparties)]).encode()
+
+
+def varied(content: bytes, number: int) -> bytes:
+    """Return an event or reply with quantity, price and amounts of its own, which fit each other."""
+    quantity, price = 2500 + number, Decimal("122.4567") + number
+    commission, tax = 153 + number, 46 + number
+    traded = (quantity * price).quantize(Decimal("0.01"))
+    settled = traded + commission + tax + 1
+    values: dict[bytes, object] = {
+        b"2500": quantity,
+        b"122.4567": price,
+        b"305941.75": traded,
+        b"306141.75": settled,
+        b"153.07": f"{commission}.07",
+        b"46.93": f"{tax}.93",
+    }
+    for usual, other in values.items():
+        content = content.replace(usual, str(other).encode())
+    return content
 
 
 def identifiers(trade: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ sides; its ratio is that of the sums.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
@@ -24,7 +24,7 @@ from gateway.messages.schema_files import load_calendars, load_catalogue, load_r
 from gateway.model.events import TradeEvent, parse_event
 from gateway.model.profile import Profile
 
-VARIETY = 200  # distinct messages, so that no cache of one answers for all
+VARIETY = 200  # distinct messages, amounts too, so that no cache of one answers for all
 ROUNDS = 5
 PACKS = ("csdr", "smpg")  # what a European custodian asks for, besides the standard pack
 
@@ -51,7 +51,7 @@ def measure(slices: int, only: str | None = None) -> dict[str, Any]:
     judge = Judge()
     now = datetime(2026, 3, 2, 9, 15, 1, 250_000, tzinfo=UTC)
     instructed: list[tuple[TradeEvent, Identity]] = []
-    for content in material.events(VARIETY, "bench"):
+    for content in _events():
         event = parse_event(content)
         instructed.append((event, Identity(*material.identifiers(event.trade_id), now)))
 
@@ -64,8 +64,10 @@ def measure(slices: int, only: str | None = None) -> dict[str, Any]:
     outgoing = [build(item) for item in instructed]
     assert outgoing == [build_only(item) for item in instructed]
     parsed = [judge.parse(content) for content in outgoing]
-    confirmations = [_reply(material.CONFIRMATION, identity) for _, identity in instructed]
-    advices = [_reply(material.STATUS_ADVICE, identity) for _, identity in instructed]
+    confirmations, advices = (
+        [_reply(definition, identity, number) for number, (_, identity) in enumerate(instructed)]
+        for definition in (material.CONFIRMATION, material.STATUS_ADVICE)
+    )
     for content in (*outgoing, *confirmations, *advices):
         judge(content)
     judged = [messages.validator.parse(content) for content in outgoing]
@@ -171,7 +173,7 @@ def _fin(
     profile = material.profile(language="fin")
     messages = Messages(catalogue, [profile], material.OWN_BIC)
     unvalidated = _Unvalidated(catalogue, [profile], material.OWN_BIC)
-    events = map(material.in_fin, material.events(VARIETY, "bench"))
+    events = map(material.in_fin, _events())
     carried = [(event, identity) for event, (_, identity) in zip(events, instructed, strict=True)]
     received = [messages.build(event, profile, identity).content for event, identity in carried]
     for content in received:
@@ -187,8 +189,14 @@ def _fin(
     }
 
 
-def _reply(definition: str, identity: Identity) -> bytes:
-    return material.reply(definition, identity.transaction_id, f"R{identity.transaction_id}")
+def _events() -> Iterator[bytes]:
+    """Give the events of distinct trades, each with a quantity and amounts of its own."""
+    return (material.varied(event, number) for number, event in enumerate(material.events(VARIETY, "bench")))
+
+
+def _reply(definition: str, identity: Identity, number: int) -> bytes:
+    reply = material.reply(definition, identity.transaction_id, f"R{identity.transaction_id}")
+    return material.varied(reply, number)
 
 
 def _validate(parsed: Sequence[tuple[etree.XMLSchema, Any]]) -> None:

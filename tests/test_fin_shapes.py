@@ -205,6 +205,18 @@ def test_messages_of_a_known_shape_say_what_they_say_at_length(message_type: str
         assert said_by(quick, other) == said_by(long, other)
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\n\r", b"\r\r\n"])
+def test_a_line_that_ends_otherwise_is_told_at_length(end: bytes) -> None:
+    quick, long = readers()
+    usual = in_envelope(golden_text("MT541", "typical"), "MT541")
+    for _ in range(_PATIENCE + 2):
+        quick.read(usual)
+    for place in (1, 2, usual.count(b"\r\n") - 2):
+        lines = usual.split(b"\r\n")
+        content = b"\r\n".join([*lines[:place], end.join(lines[place : place + 2]), *lines[place + 2 :]])
+        assert said_by(quick, content) == said_by(long, content)
+
+
 def with_other_codes(text: str, message_type: str) -> Iterator[str]:
     """Give the message with each of its codes replaced by others that are allowed there."""
     fields = fields_of(text)

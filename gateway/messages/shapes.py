@@ -230,7 +230,7 @@ def recipe(value: Any, numbers: dict[int, int]) -> Recipe:
     start = {id(None): 0, id(constants): len(numbers)}
     start[id(conversions)] = start[id(constants)] + len(constants)
     start[id(steps)] = start[id(conversions)] + len(conversions)
-    made = [(make, _getter([start[id(where)] + at for where, at in parts])) for make, parts in steps]
+    made = [(make, getter([start[id(where)] + at for where, at in parts])) for make, parts in steps]
 
     def follow(texts: tuple[str, ...]) -> Any:
         values: list[Any] = [*texts, *constants]
@@ -262,7 +262,8 @@ def _tuple(*parts: Any) -> tuple[Any, ...]:
     return parts
 
 
-def _getter(places: Sequence[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+def getter(places: Sequence[int]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """Return what takes the values at some places."""
     if len(places) > 1:
         return itemgetter(*places)
     return lambda values: tuple([values[place] for place in places])

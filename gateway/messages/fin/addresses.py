@@ -22,6 +22,7 @@ def logical_terminal(bic: str, terminal: str = ANY_TERMINAL) -> str:
     return f"{bic[:8]}{terminal}{bic[8:] or _HEAD_OFFICE}"
 
 
+@lru_cache(maxsize=1024)
 def bic_of(address: str) -> str:
     """Return the BIC of a logical terminal address: 8 characters for a head office, else 11; raises ``ValueError``."""
     if not _ADDRESS.fullmatch(address):

@@ -6,6 +6,7 @@ Dates have hyphens and a century, numbers a point and their sign, times colons, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 
@@ -41,6 +42,7 @@ def _itself(text: str) -> str:
     return text
 
 
+@lru_cache(256)  # a day's messages speak of a few dates
 def iso_date(text: str) -> str:
     """Return YYYYMMDD or YYMMDD with hyphens and its century."""
     if len(text) == len("YYMMDD"):

@@ -74,9 +74,12 @@ class Component(NamedTuple):
 
 
 class Check(NamedTuple):
-    """What is asked of a component beyond its characters: the network's error code, and what would be right."""
+    """What is asked of a component beyond its characters: the network's error code, and what would be right.
 
-    holds: Callable[[str], bool]
+    What ``holds`` returns is true where the text is right.
+    """
+
+    holds: Callable[[str], object]
     error: str
     words: str
 
@@ -110,28 +113,22 @@ def _offset_holds(text: str) -> bool:
     return int(text[:2]) <= 23 and int(text[2:] or 0) <= 59
 
 
-def _reference_holds(text: str) -> bool:
-    return not any(line.startswith("/") or line.endswith("/") or "//" in line for line in text.split("\n"))
-
-
-def _is_day(text: str) -> bool:
-    return date_of(text) is not None
-
-
-def _is_time(text: str) -> bool:
-    return time_of(text) is not None
+def references_hold(lines: str) -> bool:
+    """Tell whether each line is a reference: no slash at its beginning or end, and no two together."""
+    lines = f"\n{lines}\n"
+    return not ("//" in lines or "\n/" in lines or "/\n" in lines)
 
 
 CHECKS: Final[dict[str, Check]] = {
-    "date": Check(_is_day, "T50", "a real date, YYYYMMDD"),
-    "date2": Check(_is_day, "T50", "a real date, YYMMDD"),
-    "month_day": Check(lambda text: date_of(f"2000{text}") is not None, "T50", "a real day of the year, MMDD"),
-    "time": Check(_is_time, "T38", "a time, HHMMSS"),
-    "hour_minute": Check(_is_time, "T38", "a time, HHMM"),
+    "date": Check(date_of, "T50", "a real date, YYYYMMDD"),
+    "date2": Check(date_of, "T50", "a real date, YYMMDD"),
+    "month_day": Check(lambda text: date_of(f"2000{text}"), "T50", "a real day of the year, MMDD"),
+    "time": Check(time_of, "T38", "a time, HHMMSS"),
+    "hour_minute": Check(time_of, "T38", "a time, HHMM"),
     "offset": Check(_offset_holds, "T39", "an offset from UTC, HH[MM]"),
     "currency": Check(DECIMALS.__contains__, "T52", "a currency of ISO 4217"),
     "country": Check(COUNTRIES.__contains__, "T73", "a country of ISO 3166"),
-    "reference": Check(_reference_holds, "T26", "no slash at the beginning or the end, and no two together"),
+    "reference": Check(references_hold, "T26", "no slash at the beginning or the end, and no two together"),
 }
 """What components are asked by their type."""
 

@@ -20,12 +20,12 @@ from gateway.messages.fin.elements import Element, elements_of
 from gateway.messages.fin.judging import Judge, definition_name
 from gateway.messages.fin.structure import read_structure
 from gateway.messages.parsing import ParsedMessage
-from gateway.messages.shapes import Gap, Watched, gaps_in, recipe
+from gateway.messages.shapes import Gap, Watched, gaps_in, getter, recipe
 
 if TYPE_CHECKING:
     from gateway.messages.fin.fields import FieldFormat
     from gateway.messages.fin.message import Field
-    from gateway.messages.fin.shapes import Recognised, Shape
+    from gateway.messages.fin.shapes import Recognised, Shape, Take
     from gateway.model.facts import Reply
 
 _KEPT: Final = 256  # shapes with recipes; of more, those of all begin again
@@ -55,17 +55,18 @@ class Blocks(NamedTuple):
 
 def usual_blocks(content: bytes) -> Blocks | None:
     """Cut a message that is laid out as the network does it; None for any other, which says nothing against it."""
-    if not content.isascii():
-        return None
-    headers, begins, rest = content.decode("ascii").partition("{4:\r\n")
-    text, ends, trailers = rest.rpartition("\r\n-}")
+    lines = content.translate(None, b"\r")
+    if not content.isascii() or not len(content) - len(lines) == content.count(b"\r\n") == lines.count(b"\n"):
+        return None  # a line that ends otherwise
+    headers, begins, rest = lines.decode("ascii").partition("{4:\n")
+    text, ends, trailers = rest.rpartition("\n-}")
     found = _HEADERS.fullmatch(headers)
     if not begins or not ends or found is None or _TRAILERS.fullmatch(trailers) is None:
         return None
     own, sent, receiver, delivered, sender, reference, flag, uetr = found.groups()
     between = (own, receiver) if sent is not None else (sender, own)
     values = (*map(bic_of, between), reference, uetr)
-    return Blocks(definition_name(sent or delivered, flag or ""), values, text.replace("\r\n", "\n"))
+    return Blocks(definition_name(sent or delivered, flag or ""), values, text)
 
 
 class _Varying(Derive):
@@ -78,7 +79,7 @@ class _Varying(Derive):
         self.given = given
         self.pinned: dict[int, Any] = {}
         self._constants: dict[int, str] = {}
-        self._steps: dict[int, Step] = {}
+        self._steps: dict[int, tuple[Callable[..., Any], tuple[int, ...]]] = {}
         self._made: dict[int, Gap] = {}
 
     def gap(self, text: str, place: int) -> Gap:
@@ -121,9 +122,11 @@ class _Varying(Derive):
             shape,
             tuple([(at[place], text) for place, text in self.pinned.items() if place < self.given]),
             tuple([self._constants[place] for place in constants]),
-            tuple([(function, tuple([at[one] for one in of])) for function, of in (self._steps[one] for one in steps)]),
+            tuple(
+                [(function, getter([at[one] for one in of])) for function, of in map(self._steps.__getitem__, steps)]
+            ),
             tuple([(at[place], said) for place, said in self.pinned.items() if place >= self.given]),
-            tuple([at[place] for place in wanted]),
+            getter([at[place] for place in wanted]),
             recipe(reply, {place: number for number, place in enumerate(wanted)}),
         )
 
@@ -149,9 +152,6 @@ def _watched(element: Element, seen: set[int]) -> Watched:
     return copy
 
 
-Step = tuple[Callable[..., Any], tuple[int, ...]]
-
-
 @dataclass(frozen=True, slots=True)
 class _Recipe:
     """How a reply comes of texts: what must be the same, what is added to them, which of them it is made of, and how.
@@ -162,9 +162,9 @@ class _Recipe:
     shape: Shape
     pinned: tuple[tuple[int, str], ...]
     constants: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[tuple[Callable[..., Any], Take], ...]
     decided: tuple[tuple[int, Any], ...]
-    wanted: tuple[int, ...]
+    wanted: Take
     make: Callable[[tuple[str, ...]], Reply]
 
 
@@ -238,12 +238,12 @@ def _derived(one: _Recipe, given: list[str]) -> tuple[str, ...] | None:
         if given[place] != text:
             return None
     texts = [*given, *one.constants]
-    for function, places in one.steps:
-        texts.append(function(*[texts[place] for place in places]))
+    for function, take in one.steps:
+        texts.append(function(*take(texts)))
     for place, decided in one.decided:
         if texts[place] != decided:
             return None
-    return tuple([texts[place] for place in one.wanted])
+    return one.wanted(texts)
 
 
 def _settled(value: Any) -> Any:

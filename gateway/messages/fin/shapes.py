@@ -14,13 +14,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from gateway.messages.fin.definitions import Definitions
-from gateway.messages.fin.fields import CHECKS, DIGITS, FieldFormat, amount_holds
+from gateway.messages.fin.fields import CHECKS, DIGITS, FieldFormat, amount_holds, references_hold
 from gateway.messages.fin.message import Field
 from gateway.messages.fin.rules import NetworkRule
 from gateway.messages.fin.structure import qualifier_of
+from gateway.messages.shapes import getter
 
 # What a sender can make the gateway keep and do: a shape takes some thirty times the bytes of its message, and a
 # hundred times as long to make as to judge one message.
@@ -30,6 +32,9 @@ _OUTLINES: Final = 64  # message types and numbers of fields with shapes
 _PATIENCE: Final = 20  # messages that are judged at length before one of them is learned
 _STRANGERS: Final = 1_000  # outlines counted without a shape
 _OF_STRUCTURE: Final = {"block", "qualifier", "minus"}  # types of components that are no values
+
+
+Take = Callable[[Sequence[str]], tuple[str, ...]]
 
 
 class Part(NamedTuple):
@@ -46,8 +51,9 @@ class Shape:
     fits: Callable[[str], re.Match[str] | None]
     parts: tuple[Part, ...]
     fields: tuple[Field, ...]
-    checks: tuple[tuple[int, Callable[[str], bool]], ...]
-    amounts: tuple[tuple[int, int | str], ...]  # the group of an amount, and its currency's or the currency
+    checks: tuple[tuple[Take, Callable[[str], object]], ...]  # some groups, and what holds of each
+    references: Take
+    amounts: tuple[tuple[int, int], ...]  # the groups of an amount and its currency
     signed: tuple[int, ...]  # numbers with a minus sign: not zero
 
     def read(self, text: str) -> tuple[str, ...] | None:
@@ -56,11 +62,13 @@ class Shape:
         if found is None:
             return None
         texts = found.groups()
-        for number, holds in self.checks:
-            if not holds(texts[number]):
+        for take, holds in self.checks:
+            if not all(map(holds, take(texts))):
                 return None
+        if not references_hold("\n".join(self.references(texts))):
+            return None
         for number, currency in self.amounts:
-            if not amount_holds(texts[number], currency if isinstance(currency, str) else texts[currency]):
+            if not amount_holds(texts[number], texts[currency]):
                 return None
         for number in self.signed:
             if not texts[number].strip("0,"):
@@ -128,8 +136,8 @@ def shape_of(
     reads = [place for rule in rules for place in rule.reads]
     pattern: list[str] = []
     parts: list[Part] = []
-    checks: list[tuple[int, Callable[[str], bool]]] = []
-    amounts: list[tuple[int, int | str]] = []
+    checks: dict[Callable[[str], object], list[int]] = {references_hold: []}
+    amounts: list[tuple[int, int]] = []
     signed: list[int] = []
     for number, found in enumerate(fields):
         format_ = definitions.formats[found.tag]
@@ -149,17 +157,22 @@ def shape_of(
             if group is None:
                 continue
             if (check := CHECKS.get(part.type) or DIGITS.get(part.type)) is not None:
-                checks.append((group, check.holds))
+                checks.setdefault(check.holds, []).append(group)
             elif part.type == "amount":
-                amounts.append((group, currency))
+                if isinstance(currency, int):
+                    amounts.append((group, currency))
+                else:
+                    checks[partial(amount_holds, currency=currency)] = [group]
             if part.type in {"amount", "decimal", "number"} and _has_minus(format_, texts):
                 signed.append(group)
         parts += [Part(number, name) for name in names]
+    references = checks.pop(references_hold)
     return Shape(
         re.compile("\n".join(pattern)).fullmatch,
         tuple(parts),
         tuple(fields),
-        tuple(checks),
+        tuple([(getter(groups), holds) for holds, groups in checks.items()]),
+        getter(references),
         tuple(amounts),
         tuple(signed),
     )
