@@ -535,18 +535,6 @@ def test_a_confirmation_of_credit_has_every_field_of_an_entry() -> None:
     assert (fact.value_date, fact.booking_date) == (date(2026, 3, 5), date(2026, 3, 4))
 
 
-@pytest.mark.parametrize(("sign", "instant"), [("+", "2026-03-04T11:30:00+05:00"), ("-", "2026-03-04T11:30:00-05:00")])
-def test_an_instant_is_to_the_east_or_west_as_its_sign_says(sign: str, instant: str) -> None:
-    field = f"13D:2603041130{sign}0500"
-    content = said(
-        "910", "20:CREDIT1", "21:THEIRS", "25P:40053201\nCUSTDEFFXXX", field, "32A:260305JPY1000,", "50K:/1\nA"
-    )
-    document = messages().validator.parse(content).document
-    assert document is not None
-    [moment] = [part.text for element in document[0] for part in element if part.tag == "{}moment"]
-    assert moment == instant
-
-
 @pytest.mark.parametrize(
     ("tag", "narrative", "parts"),
     [

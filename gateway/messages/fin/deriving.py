@@ -80,12 +80,11 @@ def west(offset: str) -> str:
     return f"-{offset}"
 
 
-def moment(day: str, time: str, offset: str = "", sign: str = "+") -> str:
-    """Return an instant in UTC, or at an offset from it: to the west where the sign is a minus or N."""
-    return f"{day}T{time}{f'{_SIGNS.get(sign, sign)}{offset}' if offset else 'Z'}"
+def moment(day: str, time: str, offset: str = "", minus: str = "") -> str:
+    """Return an instant in UTC, or at an offset from it: to the west where there is a minus."""
+    zone = f"{'-' if minus else '+'}{offset}" if offset else "Z"
+    return f"{day}T{time}{zone}"
 
-
-_SIGNS: Final = {"N": "-"}
 
 SAY: Final[Mapping[str, Callable[[str], str]]] = {
     "date": iso_date,

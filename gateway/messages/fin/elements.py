@@ -427,7 +427,7 @@ class _Reading:
         if "time" in moment and (decimals := texts.get(_DECIMALS)) is not None:
             moment["time"] = self._derive(deriving.with_decimals, moment["time"], decimals)
         if "date" in moment and "time" in moment:
-            offset = (moment["offset"], texts.get("sign", "+")) if "offset" in moment else ()
+            offset = (moment["offset"], texts.get("sign", "")) if "offset" in moment else ()
             said = self._derive(deriving.moment, moment["date"], moment["time"], *offset)
             element.append(Element(MOMENT, path, field.line, said))
         if field.tag in PARTS:
