@@ -175,6 +175,16 @@ def test_bad_bytes_are_refused_with_one_violation(validator: Validator, name: st
     assert verdict.violations == refused.value.violations
 
 
+@pytest.mark.parametrize("content", [b":16R:GENL\r\n:20C::SEME//1\r\n", b"\xff\x00"])
+def test_what_is_neither_xml_nor_fin_is_told_how_both_begin(validator: Validator, content: bytes) -> None:
+    with pytest.raises(UnreadableMessage) as refused:
+        validator.parse(content)
+    [violation] = refused.value.violations
+    assert (violation.text, violation.line) == ("the message is neither XML nor FIN", 1)
+    assert "begins with <" in violation.rule
+    assert "begins with {1:" in violation.rule
+
+
 def test_hostile_xml_in_another_encoding_is_refused(validator: Validator) -> None:
     with pytest.raises(UnreadableMessage) as refused:
         validator.parse(

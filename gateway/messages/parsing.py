@@ -23,6 +23,7 @@ MAX_DEPTH: Final = 256  # the depth at which libxml2 itself stops
 
 _DEFINITION = re.compile(r"[a-z]{4}\.[0-9]{3}\.[0-9]{3}\.[0-9]{2}$")
 _WHITE_SPACE = (b"\n", b" ", b"\r", b"\t")
+_NO_DOCUMENT = 4  # XML_ERR_DOCUMENT_EMPTY: no tag begins it
 _RESOURCE_LIMIT = 114  # XML_ERR_RESOURCE_LIMIT: below ten megabytes only depth and entities reach it
 _VALUE_LIMIT = 140
 _PAIR = 2  # the usual envelope: a header and a document side by side
@@ -175,6 +176,13 @@ class Parser:
             return _forbidden()
         if getattr(error, "code", None) == _RESOURCE_LIMIT:
             return self._deep(line)
+        if getattr(error, "code", None) == _NO_DOCUMENT:
+            return unreadable(
+                "xml_malformed",
+                "the message is neither XML nor FIN" if content else "the message is empty",
+                "XML, which begins with <, or FIN with its headers, which begins with {1:",
+                line=line,
+            )
         reason = (error.msg or "no XML").strip()
         return unreadable(
             "xml_malformed", f"the message is not well-formed XML: {reason}", "well-formed XML 1.0", line=line
