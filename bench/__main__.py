@@ -96,20 +96,24 @@ def main(words: list[str]) -> int:
         return 0
     file = options.json or _HERE / "out" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}.json"
     results: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    results["machine"] = {
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for name in options.only or _SECTIONS:
+        print(name, file=sys.stderr, flush=True)
+        taken = {"taken_at": f"{datetime.now(UTC):%Y-%m-%d}", "machine": _machine(), "quick": options.quick}
+        results[name] = _SECTIONS[name](options) | taken
+        file.write_text(json.dumps(results, indent=1) + "\n")
+    print(drawing.table(results))
+    print(f"written to {file}")
+    return 0
+
+
+def _machine() -> dict[str, Any]:
+    return {
         "processors": psutil.cpu_count(),
         "processor": _processor(),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    for name in options.only or _SECTIONS:
-        print(name, file=sys.stderr, flush=True)
-        results[name] = _SECTIONS[name](options) | {"taken_at": f"{datetime.now(UTC):%Y-%m-%d}", "quick": options.quick}
-        file.write_text(json.dumps(results, indent=1) + "\n")
-    print(drawing.table(results))
-    print(f"written to {file}")
-    return 0
 
 
 def _processor() -> str:

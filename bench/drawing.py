@@ -91,12 +91,19 @@ def draw(results: dict[str, Any], page: Path) -> None:
     markdown.write_text(re.sub(f"{_BEGIN}.*{_END}", lambda _: figures, text, flags=re.DOTALL))
 
 
+def _taken(results: dict[str, Any]) -> dict[tuple[str, str], list[str]]:
+    """Return the sections by the day and the machine of their figures; a section's ratios are of one run."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, value in results.items():
+        machine = value["machine"]
+        said = f"{machine['processors']} cores of {machine['processor']}, Python {machine['python']}"
+        found.setdefault((value["taken_at"], said), []).append(name)
+    return found
+
+
 def _markdown(results: dict[str, Any]) -> Iterator[str]:
-    machine = results["machine"]
-    yield (
-        f"Taken {results['path']['taken_at']} on {machine['processors']} cores of {machine['processor']}, "
-        f"Python {machine['python']}."
-    )
+    for (day, machine), sections in _taken(results).items():
+        yield f"- Taken {day} on {machine}: {', '.join(sections)}."
     short = [name for name, value in results.items() if value.get("quick")]
     if short:
         yield f"Short runs (`--quick`), rough figures: {', '.join(short)}."
