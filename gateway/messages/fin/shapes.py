@@ -88,18 +88,20 @@ class Shapes:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], list[Shape]] = {}
+        self._last: dict[str, Shape] = {}  # of each message type, the last that fitted: it often does again
         self._strangers: Counter[tuple[str, int]] = Counter()
 
     def read(self, text: str, message_type: str) -> Recognised | None:
         """Return what a block 4 says if it is of a known shape and valid; lines end with a line feed."""
-        known = self._known.get((message_type, text.count("\n:")))
-        if known is None:
-            return None
+        last = self._last.get(message_type)
+        if last is not None and (texts := last.read(text)) is not None:
+            return Recognised(last, texts)
+        known = self._known.get((message_type, text.count("\n:")), [])
         for number, shape in enumerate(known):
-            texts = shape.read(text)
-            if texts is not None:
+            if (texts := shape.read(text)) is not None:
                 if number:
                     known.insert(0, known.pop(number))
+                self._last[message_type] = shape
                 return Recognised(shape, texts)
         return None
 
