@@ -43,6 +43,12 @@ class BackendAbsent(Exception):
     """Say why a real backend cannot run here; tests skip, or fail when GATEWAY_TEST_STRICT=1."""
 
 
+def _accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
 class Backend:
     """One child process with a log, started, killed and started again on the same port and data."""
 
@@ -72,9 +78,7 @@ class Backend:
         raise RuntimeError(f"{self._command[0]} was not ready in {self.ready_seconds} s:\n{self._tail()}")
 
     def _is_ready(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return True
-        return False
+        return _accepts(self.port)
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
@@ -128,6 +132,9 @@ class KafkaBroker(Backend):
     def __init__(self, command: list[str], ports: dict[str, int], log: Path, folder: Path | None) -> None:
         super().__init__(command, ports["PLAINTEXT"], log, folder)
         self.ports = ports
+
+    def _is_ready(self) -> bool:
+        return all(_accepts(port) for port in self.ports.values())  # they open one after the other
 
     @property
     def bootstrap_servers(self) -> str:
